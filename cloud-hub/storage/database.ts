@@ -1,0 +1,21 @@
+// The hub's database: one Kysely type over the tables of all domains. Each domain declares its tables and its migration in
+// `storage/tables/<domain>.ts`; this file puts them together. Dates are ISO text, JSON is text, ids are text or integers:
+// what SQLite and PostgreSQL have in common.
+import type { Kysely, Migration } from 'kysely';
+import { auditMigration, type AuditTables } from './tables/audit.js';
+import { fleetMigration, type FleetTables } from './tables/fleet.js';
+import { registryMigration, type RegistryTables } from './tables/registry.js';
+import { rolloutMigration, type RolloutTables } from './tables/rollouts.js';
+import { securityMigration, type SecurityTables } from './tables/security.js';
+
+export interface Tables extends AuditTables, FleetTables, RegistryTables, RolloutTables, SecurityTables {}
+export type Database = Kysely<Tables>;
+
+/** In the order in which they run; names are never changed once released. */
+export const MIGRATIONS: Readonly<Record<string, Migration>> = {
+  '0001-audit': auditMigration,
+  '0002-security': securityMigration,
+  '0003-registry': registryMigration,
+  '0004-fleet': fleetMigration,
+  '0005-rollouts': rolloutMigration,
+};

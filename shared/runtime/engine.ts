@@ -1,0 +1,53 @@
+// The engine interface: what loads and runs ONNX graphs inside an executor process. Two implementations stand behind it,
+// `capi/` (ONNX Runtime's C API through koffi, the default) and `binding/` (plain onnxruntime-node); one contract suite
+// (test/conformance/engine.test.ts) holds both. Nothing outside shared/runtime/executor imports an implementation.
+import type { NamedTensor, TensorSpec } from '../tensor/tensor.js';
+
+export interface EngineCapabilities {
+  /** Several runs at once on one session. */
+  readonly concurrentRuns: boolean;
+  /** A run in flight can be ended. */
+  readonly cancellable: boolean;
+  /** Tensors can stay in the engine's own memory between runs. */
+  readonly persistentTensors: boolean;
+}
+
+export const PROVIDERS = ['cpu', 'webgpu', 'cuda'] as const;
+export type Provider = (typeof PROVIDERS)[number];
+
+/** The provider ladder's account: asked for, tried, what runs and why (field lesson B18). */
+export interface ProviderReport {
+  readonly asked: readonly Provider[];
+  readonly tried: readonly { readonly provider: Provider; readonly error: string }[];
+  readonly runs: Provider;
+  readonly reason: string;
+}
+
+export interface LoadOptions {
+  /** An .onnx file; external data is found beside it. */
+  readonly path: string;
+  /** In order of preference; `cpu` is always the last rung. */
+  readonly providers: readonly Provider[];
+  readonly intraOpThreads: number;
+}
+
+export interface EngineSession {
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+  readonly provider: ProviderReport;
+  /**
+   * Runs the graph once. `outputs` names what is wanted (all when empty). Feeds must not change until it settles.
+   * Rejects with RuntimeError: `invalid-input`, `run-failed`, `cancelled` (signal, where cancellable).
+   */
+  run(feeds: readonly NamedTensor[], outputs: readonly string[], signal: AbortSignal): Promise<NamedTensor[]>;
+  close(): Promise<void>;
+}
+
+export interface Engine {
+  readonly name: 'ort-capi' | 'ort-binding';
+  readonly version: string;
+  readonly capabilities: EngineCapabilities;
+  /** Rejects with RuntimeError `load-failed`. */
+  load(options: LoadOptions, signal: AbortSignal): Promise<EngineSession>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,66 @@
+// The serving port: what every protocol front (HTTP now, gRPC and streams later) calls, and what the agent's router and the
+// hub's inference implement. Requests are parsed and typed here; no protocol detail passes this line.
+import type { NamedTensor, TensorSpec } from '../tensor/tensor.js';
+
+/** Where a request may run (contract.md). */
+export type PlacementRequest = 'auto' | 'local' | 'hub';
+/** Where it was answered. */
+export type Placement = 'cache' | 'edge' | 'hub' | 'split';
+export type CacheMode = 'use' | 'bypass' | 'refresh';
+
+export interface InferRequest {
+  readonly model: string;
+  /** As in the path: a number; undefined = the active version. */
+  readonly version: string | undefined;
+  readonly id: string | undefined;
+  readonly inputs: readonly NamedTensor[];
+  /** Names of wanted outputs; empty = the default ones. */
+  readonly outputs: readonly string[];
+  /** Monotonic time by which the answer must be there (the shell adds `--default-timeout` where none was given). */
+  readonly deadlineMs: number;
+  /** 1 highest; 0 = unstated. */
+  readonly priority: number;
+  readonly placement: PlacementRequest;
+  readonly cache: CacheMode;
+  readonly maxStalenessMs: number | undefined;
+  /** Request parameters that no one here reads; part of the cache key. */
+  readonly parameters: Readonly<Record<string, string | number | boolean>>;
+}
+
+export interface InferAnswer {
+  readonly model: string;
+  readonly version: string;
+  readonly outputs: readonly NamedTensor[];
+  readonly provenance: Provenance;
+}
+
+/** Design decision 2: every answer says where it came from. */
+export interface Provenance {
+  readonly placement: Placement;
+  /** A short sentence for people: `answered on the device`, `confidence 0.41 under 0.60`. */
+  readonly reason: string;
+  readonly modelDigest: string;
+  readonly variant: string;
+  readonly variantDigest: string;
+  readonly queueUs: number;
+  readonly computeUs: number;
+  readonly cacheLayer?: 'memory' | 'disk' | 'hub';
+  readonly confidence?: number;
+}
+
+export interface ModelMetadata {
+  readonly name: string;
+  readonly versions: readonly string[];
+  readonly platform: string;
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+}
+
+export interface InferenceService {
+  ready(): boolean;
+  /** Throws ServingError `not-found`. */
+  metadata(model: string, version: string | undefined): ModelMetadata;
+  modelReady(model: string, version: string | undefined): boolean;
+  /** Throws ServingError. Settles before the request's deadline, or soon after the signal aborts. */
+  infer(request: InferRequest, signal: AbortSignal): Promise<InferAnswer>;
+}

@@ -1,0 +1,45 @@
+// A refusal with its reason, as every protocol answers it. `field` names what is wrong in the request.
+
+export type ServingErrorCode =
+  | 'invalid-argument' // 400
+  | 'not-found' // 404: no such model or version
+  | 'too-large' // 413
+  | 'deadline-exceeded' // 504: accepted, but its time ran out
+  | 'would-miss-deadline' // 503: refused at admission
+  | 'queue-full' // 503
+  | 'not-ready' // 503: model loading, or the server draining
+  | 'forbidden' // 403: the privacy policy or the placement says no
+  | 'hub-unavailable' // 503: only the hub could answer, and it can't be reached
+  | 'cancelled' // 499: the client went away
+  | 'failed'; // 500: the executor failed, also when retried
+
+export const HTTP_STATUS: Readonly<Record<ServingErrorCode, number>> = {
+  'invalid-argument': 400,
+  'not-found': 404,
+  'too-large': 413,
+  'deadline-exceeded': 504,
+  'would-miss-deadline': 503,
+  'queue-full': 503,
+  'not-ready': 503,
+  forbidden: 403,
+  'hub-unavailable': 503,
+  cancelled: 499,
+  failed: 500,
+};
+
+export class ServingError extends Error {
+  override readonly name = 'ServingError';
+  readonly code: ServingErrorCode;
+  readonly field: string | undefined;
+  readonly retryAfterMs: number | undefined;
+  constructor(
+    code: ServingErrorCode,
+    message: string,
+    options: { cause?: unknown; field?: string; retryAfterMs?: number } = {},
+  ) {
+    super(message, options.cause === undefined ? {} : { cause: options.cause });
+    this.code = code;
+    this.field = options.field;
+    this.retryAfterMs = options.retryAfterMs;
+  }
+}

@@ -1,0 +1,36 @@
+// A built-in step before or after a model: data in `model.yaml`, code only here (design 13). A step is a file
+// `shared/steps/<name>.ts` with the schema of its parameters, type inference and the run. Steps are pure: same bytes in,
+// same bytes out, so that training, calibration and the edge see equal tensors.
+import type { z } from 'zod';
+import type { Tensor, TensorSpec } from '../tensor/tensor.js';
+
+/** Datatype and shape of a value in the pipeline; -1 = only known at run time. */
+export type ValueType = Omit<TensorSpec, 'name'>;
+
+export interface StepAssets {
+  /** A file of the package, read once at load; throws StepError where it is missing. */
+  read(path: string): Promise<Uint8Array>;
+}
+
+/** A step with its parameters parsed and its assets read. */
+export interface PreparedStep {
+  /** Types of the outputs, or throws StepError naming the input that doesn't fit. */
+  inferTypes(inputs: readonly ValueType[]): ValueType[];
+  /** Throws StepError for input that can't be processed (no picture, too large). */
+  run(inputs: readonly Tensor[], signal: AbortSignal): Promise<Tensor[]>;
+}
+
+export interface StepDefinition<Parameters> {
+  readonly name: string;
+  readonly parameters: z.ZodType<Parameters>;
+  prepare(parameters: Parameters, assets: StepAssets): Promise<PreparedStep>;
+}
+
+export class StepError extends Error {
+  override readonly name = 'StepError';
+  readonly step: string;
+  constructor(step: string, message: string, options: { cause?: unknown } = {}) {
+    super(`step ${step}: ${message}`, options);
+    this.step = step;
+  }
+}

@@ -1,0 +1,31 @@
+// Paths and topics between agent and hub, and the shape of a will. The certificate's common name is the device id; the broker
+// lets a device publish and subscribe under its own `tidegate/v1/devices/<id>/` only.
+import { z } from 'zod';
+
+export const devicePaths = {
+  enrol: '/device/v1/enrol',
+  desired: '/device/v1/desired', // GET, ETag = "<version>"; 304
+  reported: '/device/v1/reported', // PUT ReportedState
+  telemetry: '/device/v1/telemetry', // POST TelemetryRecord (fallback when MQTT is away)
+  blob: (hex: string): string => `/device/v1/blobs/${hex}`, // GET, Range
+  tufMetadata: '/tuf/image/metadata/',
+  tufTargets: '/tuf/image/targets/',
+} as const;
+
+export const deviceTopics = (deviceId: string) => {
+  const base = `tidegate/v1/devices/${deviceId}`;
+  return {
+    desired: `${base}/desired`, // hub -> device, retained
+    reported: `${base}/reported`, // device -> hub
+    telemetry: `${base}/telemetry`, // device -> hub, QoS 1
+    telemetryAck: `${base}/telemetry-ack`, // hub -> device: { seq }
+    presence: `${base}/presence`, // device -> hub; will
+  } as const;
+};
+
+/** Subscriptions of the hub: one level for the device id. */
+export const hubSubscriptions = ['reported', 'telemetry', 'presence'].map((leaf) => `tidegate/v1/devices/+/${leaf}`);
+
+export const presenceSchema = z.strictObject({ connectionId: z.string(), online: z.boolean() });
+export type Presence = z.infer<typeof presenceSchema>;
+export const telemetryAckSchema = z.strictObject({ seq: z.int().min(0) });

@@ -1,0 +1,119 @@
+// The schema of `model.yaml` (contract.md, Model package). A package is a dataflow graph of named values: nodes are built-in
+// steps and ONNX graphs, each takes values and makes values. The public inputs and outputs are values too, so a caller may
+// enter at any boundary: giving a graph's own input skips the steps before it, asking for its output skips those after it.
+import { z } from 'zod';
+import { DATATYPES } from '../tensor/datatype.js';
+import { packagePathSchema } from './manifest.js';
+
+export const modelNameSchema = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'must be 1 to 63 of a-z 0-9 . _ - and begin with a letter or digit');
+
+const valueName = z.string().min(1).max(128);
+
+export const valueSpecSchema = z.strictObject({
+  name: valueName,
+  datatype: z.enum(DATATYPES),
+  /** -1 = dynamic. */
+  shape: z.array(z.int().min(-1)).max(8),
+});
+
+const stepNodeSchema = z.strictObject({
+  /** Name of a built-in step: the file `shared/steps/<step>.ts`. */
+  step: z.string(),
+  /** Names this node for `heavy.vary`; default: the step's name. */
+  id: valueName.optional(),
+  inputs: z.array(valueName).min(1),
+  outputs: z.array(valueName).min(1),
+  with: z.record(z.string(), z.unknown()).default({}),
+});
+
+const graphNodeSchema = z.strictObject({
+  /** An .onnx file of the package. */
+  graph: packagePathSchema,
+  /** The graph's input name -> the value that feeds it. Default: values of the same names. */
+  inputs: z.record(valueName, valueName).optional(),
+  /** The graph's output name -> the value that it makes. Default: values of the same names. */
+  outputs: z.record(valueName, valueName).optional(),
+});
+
+export const pipelineNodeSchema = z.union([stepNodeSchema, graphNodeSchema], {
+  error: 'must be a step ({step, inputs, outputs, with}) or a graph ({graph, inputs, outputs})',
+});
+export type PipelineNode = z.infer<typeof pipelineNodeSchema>;
+export type StepNode = z.infer<typeof stepNodeSchema>;
+export type GraphNode = z.infer<typeof graphNodeSchema>;
+
+export const GOLDEN_METRICS = ['exact', 'character-accuracy', 'max-abs-error', 'top1'] as const;
+
+export const modelYamlSchema = z.strictObject({
+  name: modelNameSchema,
+  /** A label; the hub numbers versions itself. */
+  version: z.string().max(64).optional(),
+  description: z.string().max(2000).optional(),
+  /** SPDX identifier, or `unknown` (publish then needs --allow-unknown-licence). */
+  licence: z.string().min(1).max(64),
+  source: z.string().max(500).optional(),
+  inputs: z.array(valueSpecSchema).min(1),
+  outputs: z.array(valueSpecSchema).min(1),
+  pipeline: z.array(pipelineNodeSchema).min(1).max(64),
+  batching: z
+    .strictObject({
+      /** Largest number of rows that one run may take. 1 = no batching. */
+      maxRows: z.int().min(1).max(1024).default(8),
+    })
+    .prefault({}),
+  /** The output whose smallest value is the answer's confidence, and below what the hub is asked (mode `auto`). */
+  confidence: z.strictObject({ output: valueName, threshold: z.number().min(0).max(1).default(0) }).optional(),
+  goldens: z
+    .strictObject({
+      /** JSON: goldensFileSchema. */
+      file: packagePathSchema,
+      /** The output that is compared. */
+      output: valueName,
+      metric: z.enum(GOLDEN_METRICS),
+      /** Least mean score; for max-abs-error the largest error allowed. */
+      threshold: z.number(),
+    })
+    .optional(),
+  cache: z
+    .strictObject({ enabled: z.boolean().default(true), ttlMs: z.int().min(0).default(300_000) })
+    .prefault({}),
+  privacy: z
+    .strictObject({
+      /** `local`: no input of this model ever leaves the device, whatever a caller says. */
+      fallback: z.enum(['local', 'hub']).default('hub'),
+    })
+    .prefault({}),
+  /** What the hub does more when it answers: runs the pipeline once per value and keeps the most confident answer. */
+  heavy: z
+    .strictObject({
+      vary: z.strictObject({ node: valueName, parameter: z.string(), values: z.array(z.unknown()).min(1).max(16) }),
+      keep: valueName,
+    })
+    .optional(),
+});
+export type ModelYaml = z.infer<typeof modelYamlSchema>;
+
+/** One golden: inputs as JSON tensors or files of the package, and the expected outcome. */
+export const goldensFileSchema = z.array(
+  z.strictObject({
+    id: z.string(),
+    /** e.g. `clean`, `blur`: reported apart. */
+    group: z.string().optional(),
+    inputs: z.record(
+      valueName,
+      z.union([
+        z.strictObject({ file: packagePathSchema }),
+        z.strictObject({
+          datatype: z.enum(DATATYPES),
+          shape: z.array(z.int().min(0)),
+          data: z.array(z.union([z.number(), z.string(), z.boolean()])),
+        }),
+      ]),
+    ),
+    /** Expected text, class index, or flat numbers, as the metric needs. */
+    expected: z.union([z.string(), z.number(), z.array(z.number())]),
+  }),
+);
+export type Goldens = z.infer<typeof goldensFileSchema>;
