@@ -1,0 +1,39 @@
+// Why a model package can't be opened, said so that its author can mend it: the file, the line and the field.
+
+export type PackageErrorCode =
+  | 'not-found' // nothing at the path, or a file that the package names is missing
+  | 'not-a-package' // a path that is neither a package folder, an .onnx file nor a model repository
+  | 'invalid-yaml' // model.yaml can't be parsed
+  | 'invalid-model' // model.yaml says something wrong; `field` names it
+  | 'invalid-goldens' // the goldens file says something wrong
+  | 'invalid-file' // a file that may not be in a package: symbolic link, socket, odd path
+  | 'too-large'; // a limit was passed
+
+/** Where in the package the mistake is. `field` as `pipeline.2.inputs.0`; `line` counts from 1. */
+export interface PackageErrorPlace {
+  readonly file?: string;
+  readonly line?: number;
+  readonly field?: string;
+}
+
+export class PackageError extends Error {
+  override readonly name = 'PackageError';
+  readonly code: PackageErrorCode;
+  readonly place: PackageErrorPlace;
+  constructor(
+    code: PackageErrorCode,
+    message: string,
+    place: PackageErrorPlace = {},
+    options: { cause?: unknown } = {},
+  ) {
+    super(withPlace(message, place), options.cause === undefined ? {} : { cause: options.cause });
+    this.code = code;
+    this.place = place;
+  }
+}
+
+function withPlace(message: string, { file, line, field }: PackageErrorPlace): string {
+  const where = [file, line === undefined ? undefined : `line ${line}`].filter((part) => part !== undefined).join(', ');
+  const what = field === undefined || field === '' ? message : `${field}: ${message}`;
+  return where === '' ? what : `${where}: ${what}`;
+}
