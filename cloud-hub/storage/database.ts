@@ -7,8 +7,9 @@ import { fleetMigration, type FleetTables } from './tables/fleet.js';
 import { registryMigration, type RegistryTables } from './tables/registry.js';
 import { rolloutMigration, type RolloutTables } from './tables/rollouts.js';
 import { securityMigration, type SecurityTables } from './tables/security.js';
+import { tokenMigration, type TokenTables } from './tables/tokens.js';
 
-export interface Tables extends AuditTables, FleetTables, RegistryTables, RolloutTables, SecurityTables {}
+export interface Tables extends AuditTables, FleetTables, RegistryTables, RolloutTables, SecurityTables, TokenTables {}
 export type Database = Kysely<Tables>;
 
 /** In the order in which they run; names are never changed once released. */
@@ -18,4 +19,5 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0003-registry': registryMigration,
   '0004-fleet': fleetMigration,
   '0005-rollouts': rolloutMigration,
+  '0006-tokens': tokenMigration,
 };

@@ -35,6 +35,7 @@ export const modelSchema = z.object({
   latestVersion: z.int().optional(),
   createdAt: z.string(),
 });
+export type Model = z.infer<typeof modelSchema>;
 export const versionSchema = z.object({
   model: modelNameSchema,
   version: z.int(),

@@ -1,0 +1,121 @@
+// The one table of the hub's settings (`tidegate-hub serve`). docs/hub-settings.md is made from it.
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import {
+  anyText,
+  bytesText,
+  choiceText,
+  setting,
+  wholeText,
+  type SettingsOf,
+  type SettingsTable,
+} from '@tidegate/shared/system/settings.js';
+
+const MS = 'milliseconds';
+const PORT = '0 to 65535; 0 takes a free one';
+
+export const HUB_SETTINGS = {
+  dataDir: setting({
+    schema: anyText,
+    fallback: join(homedir(), '.tidegate', 'hub'),
+    placeholder: 'DIR',
+    allowed: 'a folder',
+    description: 'Where the hub keeps its database, keys and models; made by `tidegate-hub init`.',
+  }),
+  host: setting({
+    schema: anyText,
+    fallback: '127.0.0.1',
+    placeholder: 'HOST',
+    allowed: 'a host name or address',
+    description: 'Address that all ports listen on.',
+  }),
+  publicHost: setting({
+    schema: anyText,
+    fallback: undefined,
+    placeholder: 'HOST',
+    allowed: 'a host name or address that devices reach the hub by',
+    description: 'Name of the hub in its device certificate and in what devices are told; default: --host.',
+  }),
+  httpPort: setting({
+    schema: wholeText(0, 65_535),
+    fallback: '9000',
+    placeholder: 'PORT',
+    allowed: PORT,
+    description: 'Port of the console, the admin API and `/v2`.',
+  }),
+  devicePort: setting({
+    schema: wholeText(0, 65_535),
+    fallback: '9443',
+    placeholder: 'PORT',
+    allowed: PORT,
+    description: 'Port that devices call, with mutual TLS.',
+  }),
+  mqttPort: setting({
+    schema: wholeText(0, 65_535),
+    fallback: '9883',
+    placeholder: 'PORT',
+    allowed: PORT,
+    description: 'Port of the embedded MQTT broker, with mutual TLS.',
+  }),
+  defaultTimeout: setting({
+    schema: wholeText(1, 3_600_000),
+    fallback: '30000',
+    placeholder: 'MS',
+    allowed: `1 to 3600000 ${MS}`,
+    description: 'Deadline of an inference request that states none.',
+  }),
+  drainTimeout: setting({
+    schema: wholeText(0, 3_600_000),
+    fallback: '30000',
+    placeholder: 'MS',
+    allowed: `0 to 3600000 ${MS}`,
+    description: 'After SIGTERM, how long accepted requests may take to finish.',
+  }),
+  maxPackageSize: setting({
+    schema: bytesText,
+    fallback: '16GiB',
+    placeholder: 'BYTES',
+    allowed: 'a size such as 2GiB or a number of bytes',
+    description: 'Largest package that can be published.',
+  }),
+  maxBodySize: setting({
+    schema: bytesText,
+    fallback: '256MiB',
+    placeholder: 'BYTES',
+    allowed: 'a size such as 512MiB, 64MB or a number of bytes',
+    description: 'Largest body of an inference request, also after decompression.',
+  }),
+  loadedModels: setting({
+    schema: wholeText(1, 1000),
+    fallback: '8',
+    placeholder: 'N',
+    allowed: '1 to 1000',
+    description: 'Model versions that the hub keeps loaded for inference; the one unused for longest makes room.',
+  }),
+  threads: setting({
+    schema: wholeText(1, 1024),
+    fallback: '1',
+    placeholder: 'N',
+    allowed: '1 to 1024',
+    description: 'Threads of one run on the hub.',
+  }),
+  logLevel: setting({
+    schema: choiceText('debug', 'info', 'warn', 'error', 'silent'),
+    fallback: 'info',
+    placeholder: 'LEVEL',
+    allowed: 'debug, info, warn, error or silent',
+    description: 'Least level of log lines on stderr.',
+  }),
+  logFormat: setting({
+    schema: choiceText('pretty', 'json', 'auto'),
+    fallback: 'auto',
+    placeholder: 'FORMAT',
+    allowed: 'pretty, json or auto (pretty on a terminal)',
+    description: 'Form of log lines on stderr.',
+  }),
+} satisfies SettingsTable;
+
+export type HubSettings = SettingsOf<typeof HUB_SETTINGS>;
+
+/** TIDEGATE_ variables that are the operator's command line's or name the settings file. */
+export const FOREIGN_VARIABLES = ['TIDEGATE_CONFIG', 'TIDEGATE_CONFIG_DIR', 'TIDEGATE_HUB', 'TIDEGATE_TOKEN'] as const;

@@ -1,0 +1,33 @@
+// What the registry needs from other rooms, each injected in hub.ts: checking a package, making variants of it, signing them.
+import type { VariantReport } from '@tidegate/shared/wire/variant-report.js';
+
+/** The package can't be published; the message says what is wrong with it, `field` where. */
+export class PackageRefused extends Error {
+  override readonly name = 'PackageRefused';
+  readonly field: string | undefined;
+  constructor(message: string, options: { cause?: unknown; field?: string } = {}) {
+    super(message, options.cause === undefined ? {} : { cause: options.cause });
+    this.field = options.field;
+  }
+}
+
+export interface PackageChecker {
+  /** Structure, load in an executor, goldens on the unoptimised model. Rejects with PackageRefused. */
+  check(folder: string, signal: AbortSignal): Promise<void>;
+}
+
+/** One variant with its measurement; `folder` is a complete package, absent where it wasn't built or is refused. */
+export interface MadeVariant {
+  readonly report: Omit<VariantReport, 'variantDigest'>;
+  readonly folder?: string;
+}
+
+export interface PackageOptimizer {
+  /** Makes and measures variants of a checked package; writes only under `workFolder`. fp32 is among the reports. */
+  optimize(folder: string, workFolder: string, signal: AbortSignal): Promise<readonly MadeVariant[]>;
+}
+
+/** Makes bytes a signed target of the image repository. Adding the same target again changes nothing. */
+export interface TargetSigner {
+  addTarget(path: string, bytes: Uint8Array, custom: Readonly<Record<string, unknown>>): Promise<void>;
+}
