@@ -23,6 +23,8 @@ export interface PreparedStep {
 export interface StepDefinition<Parameters> {
   readonly name: string;
   readonly parameters: z.ZodType<Parameters>;
+  /** The step takes one item ([1]) at a time: the pipeline splits a request's [N] along dimension 0 and joins the answers. */
+  readonly takesItems?: true;
   prepare(parameters: Parameters, assets: StepAssets): Promise<PreparedStep>;
 }
 

@@ -1,0 +1,177 @@
+// Runs the selected nodes for one item, each as soon as its inputs are there. Values are promises, so branches run side by
+// side and a value that two nodes take is made once.
+import type { PlannedNode } from '../package/dataflow.js';
+import { StepError, type PreparedStep } from '../steps/step.js';
+import type { NamedTensor, Tensor } from '../tensor/tensor.js';
+import type { PreparedDataflow, StepVariations } from './pipeline-prepare.js';
+import type { Selection } from './pipeline-selection.js';
+import { ServingError } from './serving-error.js';
+
+/** Runs a graph of the package once: feeds by the graph's input names, wanted outputs by its output names. */
+export type RunGraph = (
+  graph: string,
+  feeds: readonly NamedTensor[],
+  outputs: readonly string[],
+  signal: AbortSignal,
+) => Promise<readonly NamedTensor[]>;
+
+type Values = ReadonlyMap<string, Tensor>;
+/** By node: what it makes, by value name. */
+type Running = Map<PlannedNode, Promise<Values>>;
+
+/** The wanted values and the confidence. Rejects as Pipeline.run says. */
+export function evaluate(
+  dataflow: PreparedDataflow,
+  selection: Selection,
+  inputs: readonly NamedTensor[],
+  runGraph: RunGraph,
+  signal: AbortSignal,
+): Promise<Values> {
+  return new Evaluation(dataflow, selection, inputs, runGraph, signal).finish();
+}
+
+/** The same once for each variation of a step; what doesn't hang on the varied step is made once for all. */
+export async function evaluateVariations(
+  dataflow: PreparedDataflow,
+  { node, steps }: StepVariations,
+  selection: Selection,
+  inputs: readonly NamedTensor[],
+  runGraph: RunGraph,
+  signal: AbortSignal,
+): Promise<Values[]> {
+  const behind = nodesBehind(node, selection.nodes);
+  let shared: Running = new Map();
+  const evaluations = steps.map((step) => {
+    const evaluation = new Evaluation(dataflow, selection, inputs, runGraph, signal, new Map([[node, step]]), shared);
+    shared = new Map([...evaluation.running].filter(([made]) => !behind.has(made)));
+    return evaluation;
+  });
+  return Promise.all(evaluations.map((evaluation) => evaluation.finish()));
+}
+
+/** The node and all that takes from it. `nodes` are in running order. */
+function nodesBehind(node: PlannedNode, nodes: readonly PlannedNode[]): ReadonlySet<PlannedNode> {
+  const behind = new Set([node]);
+  const values = new Set(node.outputs.map(({ value }) => value));
+  for (const other of nodes) {
+    if (!other.inputs.some(({ value }) => values.has(value))) continue;
+    behind.add(other);
+    for (const { value } of other.outputs) values.add(value);
+  }
+  return behind;
+}
+
+class Evaluation {
+  readonly running: Running;
+  readonly #dataflow: PreparedDataflow;
+  readonly #selection: Selection;
+  readonly #given: Values;
+  readonly #runGraph: RunGraph;
+  readonly #signal: AbortSignal;
+  readonly #variations: ReadonlyMap<PlannedNode, PreparedStep>;
+
+  constructor(
+    dataflow: PreparedDataflow,
+    selection: Selection,
+    inputs: readonly NamedTensor[],
+    runGraph: RunGraph,
+    signal: AbortSignal,
+    variations: ReadonlyMap<PlannedNode, PreparedStep> = new Map(),
+    shared: Running = new Map(),
+  ) {
+    this.#dataflow = dataflow;
+    this.#selection = selection;
+    this.#given = new Map(inputs.map((input) => [input.name, input]));
+    this.#runGraph = runGraph;
+    this.#signal = signal;
+    this.#variations = variations;
+    this.running = new Map(shared);
+    for (const node of selection.nodes) {
+      if (!this.running.has(node)) this.running.set(node, this.#run(node));
+    }
+  }
+
+  /** Waits for every node, so that no failure goes unheard, and hands out what is wanted. */
+  async finish(): Promise<Values> {
+    await Promise.all(this.running.values());
+    const { wanted, confidence } = this.#selection;
+    const names = confidence === undefined ? wanted : [...wanted, confidence];
+    const values = new Map<string, Tensor>();
+    for (const name of names) values.set(name, await this.#value(name));
+    return values;
+  }
+
+  async #value(name: string): Promise<Tensor> {
+    const given = this.#given.get(name);
+    if (given !== undefined) return given;
+    const maker = this.#dataflow.plan.makerOf.get(name);
+    const made = maker === undefined ? undefined : (await this.running.get(maker))?.get(name);
+    if (made === undefined) throw new ServingError('failed', `the pipeline did not make '${name}'`);
+    return made;
+  }
+
+  async #run(node: PlannedNode): Promise<Values> {
+    const inputs = await Promise.all(node.inputs.map(({ value }) => this.#value(value)));
+    this.#signal.throwIfAborted();
+    const step = this.#variations.get(node) ?? this.#dataflow.steps.get(node);
+    return step === undefined ? this.#runGraphNode(node, inputs) : this.#runStepNode(node, step, inputs);
+  }
+
+  async #runStepNode(node: PlannedNode, step: PreparedStep, inputs: readonly Tensor[]): Promise<Values> {
+    try {
+      const made = await step.run(inputs, this.#signal);
+      return new Map(
+        node.outputs.flatMap(({ value }, at) => (made[at] === undefined ? [] : [[value, made[at]] as const])),
+      );
+    } catch (cause) {
+      if (cause instanceof StepError) throw this.#stepFault(node, cause);
+      throw cause;
+    }
+  }
+
+  async #runGraphNode(planned: PlannedNode, inputs: readonly Tensor[]): Promise<Values> {
+    const { node } = planned;
+    if (!('graph' in node)) throw new Error(`${planned.title} was not prepared`);
+    const feeds = planned.inputs.flatMap(({ port }, at) =>
+      inputs[at] === undefined ? [] : [{ ...inputs[at], name: port }],
+    );
+    const wanted = planned.outputs.filter(({ value }) => this.#selection.values.has(value));
+    const made = await this.#runGraph(
+      node.graph,
+      feeds,
+      wanted.map(({ port }) => port),
+      this.#signal,
+    );
+    const byPort = new Map(made.map((tensor) => [tensor.name, tensor]));
+    return new Map(
+      wanted.map(({ port, value }) => {
+        const tensor = byPort.get(port);
+        if (tensor === undefined) throw new ServingError('failed', `${planned.title} did not make '${port}'`);
+        return [value, tensor];
+      }),
+    );
+  }
+
+  /** Before any graph the caller's input is at fault, behind one the model is. */
+  #stepFault(node: PlannedNode, cause: StepError): ServingError {
+    const fed = this.#feeding(node);
+    if (fed === undefined) return new ServingError('failed', cause.message, { cause });
+    const field = fed[0] ?? 'inputs';
+    return new ServingError('invalid-argument', `input '${field}': ${cause.message}`, { cause, field });
+  }
+
+  /** The given inputs that reach a node through steps alone; undefined where a graph lies between. */
+  #feeding(node: PlannedNode): string[] | undefined {
+    const found: string[] = [];
+    const open = [node];
+    for (let next = open.pop(); next !== undefined; next = open.pop()) {
+      if ('graph' in next.node) return undefined;
+      for (const { value } of next.inputs) {
+        const maker = this.#dataflow.plan.makerOf.get(value);
+        if (this.#given.has(value) || maker === undefined) found.push(value);
+        else open.push(maker);
+      }
+    }
+    return found;
+  }
+}

@@ -1,0 +1,170 @@
+// A package's pipeline, from the picture to the answer (design 13): runs the nodes that a request needs, item by item where
+// a step takes items, and leaves the graphs to whoever is injected (the scheduler with its batches, or a test). Steps run
+// here, before the queue. The hub asks for `runHeavy`, which reads in several ways and keeps the most confident answer.
+import type { GraphSignature } from '../package/model-package.js';
+import { stepCatalogue, type StepCatalogue } from '../steps/step-catalogue.js';
+import type { StepAssets } from '../steps/step.js';
+import { float32Of, type NamedTensor, type Tensor, type TensorSpec } from '../tensor/tensor.js';
+import type { ModelYaml } from '../wire/model-yaml.js';
+import { evaluate, evaluateVariations, type RunGraph } from './pipeline-evaluate.js';
+import { joinItems, splitItems } from './pipeline-items.js';
+import { prepareDataflow, type PreparedDataflow } from './pipeline-prepare.js';
+import { select, type Selection } from './pipeline-selection.js';
+import { ServingError } from './serving-error.js';
+
+export type { RunGraph } from './pipeline-evaluate.js';
+
+/** Items of one request that are under way at once; the others wait. */
+export const ITEMS_AT_ONCE = 8;
+
+export interface PipelineRequest {
+  readonly inputs: readonly NamedTensor[];
+  /** Names of wanted values; empty = the model's outputs, or a graph's own where its inputs were given. */
+  readonly outputs: readonly string[];
+}
+
+export interface PipelineAnswer {
+  /** In the order asked for. */
+  readonly outputs: readonly NamedTensor[];
+  /** Smallest value of model.yaml's `confidence.output` over all items; undefined where it isn't made. NaN counts as 0. */
+  readonly confidence: number | undefined;
+  /** Of runHeavy: for each item, which of `heavy.vary.values` was kept. */
+  readonly kept?: readonly number[];
+}
+
+/**
+ * Reads assets, orders the dataflow and checks its types against the graphs' own. `signatures` by the graphs' paths in the
+ * package. Rejects with PackageError `invalid-model`, which names the node.
+ */
+export async function preparePipeline(
+  yaml: ModelYaml,
+  assets: StepAssets,
+  signatures: ReadonlyMap<string, GraphSignature>,
+  catalogue: StepCatalogue = stepCatalogue,
+): Promise<Pipeline> {
+  return new Pipeline(yaml, await prepareDataflow(yaml, assets, signatures, catalogue));
+}
+
+export class Pipeline {
+  readonly #yaml: ModelYaml;
+  readonly #dataflow: PreparedDataflow;
+
+  /** By preparePipeline. */
+  constructor(yaml: ModelYaml, dataflow: PreparedDataflow) {
+    this.#yaml = yaml;
+    this.#dataflow = dataflow;
+  }
+
+  get inputs(): readonly TensorSpec[] {
+    return this.#yaml.inputs;
+  }
+
+  get outputs(): readonly TensorSpec[] {
+    return this.#yaml.outputs;
+  }
+
+  /** Does model.yaml say what the hub does more? */
+  get hasHeavy(): boolean {
+    return this.#dataflow.heavy !== undefined;
+  }
+
+  /** Throws ServingError `invalid-argument` for a request that `run` would refuse by its names, types and shapes. */
+  check(request: PipelineRequest): void {
+    select(this.#yaml, this.#dataflow, request.inputs, request.outputs);
+  }
+
+  /**
+   * Answers once. Rejects with ServingError `invalid-argument` (field = the input; says which item), `too-large`, with
+   * `runGraph`'s own error, or with the signal's reason.
+   */
+  async run(request: PipelineRequest, runGraph: RunGraph, signal: AbortSignal): Promise<PipelineAnswer> {
+    const selection = select(this.#yaml, this.#dataflow, request.inputs, request.outputs);
+    const each = async (item: readonly NamedTensor[], itemSignal: AbortSignal): Promise<ItemAnswer> => ({
+      values: await evaluate(this.#dataflow, selection, item, runGraph, itemSignal),
+      kept: 0,
+    });
+    const items = await this.#overItems(selection, request.inputs, each, signal);
+    return join(selection, items);
+  }
+
+  /** As run, over each of `heavy.vary.values`, keeping for each item the most confident; without `heavy` the same as run. */
+  async runHeavy(request: PipelineRequest, runGraph: RunGraph, signal: AbortSignal): Promise<PipelineAnswer> {
+    const { heavy } = this.#dataflow;
+    const selection = select(this.#yaml, this.#dataflow, request.inputs, request.outputs);
+    if (heavy === undefined || !selection.nodes.includes(heavy.node)) return this.run(request, runGraph, signal);
+    const withKeep = { ...request, outputs: [...new Set([...selection.wanted, heavy.keep])] };
+    const wider = select(this.#yaml, this.#dataflow, withKeep.inputs, withKeep.outputs);
+    const each = async (item: readonly NamedTensor[], itemSignal: AbortSignal): Promise<ItemAnswer> => {
+      const answers = await evaluateVariations(this.#dataflow, heavy, wider, item, runGraph, itemSignal);
+      const confidences = answers.map((values) => smallest(values.get(heavy.keep)) ?? 0);
+      const kept = confidences.indexOf(Math.max(...confidences));
+      return { values: answers[kept] ?? new Map(), kept };
+    };
+    const items = await this.#overItems(wider, request.inputs, each, signal);
+    return { ...join({ ...wider, wanted: selection.wanted }, items), kept: items.map(({ kept }) => kept) };
+  }
+
+  async #overItems(
+    selection: Selection,
+    inputs: readonly NamedTensor[],
+    each: (item: readonly NamedTensor[], signal: AbortSignal) => Promise<ItemAnswer>,
+    signal: AbortSignal,
+  ): Promise<ItemAnswer[]> {
+    if (!selection.itemWise) return [await each(inputs, signal)];
+    const items = splitItems(inputs);
+    const failed = new AbortController();
+    const itemSignal = AbortSignal.any([signal, failed.signal]);
+    const answers: ItemAnswer[] = [];
+    let next = 0;
+    const worker = async (): Promise<void> => {
+      for (let at = next++; at < items.length; at = next++) {
+        itemSignal.throwIfAborted();
+        answers[at] = await each(items[at] ?? [], itemSignal).catch((cause: unknown) => {
+          throw items.length > 1 ? namingItem(cause, at) : cause;
+        });
+      }
+    };
+    try {
+      await Promise.all(Array.from({ length: Math.min(ITEMS_AT_ONCE, items.length) }, worker));
+    } catch (cause) {
+      failed.abort(cause); // one bad item: the others' work is not wanted any more
+      throw cause;
+    }
+    return answers;
+  }
+}
+
+interface ItemAnswer {
+  readonly values: ReadonlyMap<string, Tensor>;
+  readonly kept: number;
+}
+
+function join({ wanted, confidence }: Selection, items: readonly ItemAnswer[]): PipelineAnswer {
+  const outputs = wanted.map((name) =>
+    joinItems(
+      name,
+      items.map(({ values }) => valueOf(values, name)),
+    ),
+  );
+  if (confidence === undefined) return { outputs, confidence: undefined };
+  const all = items.map(({ values }) => smallest(valueOf(values, confidence))).filter((one) => one !== undefined);
+  return { outputs, confidence: all.length === 0 ? undefined : Math.min(...all) };
+}
+
+function valueOf(values: ReadonlyMap<string, Tensor>, name: string): Tensor {
+  const value = values.get(name);
+  if (value === undefined) throw new Error(`the pipeline did not make ${name}`);
+  return value;
+}
+
+/** Smallest element of an FP32 value; a NaN is no confidence at all. */
+function smallest(value: Tensor | undefined): number | undefined {
+  if (value?.datatype !== 'FP32' || value.data.byteLength === 0) return undefined;
+  return float32Of(value).reduce((least, one) => Math.min(least, Number.isNaN(one) ? 0 : one), Infinity);
+}
+
+function namingItem(cause: unknown, at: number): unknown {
+  if (!(cause instanceof ServingError)) return cause;
+  const { code, field } = cause;
+  return new ServingError(code, `item ${at}: ${cause.message}`, { cause, ...(field === undefined ? {} : { field }) });
+}

@@ -1,0 +1,130 @@
+// Encoded pictures -> pixels. The only file that imports sharp, and all that sharp does is decode: resizing is our own
+// (resize.ts), so that results equal the references'. Input BYTES [1], output UINT8 [1, H, W, 3].
+//
+// A picture is untrusted. Its format is told by its first bytes, so that only the JPEG, PNG and WebP decoders are ever
+// reached; its dimensions are read from the header and bounded before a pixel is decoded (picture bombs). EXIF
+// orientation is applied; transparency is laid on white; 16 bits, greys and CMYK become 8-bit sRGB.
+import sharp from 'sharp';
+import { z } from 'zod';
+import { decodeBytes } from '../tensor/bytes.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { StepError, type StepDefinition } from './step.js';
+import { expectTensor, expectType, onlyInput } from './step-types.js';
+
+export const LIMIT_PICTURE_BYTES = 32 * 1024 * 1024;
+
+// Pictures come one by one through several requests at once: parallel within one would only contend, and a cache of
+// operations would keep callers' pictures in memory.
+sharp.concurrency(1);
+sharp.cache(false);
+
+const STEP = 'decode-image';
+
+const parameters = z.strictObject({
+  /** Order of the three channels; OpenCV's and so PaddleOCR's is bgr. */
+  channels: z.enum(['bgr', 'rgb']).default('bgr'),
+  /** A picture of more pixels is refused before it is decoded. */
+  maxPixels: z
+    .int()
+    .min(1)
+    .max(268_435_456)
+    .default(16 * 1024 * 1024),
+});
+
+export const decodeImage: StepDefinition<z.infer<typeof parameters>> = {
+  name: STEP,
+  parameters,
+  takesItems: true,
+  prepare: ({ channels, maxPixels }) =>
+    Promise.resolve({
+      inferTypes: (inputs) => {
+        expectType(STEP, 'BYTES', [-1], onlyInput(STEP, inputs));
+        return [{ datatype: 'UINT8', shape: [1, -1, -1, 3] }];
+      },
+      run: async (inputs, signal) => {
+        const input = onlyInput(STEP, inputs);
+        expectTensor(STEP, 'BYTES', [1], input);
+        const [encoded] = decodeBytes(input.data) ?? [];
+        if (encoded === undefined) throw new StepError(STEP, 'is given no element');
+        checkFormat(encoded);
+        await checkDimensions(encoded, maxPixels);
+        signal.throwIfAborted();
+        return [await decode(encoded, channels, maxPixels)];
+      },
+    }),
+};
+
+function checkFormat(encoded: Uint8Array): void {
+  if (encoded.byteLength === 0) throw new StepError(STEP, 'the picture is empty');
+  if (encoded.byteLength > LIMIT_PICTURE_BYTES) {
+    throw new StepError(
+      STEP,
+      `the picture has ${encoded.byteLength} bytes; at most ${LIMIT_PICTURE_BYTES} are allowed`,
+    );
+  }
+  if (formatOf(encoded) === undefined) throw new StepError(STEP, 'is given no JPEG, PNG or WebP picture');
+}
+
+/** By the first bytes: JPEG's SOI marker, PNG's signature, RIFF....WEBP. */
+function formatOf(encoded: Uint8Array): 'jpeg' | 'png' | 'webp' | undefined {
+  const starts = (at: number, bytes: readonly number[]): boolean => bytes.every((byte, i) => encoded[at + i] === byte);
+  if (starts(0, [0xff, 0xd8, 0xff])) return 'jpeg';
+  if (starts(0, [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a])) return 'png';
+  if (starts(0, [0x52, 0x49, 0x46, 0x46]) && starts(8, [0x57, 0x45, 0x42, 0x50])) return 'webp';
+  return undefined;
+}
+
+async function checkDimensions(encoded: Uint8Array, maxPixels: number): Promise<void> {
+  let size: { width: number; height: number };
+  try {
+    size = await sharp(encoded, { limitInputPixels: false, pages: 1 }).metadata();
+  } catch (cause) {
+    throw new StepError(STEP, `the picture's header can't be read (${messageOf(cause)})`, { cause });
+  }
+  const { width, height } = size;
+  if (width * height > maxPixels) {
+    throw new StepError(STEP, `the picture is ${width} x ${height}; at most ${maxPixels} pixels are allowed`);
+  }
+}
+
+async function decode(encoded: Uint8Array, channels: 'bgr' | 'rgb', maxPixels: number): Promise<Tensor> {
+  try {
+    const { data, info } = await sharp(encoded, { limitInputPixels: maxPixels, pages: 1, failOn: 'error' })
+      .rotate()
+      .flatten({ background: '#ffffff' })
+      .toColourspace('srgb')
+      .raw({ depth: 'uchar' })
+      .toBuffer({ resolveWithObject: true });
+    const { width, height } = info;
+    const pixels = asThreeChannels(data, info.channels, channels === 'bgr');
+    return { datatype: 'UINT8', shape: [1, height, width, 3], data: pixels };
+  } catch (cause) {
+    if (cause instanceof StepError) throw cause;
+    throw new StepError(STEP, `the picture can't be decoded (${messageOf(cause)})`, { cause });
+  }
+}
+
+function asThreeChannels(data: Uint8Array, channels: number, swap: boolean): Uint8Array {
+  if (channels === 3) {
+    if (swap) swapRedAndBlue(data);
+    return data;
+  }
+  if (channels !== 1) throw new StepError(STEP, `the picture decodes to ${channels} channels`);
+  const pixels = new Uint8Array(data.byteLength * 3);
+  for (let i = 0; i < data.byteLength; i += 1) pixels.fill(data[i] ?? 0, i * 3, i * 3 + 3);
+  return pixels;
+}
+
+function swapRedAndBlue(pixels: Uint8Array): void {
+  for (let i = 0; i + 2 < pixels.length; i += 3) {
+    const red = pixels[i] ?? 0;
+    pixels[i] = pixels[i + 2] ?? 0;
+    pixels[i + 2] = red;
+  }
+}
+
+/** libvips repeats itself over several lines; the first says it. */
+function messageOf(cause: unknown): string {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return message.split('\n')[0] ?? message;
+}

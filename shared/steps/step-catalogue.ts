@@ -1,0 +1,49 @@
+// The built-in steps by name. Steps are data to a package and code only here: nothing from a package is executed but
+// graphs (design 13), so what isn't in this map doesn't exist.
+import { classify } from './classify.js';
+import { ctcDecode } from './ctc-decode.js';
+import { decodeImage } from './decode-image.js';
+import { normalise } from './normalise.js';
+import { padWidth } from './pad-width.js';
+import { parseParameters } from './parameters.js';
+import { resize } from './resize.js';
+import { StepError, type PreparedStep, type StepAssets, type StepDefinition } from './step.js';
+
+/** A step with its type of parameters forgotten: they are parsed when it is prepared. */
+export interface CatalogueStep {
+  readonly name: string;
+  readonly takesItems: boolean;
+  /** Rejects with StepError that names the parameter or the asset. */
+  prepare(parameters: unknown, assets: StepAssets): Promise<PreparedStep>;
+}
+
+export type StepCatalogue = ReadonlyMap<string, CatalogueStep>;
+
+function catalogueStep<P>(step: StepDefinition<P>): CatalogueStep {
+  return Object.freeze({
+    name: step.name,
+    takesItems: step.takesItems === true,
+    prepare: async (parameters: unknown, assets: StepAssets) =>
+      step.prepare(parseParameters(step.name, step.parameters, parameters), assets),
+  });
+}
+
+const steps = [
+  catalogueStep(classify),
+  catalogueStep(ctcDecode),
+  catalogueStep(decodeImage),
+  catalogueStep(normalise),
+  catalogueStep(padWidth),
+  catalogueStep(resize),
+];
+
+export const stepCatalogue: StepCatalogue = new Map(steps.map((step) => [step.name, step]));
+
+/** Throws StepError for a name that the catalogue lacks. */
+export function findStep(name: string, catalogue: StepCatalogue = stepCatalogue): CatalogueStep {
+  const step = catalogue.get(name);
+  if (step === undefined) {
+    throw new StepError(name, `there is no such step; there are ${[...catalogue.keys()].join(', ')}`);
+  }
+  return step;
+}
