@@ -135,13 +135,25 @@ class ChunkWriter {
     if (field.kind === 'message') {
       this.#varint(this.#size());
       this.message(value as Message, (field.message as () => MessageType)());
-    } else if (field.kind === 'string' || field.kind === 'bytes') {
-      const bytes = field.kind === 'string' ? Buffer.from(value as string) : (value as Uint8Array);
-      this.#varint(bytes.byteLength);
-      this.#bytes(bytes);
+    } else if (field.kind === 'string') {
+      this.#string(value as string);
+    } else if (field.kind === 'bytes') {
+      this.#varint((value as Uint8Array).byteLength);
+      this.#bytes(value as Uint8Array);
     } else {
       this.#number(field, value as number | bigint);
     }
+  }
+
+  #string(text: string): void {
+    const size = Buffer.byteLength(text);
+    this.#varint(size);
+    if (size >= LIMIT_COPY_BYTES) {
+      this.#bytes(Buffer.from(text));
+      return;
+    }
+    this.#reserve(size);
+    this.#at += this.#chunk.write(text, this.#at);
   }
 
   #size(): number {
