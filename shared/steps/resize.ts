@@ -18,8 +18,8 @@ const parameters = z
     keepAspect: z.boolean().default(true),
     /** A width that would be larger is cut to this one: the aspect ratio gives way. */
     maxWidth: side.default(4096),
-    /** How the width is made whole; PaddleOCR rounds up. */
-    rounding: z.enum(['up', 'down', 'nearest']).default('up'),
+    /** A width that is no whole number is rounded up; above this one it is rounded down (PaddleOCR's way, with 320). */
+    roundDownAbove: side.default(LIMIT_SIDE),
   })
   .refine(({ keepAspect, width }) => keepAspect || width !== undefined, {
     path: ['width'],
@@ -58,6 +58,6 @@ function resizeTensor(input: Tensor, settings: ResizeParameters): Tensor {
 function targetWidth(settings: ResizeParameters, width: number, height: number): number {
   if (!settings.keepAspect) return settings.width ?? width;
   const exact = settings.height * (width / height);
-  const whole = { up: Math.ceil, down: Math.floor, nearest: Math.round }[settings.rounding](exact);
+  const whole = exact > settings.roundDownAbove ? Math.floor(exact) : Math.ceil(exact);
   return Math.min(Math.max(whole, 1), settings.maxWidth);
 }
