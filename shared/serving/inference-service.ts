@@ -54,6 +54,20 @@ export interface ModelMetadata {
   readonly platform: string;
   readonly inputs: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];
+  /**
+   * Values between the nodes of a pipeline, where a request may enter (skipping the steps before) or leave. Not part of
+   * the protocol's metadata; fronts check requests against them. Undefined = the model has none.
+   */
+  readonly inner?: readonly TensorSpec[];
+}
+
+/** A row of the repository index. */
+export interface ModelState {
+  readonly name: string;
+  readonly version: string;
+  readonly ready: boolean;
+  /** Why not, where it isn't ready. */
+  readonly reason?: string;
 }
 
 export interface InferenceService {
@@ -61,6 +75,8 @@ export interface InferenceService {
   /** Throws ServingError `not-found`. */
   metadata(model: string, version: string | undefined): ModelMetadata;
   modelReady(model: string, version: string | undefined): boolean;
+  /** Every model that could be asked for; a service without it offers no repository index. */
+  models?(): readonly ModelState[];
   /** Throws ServingError. Settles before the request's deadline, or soon after the signal aborts. */
   infer(request: InferRequest, signal: AbortSignal): Promise<InferAnswer>;
 }

@@ -63,6 +63,15 @@ export class Pipeline {
     return this.#yaml.outputs;
   }
 
+  /** Values between the nodes, where a request may enter or leave. */
+  get inner(): readonly TensorSpec[] {
+    const { types, graphInputs } = this.#dataflow;
+    const isPublic = new Set([...this.inputs, ...this.outputs].map(({ name }) => name));
+    return [...types]
+      .filter(([name]) => !isPublic.has(name))
+      .map(([name, type]) => graphInputs.get(name) ?? { name, datatype: type.datatype, shape: type.shape });
+  }
+
   /** Does model.yaml say what the hub does more? */
   get hasHeavy(): boolean {
     return this.#dataflow.heavy !== undefined;

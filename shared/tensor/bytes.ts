@@ -29,3 +29,17 @@ export function decodeBytes(data: Uint8Array): Uint8Array[] | undefined {
   }
   return elements;
 }
+
+/** Number of elements in a BYTES tensor, without making them; undefined where a length runs past the end. */
+export function countBytes(data: Uint8Array): number | undefined {
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  let count = 0;
+  let at = 0;
+  while (at < data.byteLength) {
+    if (at + 4 > data.byteLength) return undefined;
+    at += 4 + view.getUint32(at, true);
+    if (at > data.byteLength) return undefined;
+    count++;
+  }
+  return count;
+}

@@ -1,0 +1,231 @@
+// The Open Inference Protocol v2 over plain node:http, for any InferenceService: agent and hub mount the same handler
+// before their other routes. It parses, checks, bounds and answers; what is true of models is the service's. Invariants:
+// every request gets exactly one answer, an error is never a bare 500 page, a body's bytes are given back to the budget
+// however the request ends, and a client that goes away aborts its work.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Clock } from '../../system/clock.js';
+import type { Log } from '../../system/log.js';
+import type { TensorSpec } from '../../tensor/tensor.js';
+import type { InferRequest, InferenceService, ModelMetadata } from '../inference-service.js';
+import { ServingError } from '../serving-error.js';
+import { buildAnswer } from './answer-body.js';
+import { BodyBudget, type BodyShare } from './body-budget.js';
+import { checkRequest, rawInput } from './check-request.js';
+import type { OipLimits } from './oip-limits.js';
+import { isOipTarget, parseOipRoute, type OipRoute } from './oip-route.js';
+import { parseInfer, readJsonBytes, type ParsedInfer } from './parse-infer.js';
+import { readBody } from './read-body.js';
+import { readRequestOptions } from './request-options.js';
+import { sendAnswer, sendError, sendJson } from './send.js';
+
+export interface OipHandlerOptions {
+  readonly service: InferenceService;
+  readonly limits: OipLimits;
+  /** For a request that states no timeout. */
+  readonly defaultTimeoutMs: number;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly serverName: string;
+  readonly serverVersion: string;
+}
+
+export interface OipHandler {
+  /** True when the request's path is the protocol's (`/v2...`); it is answered then. False: nothing was touched. */
+  (request: IncomingMessage, response: ServerResponse): boolean;
+  /** From now on new inference is refused with `not-ready` and the server reports that it isn't ready. */
+  drain(): void;
+  /** Inference requests that are being answered. */
+  inFlight(): number;
+}
+
+const EXTENSIONS = ['binary_tensor_data', 'schedule_policy'];
+
+export function createOipHandler(options: OipHandlerOptions): OipHandler {
+  const front = new OipFront(options);
+  const handler = (request: IncomingMessage, response: ServerResponse): boolean => {
+    if (!isOipTarget(request.url ?? '')) return false;
+    front.handle(request, response);
+    return true;
+  };
+  return Object.assign(handler, { drain: () => front.drain(), inFlight: () => front.inFlight });
+}
+
+class OipFront {
+  readonly #options: OipHandlerOptions;
+  readonly #budget: BodyBudget;
+  #draining = false;
+  inFlight = 0;
+
+  constructor(options: OipHandlerOptions) {
+    this.#options = options;
+    this.#budget = new BodyBudget(options.limits.bodiesBytesMax);
+  }
+
+  drain(): void {
+    this.#draining = true;
+  }
+
+  handle(request: IncomingMessage, response: ServerResponse): void {
+    try {
+      const route = parseOipRoute(request.url ?? '');
+      if (route.call === 'infer') {
+        if (!allowed(request, response, 'POST')) return;
+        void this.#infer(request, response, route.model, route.version);
+        return;
+      }
+      this.#ask(request, response, route);
+    } catch (error) {
+      this.#refuse(request, response, error);
+    }
+  }
+
+  #ask(request: IncomingMessage, response: ServerResponse, route: Exclude<OipRoute, { call: 'infer' }>): void {
+    const { service, serverName, serverVersion } = this.#options;
+    if (route.call === 'unknown') {
+      throw new ServingError('not-found', `no such path: ${request.url}`, { field: 'path' });
+    }
+    if (!allowed(request, response, route.call === 'index' ? 'POST' : 'GET')) return;
+    switch (route.call) {
+      case 'server':
+        sendJson(response, 200, { name: serverName, version: serverVersion, extensions: EXTENSIONS });
+        return;
+      case 'live':
+        sendJson(response, 200, { live: true });
+        return;
+      case 'ready': {
+        const ready = !this.#draining && service.ready();
+        sendJson(response, ready ? 200 : 503, ready ? { ready } : { ready, error: 'the server is not ready' });
+        return;
+      }
+      case 'index':
+        sendJson(response, 200, this.#index());
+        return;
+      case 'metadata':
+        sendJson(response, 200, metadataJson(service.metadata(route.model, route.version)));
+        return;
+      case 'model-ready': {
+        const { name } = service.metadata(route.model, route.version);
+        const ready = !this.#draining && service.modelReady(route.model, route.version);
+        const error = `model ${JSON.stringify(name)} is not ready`;
+        sendJson(response, ready ? 200 : 503, ready ? { name, ready } : { name, ready, error });
+        return;
+      }
+    }
+  }
+
+  #index(): unknown[] {
+    const models = this.#options.service.models?.();
+    if (models === undefined) throw new ServingError('not-found', 'this server offers no repository index');
+    return models.map(({ name, version, ready, reason }) => ({
+      name,
+      version,
+      state: ready ? 'READY' : 'UNAVAILABLE',
+      reason: reason ?? '',
+    }));
+  }
+
+  async #infer(
+    request: IncomingMessage,
+    response: ServerResponse,
+    model: string,
+    version: string | undefined,
+  ): Promise<void> {
+    const arrivedMs = this.#options.clock.monotonicMs();
+    const share = this.#budget.open();
+    const abort = new AbortController();
+    response.on('close', () => {
+      share.release();
+      if (!response.writableFinished) abort.abort(new ServingError('cancelled', 'the client went away'));
+    });
+    this.inFlight++;
+    try {
+      if (this.#draining) throw new ServingError('not-ready', 'the server is shutting down', { retryAfterMs: 1000 });
+      const parsed = await this.#read(request, model, version, share);
+      const { service } = this.#options;
+      const answer = await service.infer(this.#requestOf(parsed, model, version, arrivedMs), abort.signal);
+      const body = buildAnswer(answer, parsed.id, parsed.outputs, parsed.options.binaryDataOutput);
+      await sendAnswer(request, response, body, answer.provenance);
+    } catch (error) {
+      this.#refuse(request, response, error);
+    } finally {
+      this.inFlight--;
+    }
+  }
+
+  async #read(
+    request: IncomingMessage,
+    model: string,
+    version: string | undefined,
+    share: BodyShare,
+  ): Promise<ParsedInfer> {
+    const { limits } = this.#options;
+    const jsonBytes = readJsonBytes(request.headers);
+    const body = await readBody(request, { bodyBytesMax: limits.bodyBytesMax, jsonBytes: jsonBytes ?? 0, share });
+    if (jsonBytes === 0) {
+      const input = rawInput(this.#options.service.metadata(model, version), body);
+      return { id: undefined, inputs: [input], outputs: [], options: readRequestOptions(undefined, request.headers) };
+    }
+    const parsed = parseInfer(body, jsonBytes, request.headers, limits.jsonBytesMax);
+    const metadata = this.#metadataIfHere(model, version);
+    if (metadata !== undefined) checkRequest(metadata, parsed.inputs, parsed.outputs);
+    return parsed;
+  }
+
+  /** A model that isn't here may still be answered by the hub: `infer` decides. */
+  #metadataIfHere(model: string, version: string | undefined): ModelMetadata | undefined {
+    try {
+      return this.#options.service.metadata(model, version);
+    } catch (error) {
+      if (error instanceof ServingError && error.code === 'not-found') return undefined;
+      throw error;
+    }
+  }
+
+  #requestOf(parsed: ParsedInfer, model: string, version: string | undefined, arrivedMs: number): InferRequest {
+    const { limits, defaultTimeoutMs } = this.#options;
+    const { timeoutUs, priority, placement, cache, maxStalenessMs, parameters } = parsed.options;
+    const timeoutMs = timeoutUs === 0 ? defaultTimeoutMs : Math.min(timeoutUs / 1000, limits.timeoutMsMax);
+    return {
+      model,
+      version,
+      id: parsed.id,
+      inputs: parsed.inputs,
+      outputs: parsed.outputs.map((output) => output.name),
+      deadlineMs: arrivedMs + timeoutMs,
+      priority,
+      placement,
+      cache,
+      maxStalenessMs,
+      parameters,
+    };
+  }
+
+  #refuse(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+    const { clock, limits, log } = this.#options;
+    if (error instanceof ServingError) {
+      sendError(request, response, error, clock, limits.lingerMs);
+      return;
+    }
+    log.error({ error, url: request.url }, 'an inference request failed unexpectedly');
+    sendError(
+      request,
+      response,
+      new ServingError('failed', 'internal error', { cause: error }),
+      clock,
+      limits.lingerMs,
+    );
+  }
+}
+
+/** Answers 405 itself where the method is another. */
+function allowed(request: IncomingMessage, response: ServerResponse, method: 'GET' | 'POST'): boolean {
+  if (request.method === method || (method === 'GET' && request.method === 'HEAD')) return true;
+  sendJson(response, 405, { error: `method: ${request.method} is not allowed here, ${method} is` }, method);
+  return false;
+}
+
+function metadataJson(metadata: ModelMetadata): unknown {
+  const { name, versions, platform, inputs, outputs } = metadata;
+  const spec = ({ name, datatype, shape }: TensorSpec): unknown => ({ name, datatype, shape });
+  return { name, versions, platform, inputs: inputs.map(spec), outputs: outputs.map(spec) };
+}

@@ -1,0 +1,275 @@
+// The body of an inference request -> typed tensors, which are views of the body wherever they came as binary data (rest
+// specification, "Inference Request JSON Object"; Triton's binary data extension). Everything is checked before anything
+// is allocated for it: shapes against overflow, sizes against shapes, the binary section against the sizes, to the byte.
+import { isUtf8 } from 'node:buffer';
+import type { IncomingHttpHeaders } from 'node:http';
+import { parse as parseLossless } from 'lossless-json';
+import { countBytes } from '../../tensor/bytes.js';
+import { isDatatype, type Datatype } from '../../tensor/datatype.js';
+import { describe, tensorDataFromJson } from '../../tensor/json-data.js';
+import { elementCount, sizeBytes, type NamedTensor } from '../../tensor/tensor.js';
+import { TensorDataError } from '../../tensor/tensor-data-error.js';
+import { ServingError } from '../serving-error.js';
+import { invalid } from './invalid.js';
+import { readRequestOptions, type RequestOptions } from './request-options.js';
+
+export interface RequestedOutput {
+  readonly name: string;
+  readonly binary: boolean;
+}
+
+export interface ParsedInfer {
+  readonly id: string | undefined;
+  readonly inputs: readonly NamedTensor[];
+  /** Empty = the model's default outputs, in the form that `options.binaryDataOutput` says. */
+  readonly outputs: readonly RequestedOutput[];
+  readonly options: RequestOptions;
+}
+
+type JsonObject = Readonly<Record<string, unknown>>;
+
+/**
+ * `jsonBytes` is the header Inference-Header-Content-Length; undefined = the body is all JSON.
+ * Throws ServingError `invalid-argument` or `too-large`, naming the field.
+ */
+export function parseInfer(
+  body: Buffer,
+  jsonBytes: number | undefined,
+  headers: IncomingHttpHeaders,
+  jsonBytesMax: number,
+): ParsedInfer {
+  const end = jsonBytes ?? body.byteLength;
+  if (end > body.byteLength) {
+    const text = `says ${end} bytes of JSON, but the body has ${body.byteLength}`;
+    throw invalid('Inference-Header-Content-Length', text);
+  }
+  if (end > jsonBytesMax) {
+    const text = `${end} bytes of JSON, more than ${jsonBytesMax}: send large tensors as binary data`;
+    throw new ServingError('too-large', `body: ${text}`, { field: 'body' });
+  }
+  const json = body.subarray(0, end);
+  const root = objectOf(parseJson(json), 'body');
+  const options = readRequestOptions(root['parameters'], headers);
+  const binary = new BinarySection(body, end);
+  const inputs = readInputs(root['inputs'], binary, json);
+  binary.finish();
+  return { id: readId(root['id']), inputs, outputs: readOutputs(root['outputs'], options), options };
+}
+
+/** The value of Inference-Header-Content-Length; undefined where it isn't sent. */
+export function readJsonBytes(headers: IncomingHttpHeaders): number | undefined {
+  const text = headers['inference-header-content-length'];
+  if (text === undefined) return undefined;
+  if (typeof text !== 'string' || !/^[0-9]{1,15}$/.test(text)) {
+    throw invalid('Inference-Header-Content-Length', `expected a number of bytes, got ${JSON.stringify(text)}`);
+  }
+  return Number(text);
+}
+
+function parseJson(json: Buffer): unknown {
+  if (!isUtf8(json)) {
+    const hint = 'if binary data follows the JSON, state its length in Inference-Header-Content-Length';
+    throw invalid('body', `the JSON is not UTF-8 (${hint})`);
+  }
+  const text = json.toString('utf8');
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const literal = /[[:,\s-](NaN|Infinity)\b/.exec(text)?.[1];
+    const hint = literal === undefined ? '' : `; ${literal} is not JSON: send such values as binary data`;
+    throw invalid('body', `not valid JSON: ${(cause as Error).message}${hint}`, cause);
+  }
+}
+
+/** The bytes after the JSON, handed out in the order of the inputs. */
+class BinarySection {
+  readonly #body: Buffer;
+  #at: number;
+
+  constructor(body: Buffer, start: number) {
+    this.#body = body;
+    this.#at = start;
+  }
+
+  take(length: number, field: string): Uint8Array {
+    const left = this.#body.byteLength - this.#at;
+    if (length > left) throw invalid(field, `says ${length} bytes of binary data, but ${left} are left in the body`);
+    const { buffer, byteOffset } = this.#body;
+    const data = new Uint8Array(buffer, byteOffset + this.#at, length);
+    this.#at += length;
+    return data;
+  }
+
+  finish(): void {
+    const left = this.#body.byteLength - this.#at;
+    if (left > 0) throw invalid('body', `${left} bytes of binary data are left over: no input takes them`);
+  }
+}
+
+function readInputs(value: unknown, binary: BinarySection, json: Buffer): NamedTensor[] {
+  if (!Array.isArray(value)) throw invalid('inputs', `expected an array, got ${describe(value)}`);
+  if (value.length === 0) throw invalid('inputs', 'expected at least one input');
+  const lossless = new LosslessInputs(json);
+  const names = new Set<string>();
+  return value.map((input, i) => {
+    const tensor = readInput(objectOf(input, `inputs[${i}]`), i, binary, lossless);
+    if (names.has(tensor.name)) throw invalid(`inputs[${i}].name`, `${JSON.stringify(tensor.name)} is given twice`);
+    names.add(tensor.name);
+    return tensor;
+  });
+}
+
+function readInput(input: JsonObject, index: number, binary: BinarySection, lossless: LosslessInputs): NamedTensor {
+  const field = `inputs[${index}]`;
+  const name = stringOf(input['name'], `${field}.name`);
+  const datatype = input['datatype'];
+  if (!isDatatype(datatype)) throw invalid(`${field}.datatype`, `${describe(datatype)} is no datatype`);
+  const shape = readShape(input['shape'], `${field}.shape`);
+  const parameters = optionalObject(input['parameters'], `${field}.parameters`);
+  if (parameters !== undefined) refuseSharedMemory(parameters, field);
+  const binarySize = parameters?.['binary_data_size'];
+  const data = input['data'];
+  if (binarySize === undefined || binarySize === null) {
+    if (data === undefined)
+      throw invalid(`${field}.data`, `input ${JSON.stringify(name)} has neither data nor binary_data_size`);
+    return { name, datatype, shape, data: jsonData(datatype, shape, data, index, lossless) };
+  }
+  if (data !== undefined && data !== null)
+    throw invalid(`${field}.data`, 'given beside binary_data_size: one of them only');
+  const sizeField = `${field}.parameters.binary_data_size`;
+  if (typeof binarySize !== 'number' || !Number.isSafeInteger(binarySize) || binarySize < 0) {
+    throw invalid(sizeField, `expected a number of bytes, got ${describe(binarySize)}`);
+  }
+  const bytes = binary.take(binarySize, sizeField);
+  checkBinary(datatype, shape, bytes, sizeField);
+  return { name, datatype, shape, data: bytes };
+}
+
+/** Throws ServingError where binary data doesn't fill its shape exactly. */
+export function checkBinary(datatype: Datatype, shape: readonly number[], data: Uint8Array, field: string): void {
+  if (datatype === 'BYTES') {
+    const count = countBytes(data);
+    if (count === undefined) throw invalid(field, 'the length of a BYTES element runs past the end of the data');
+    const wanted = elementCount(shape);
+    if (count !== wanted)
+      throw invalid(field, `${count} BYTES elements, the shape [${shape.join(',')}] takes ${wanted}`);
+    return;
+  }
+  const wanted = sizeBytes(datatype, shape);
+  if (data.byteLength !== wanted) {
+    throw invalid(field, `${data.byteLength} bytes, ${datatype} of shape [${shape.join(',')}] takes ${wanted}`);
+  }
+}
+
+function jsonData(
+  datatype: Datatype,
+  shape: readonly number[],
+  data: unknown,
+  index: number,
+  lossless: LosslessInputs,
+): Uint8Array {
+  const field = `inputs[${index}].data`;
+  try {
+    try {
+      return tensorDataFromJson(datatype, shape, data, field);
+    } catch (error) {
+      if (!(error instanceof TensorDataError) || error.code !== 'imprecise') throw error;
+      return tensorDataFromJson(datatype, shape, lossless.data(index), field);
+    }
+  } catch (error) {
+    if (!(error instanceof TensorDataError)) throw error;
+    throw new ServingError('invalid-argument', error.message, { field: error.field, cause: error });
+  }
+}
+
+/** Reads the JSON a second time, without rounding, but only once somebody sent an integer beyond 2^53. */
+class LosslessInputs {
+  readonly #json: Buffer;
+  #inputs: readonly JsonObject[] | undefined;
+
+  constructor(json: Buffer) {
+    this.#json = json;
+  }
+
+  data(index: number): unknown {
+    this.#inputs ??= this.#parse();
+    return this.#inputs[index]?.['data'];
+  }
+
+  #parse(): readonly JsonObject[] {
+    try {
+      const root = parseLossless(this.#json.toString('utf8'), undefined, exactNumber) as JsonObject;
+      return root['inputs'] as readonly JsonObject[];
+    } catch (cause) {
+      throw invalid('body', `can't be read without rounding: ${(cause as Error).message}`, cause);
+    }
+  }
+}
+
+function exactNumber(text: string): number | bigint {
+  return text.length > 15 && /^-?[0-9]+$/.test(text) ? BigInt(text) : Number(text);
+}
+
+function readShape(value: unknown, field: string): readonly number[] {
+  if (!Array.isArray(value)) throw invalid(field, `expected an array, got ${describe(value)}`);
+  for (let i = 0; i < value.length; i++) {
+    const dimension: unknown = value[i];
+    if (typeof dimension !== 'number' || !Number.isSafeInteger(dimension) || dimension < 0) {
+      throw invalid(`${field}[${i}]`, `expected a whole number >= 0, got ${describe(dimension)}`);
+    }
+  }
+  const shape = value as readonly number[];
+  if (elementCount(shape) === undefined) throw invalid(field, `the product of [${shape.join(',')}] overflows`);
+  return shape;
+}
+
+function readOutputs(value: unknown, options: RequestOptions): RequestedOutput[] {
+  if (value === undefined || value === null) return [];
+  if (!Array.isArray(value)) throw invalid('outputs', `expected an array, got ${describe(value)}`);
+  const names = new Set<string>();
+  return value.map((item, i) => {
+    const field = `outputs[${i}]`;
+    const output = objectOf(item, field);
+    const name = stringOf(output['name'], `${field}.name`);
+    if (names.has(name)) throw invalid(`${field}.name`, `${JSON.stringify(name)} is asked for twice`);
+    names.add(name);
+    const parameters = optionalObject(output['parameters'], `${field}.parameters`);
+    if (parameters === undefined) return { name, binary: options.binaryDataOutput };
+    refuseSharedMemory(parameters, field);
+    const classes = parameters['classification'];
+    if (classes !== undefined && classes !== null && classes !== 0) {
+      throw invalid(`${field}.parameters.classification`, 'the classification extension is not offered');
+    }
+    const binary = parameters['binary_data'] ?? options.binaryDataOutput;
+    if (typeof binary !== 'boolean') {
+      throw invalid(`${field}.parameters.binary_data`, `expected true or false, got ${describe(binary)}`);
+    }
+    return { name, binary };
+  });
+}
+
+function refuseSharedMemory(parameters: JsonObject, field: string): void {
+  if (parameters['shared_memory_region'] === undefined) return;
+  throw invalid(`${field}.parameters.shared_memory_region`, 'the shared memory extensions are not offered');
+}
+
+function readId(value: unknown): string | undefined {
+  if (value === undefined || value === null) return undefined;
+  return stringOf(value, 'id');
+}
+
+function objectOf(value: unknown, field: string): JsonObject {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw invalid(field, `expected an object, got ${describe(value)}`);
+  }
+  return value as JsonObject;
+}
+
+function optionalObject(value: unknown, field: string): JsonObject | undefined {
+  return value === undefined || value === null ? undefined : objectOf(value, field);
+}
+
+function stringOf(value: unknown, field: string): string {
+  if (typeof value !== 'string') throw invalid(field, `expected a string, got ${describe(value)}`);
+  return value;
+}

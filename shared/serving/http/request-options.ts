@@ -1,0 +1,94 @@
+// What a request may say beside its tensors (contract.md, "What a request may say"): JSON `parameters`, or the headers
+// `tidegate-<name>` with `-` for `_`. A parameter wins over its header. Parameters that nobody here reads pass through to
+// the service as part of the request's identity.
+import type { IncomingHttpHeaders } from 'node:http';
+import { describe } from '../../tensor/json-data.js';
+import type { CacheMode, InferRequest, PlacementRequest } from '../inference-service.js';
+import { invalid } from './invalid.js';
+
+export interface RequestOptions {
+  /** 0 = unstated: the server's default. */
+  readonly timeoutUs: number;
+  readonly priority: number;
+  readonly placement: PlacementRequest;
+  readonly cache: CacheMode;
+  readonly maxStalenessMs: number | undefined;
+  /** Triton's binary data extension: all outputs that don't say otherwise. */
+  readonly binaryDataOutput: boolean;
+  readonly parameters: InferRequest['parameters'];
+}
+
+const PLACEMENTS: readonly PlacementRequest[] = ['auto', 'local', 'hub'];
+const CACHE_MODES: readonly CacheMode[] = ['use', 'bypass', 'refresh'];
+const READ_HERE = new Set(['timeout', 'priority', 'placement', 'cache', 'max_staleness_ms', 'binary_data_output']);
+const NOTHING: InferRequest['parameters'] = {};
+
+/** Throws ServingError `invalid-argument` naming the parameter or the header. */
+export function readRequestOptions(parameters: unknown, headers: IncomingHttpHeaders): RequestOptions {
+  const given = recordOf(parameters);
+  const stated = (name: string): Stated => {
+    const parameter = given?.[name];
+    if (parameter !== undefined && parameter !== null) return { value: parameter, field: `parameters.${name}` };
+    const header = `tidegate-${name.replaceAll('_', '-')}`;
+    const text = headers[header];
+    return { value: text === undefined ? undefined : headerValue(String(text)), field: `header ${header}` };
+  };
+  const binary = given?.['binary_data_output'];
+  if (binary !== undefined && binary !== null && typeof binary !== 'boolean') {
+    throw invalid('parameters.binary_data_output', `expected true or false, got ${describe(binary)}`);
+  }
+  return {
+    timeoutUs: wholeNumber(stated('timeout')) ?? 0,
+    priority: wholeNumber(stated('priority')) ?? 0,
+    placement: oneOf(stated('placement'), PLACEMENTS) ?? 'auto',
+    cache: oneOf(stated('cache'), CACHE_MODES) ?? 'use',
+    maxStalenessMs: wholeNumber(stated('max_staleness_ms')),
+    binaryDataOutput: binary === true,
+    parameters: given === undefined ? NOTHING : passedThrough(given),
+  };
+}
+
+interface Stated {
+  readonly value: unknown;
+  readonly field: string;
+}
+
+function recordOf(parameters: unknown): Readonly<Record<string, unknown>> | undefined {
+  if (parameters === undefined || parameters === null) return undefined;
+  if (typeof parameters !== 'object' || Array.isArray(parameters)) {
+    throw invalid('parameters', `expected an object, got ${describe(parameters)}`);
+  }
+  return parameters as Record<string, unknown>;
+}
+
+/** A header carries text: digits are meant as a number. */
+function headerValue(text: string): unknown {
+  return /^[0-9]+$/.test(text) ? Number(text) : text;
+}
+
+function wholeNumber({ value, field }: Stated): number | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {
+    throw invalid(field, `expected a whole number >= 0, got ${describe(value)}`);
+  }
+  return value;
+}
+
+function oneOf<T extends string>({ value, field }: Stated, allowed: readonly T[]): T | undefined {
+  if (value === undefined) return undefined;
+  const found = allowed.find((candidate) => candidate === value);
+  if (found === undefined) throw invalid(field, `expected ${allowed.join(', ')}; got ${describe(value)}`);
+  return found;
+}
+
+function passedThrough(given: Readonly<Record<string, unknown>>): InferRequest['parameters'] {
+  const entries: [string, string | number | boolean][] = [];
+  for (const [name, value] of Object.entries(given)) {
+    if (READ_HERE.has(name) || value === null) continue;
+    if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') {
+      throw invalid(`parameters.${name}`, `expected a string, number or boolean, got ${describe(value)}`);
+    }
+    entries.push([name, value]);
+  }
+  return entries.length === 0 ? NOTHING : Object.fromEntries(entries);
+}

@@ -1,0 +1,82 @@
+// What serving reads from an .onnx file itself, without loading it: its signature, for a bare graph without a model.yaml,
+// and whether it draws random numbers, in which case its answers are never cached.
+import * as fs from 'node:fs/promises';
+import { externalDataOf, isExternal } from '../onnx/external-data.js';
+import { inspectModel } from '../onnx/inspect-model.js';
+import { decodeModel } from '../onnx/model-codec.js';
+import type { ModelProto, NodeProto } from '../onnx/model-proto.js';
+import { OnnxError } from '../onnx/onnx-error.js';
+import { allGraphs, allTensors } from '../onnx/walk-graph.js';
+import type { GraphSignature } from '../package/model-package.js';
+import { PackageError } from '../package/package-error.js';
+
+/** Operators whose outputs differ from run to run (onnx/onnx docs/Operators.md; `Sampling` is ONNX Runtime's own). */
+const RANDOM_OPERATORS: ReadonlySet<string> = new Set([
+  'RandomNormal',
+  'RandomNormalLike',
+  'RandomUniform',
+  'RandomUniformLike',
+  'Multinomial',
+  'Bernoulli',
+  'Sampling',
+]);
+/** Random only in training mode, which is an input: the third, or the fifth of the fused forms. */
+const DROPOUTS: ReadonlySet<string> = new Set(['Dropout', 'BiasDropout', 'BitmaskDropout']);
+
+/** For openPackage. Rejects with PackageError `invalid-model` for a file that is no graph that can be served. */
+export async function inspectGraphFile(path: string): Promise<GraphSignature> {
+  const model = await decodeFile(path);
+  try {
+    const { inputs, outputs } = inspectModel(model);
+    const externalData = [...new Set(externalFiles(model))];
+    const specs = (values: typeof inputs): GraphSignature['inputs'] =>
+      values.map(({ name, datatype, shape }) => {
+        if (shape !== undefined) return { name, datatype, shape };
+        throw new OnnxError('bad-type', 'states no rank; give the model a model.yaml', name);
+      });
+    return { inputs: specs(inputs), outputs: specs(outputs), externalData };
+  } catch (cause) {
+    throw invalidGraph(path, cause);
+  }
+}
+
+/** Do two runs with equal inputs give equal outputs? */
+export async function isDeterministic(path: string): Promise<boolean> {
+  const { graph } = await decodeFile(path);
+  if (graph === undefined) return true;
+  for (const inner of allGraphs(graph)) if (inner.node.some(isRandom)) return false;
+  return true;
+}
+
+function isRandom(node: NodeProto): boolean {
+  const operator = node.opType ?? '';
+  if (RANDOM_OPERATORS.has(operator)) return true;
+  const trainingMode = node.input[operator === 'Dropout' ? 2 : 4];
+  return DROPOUTS.has(operator) && trainingMode !== undefined && trainingMode !== '';
+}
+
+function* externalFiles(model: ModelProto): Generator<string> {
+  if (model.graph === undefined) return;
+  for (const { tensor, where } of allTensors(model.graph)) {
+    if (isExternal(tensor)) yield externalDataOf(tensor, where).path;
+  }
+}
+
+async function decodeFile(path: string): Promise<ModelProto> {
+  const bytes = await fs.readFile(path);
+  try {
+    return decodeModel(bytes);
+  } catch (cause) {
+    throw invalidGraph(path, cause);
+  }
+}
+
+function invalidGraph(path: string, cause: unknown): PackageError {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return new PackageError(
+    'invalid-model',
+    `is no ONNX graph that can be served: ${message}`,
+    { file: path },
+    { cause },
+  );
+}

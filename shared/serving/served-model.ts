@@ -1,0 +1,301 @@
+// A model that answers: the package, its pipeline, and one executor with one scheduler per graph. Agent and hub serve
+// through this same class (the hub with `heavy`). Steps run in this process, graphs in executors.
+//
+// Invariants: a request settles by its deadline; `close` waits for the requests that were accepted; a request never sees
+// two versions, since a ServedModel is one.
+import { availableParallelism } from 'node:os';
+import type { ModelPackage } from '../package/model-package.js';
+import { openPackage, type OpenPackageDeps } from '../package/open-package.js';
+import { runGoldens, type GoldensResult } from '../package/run-goldens.js';
+import type { EngineCapabilities, Provider, ProviderReport } from '../runtime/engine.js';
+import type { GraphRunner, Runtime } from '../runtime/graph-runner.js';
+import { Scheduler, type SchedulerCounts } from '../scheduling/scheduler.js';
+import type { Clock } from '../system/clock.js';
+import type { NamedTensor } from '../tensor/tensor.js';
+import type { Digest } from '../wire/digest.js';
+import type { ModelYaml } from '../wire/model-yaml.js';
+import type { ModelMetadata } from './inference-service.js';
+import { preparePipeline, type Pipeline } from './pipeline.js';
+import { isDeterministic } from './served-graph-file.js';
+import { ServingError } from './serving-error.js';
+
+export interface ServedModelIdentity {
+  readonly name: string;
+  readonly version: string;
+  readonly versionDigest: Digest;
+  readonly variant: string;
+  readonly variantDigest: Digest;
+}
+
+export interface ServedModelOptions {
+  readonly providers: readonly Provider[];
+  readonly intraOpThreads: number;
+  /** Requests that may wait for a graph. */
+  readonly queueDepthMax: number;
+  /** Answer with the package's `heavy` variations where it has them: the hub. */
+  readonly heavy: boolean;
+}
+
+export interface ServedModelModules {
+  readonly runtime: Runtime;
+  readonly inspect: OpenPackageDeps['inspect'];
+  readonly clock: Clock;
+}
+
+export interface ModelRequest {
+  readonly inputs: readonly NamedTensor[];
+  readonly outputs: readonly string[];
+  /** Monotonic. */
+  readonly deadlineMs: number;
+  readonly priority: number;
+}
+
+export interface ModelAnswer {
+  readonly outputs: readonly NamedTensor[];
+  /** Longest wait of a part of the request for an executor. */
+  readonly queueUs: number;
+  /** Time inside the engine, summed over the runs that this answer comes from. */
+  readonly computeUs: number;
+  readonly confidence: number | undefined;
+}
+
+export interface ServedGraph {
+  readonly graph: string;
+  readonly pid: number | undefined;
+  readonly engine: string;
+  readonly engineVersion: string;
+  readonly capabilities: EngineCapabilities;
+  readonly provider: ProviderReport;
+  readonly loadMs: number;
+  readonly concurrency: number;
+  readonly counts: SchedulerCounts;
+}
+
+interface GraphSlot {
+  readonly graph: string;
+  readonly runner: GraphRunner;
+  readonly scheduler: Scheduler;
+}
+
+/**
+ * Opens the package at `path` and loads its graphs. Rejects with PackageError or RuntimeError `load-failed`; nothing stays
+ * loaded then.
+ */
+export async function openServedModel(
+  path: string,
+  identity: ServedModelIdentity,
+  options: ServedModelOptions,
+  modules: ServedModelModules,
+  signal: AbortSignal,
+): Promise<ServedModel> {
+  const pack = await openPackage(path, modules, { name: identity.name, signal });
+  return serveModel(pack, identity, options, modules, signal);
+}
+
+/** As openServedModel, of a package that is open already. */
+export async function serveModel(
+  pack: ModelPackage,
+  identity: ServedModelIdentity,
+  options: ServedModelOptions,
+  { runtime, clock }: ServedModelModules,
+  signal: AbortSignal,
+): Promise<ServedModel> {
+  const graphs = [...new Set(pack.yaml.pipeline.flatMap((node) => ('graph' in node ? [node.graph] : [])))];
+  const slots: GraphSlot[] = [];
+  try {
+    for (const graph of graphs) {
+      const label = `${identity.name}@${identity.variantDigest.slice(0, 'sha256:'.length + 8)}`;
+      const { providers, intraOpThreads, queueDepthMax } = options;
+      const runner = await runtime.load({ label, path: pack.pathOf(graph), providers, intraOpThreads }, signal);
+      const { maxRows } = pack.yaml.batching;
+      slots.push({ graph, runner, scheduler: new Scheduler(runner, { maxRows, queueDepthMax }, { clock }) });
+    }
+    const signatures = new Map(slots.map(({ graph, runner }) => [graph, runner]));
+    const pipeline = await preparePipeline(pack.yaml, pack, signatures);
+    const certain = await Promise.all(graphs.map((graph) => isDeterministic(pack.pathOf(graph))));
+    return new ServedModel(pack, identity, options, slots, pipeline, certain.every(Boolean), clock);
+  } catch (error) {
+    await Promise.all(slots.map(({ runner }) => runner.close()));
+    throw error;
+  }
+}
+
+export class ServedModel {
+  readonly identity: ServedModelIdentity;
+  /** False where a graph draws random numbers: its answers are never cached. */
+  readonly deterministic: boolean;
+  readonly metadata: ModelMetadata;
+  /** Resolves when the model has been closed and its executors have gone. */
+  readonly closed: Promise<void>;
+  readonly #pack: ModelPackage;
+  readonly #options: ServedModelOptions;
+  readonly #slots: readonly GraphSlot[];
+  readonly #pipeline: Pipeline;
+  readonly #clock: Clock;
+  readonly #inFlightMax: number;
+  #inFlight = 0;
+  #closing = false;
+  #onIdle: (() => void) | undefined;
+  #onClosed: () => void = () => undefined;
+
+  /** By serveModel. */
+  constructor(
+    pack: ModelPackage,
+    identity: ServedModelIdentity,
+    options: ServedModelOptions,
+    slots: readonly GraphSlot[],
+    pipeline: Pipeline,
+    deterministic: boolean,
+    clock: Clock,
+  ) {
+    this.#pack = pack;
+    this.identity = identity;
+    this.#options = options;
+    this.#slots = slots;
+    this.#pipeline = pipeline;
+    this.deterministic = deterministic;
+    this.#clock = clock;
+    this.#inFlightMax = options.queueDepthMax + 2 * availableParallelism();
+    this.closed = new Promise((resolve) => (this.#onClosed = resolve));
+    const { inputs, outputs, inner } = pipeline;
+    const platform = pack.hasYaml ? 'tidegate_package' : 'onnxruntime_onnx';
+    this.metadata = { name: identity.name, versions: [identity.version], platform, inputs, outputs, inner };
+  }
+
+  get yaml(): ModelYaml {
+    return this.#pack.yaml;
+  }
+
+  get package(): ModelPackage {
+    return this.#pack;
+  }
+
+  /** Of the first graph. */
+  get provider(): ProviderReport {
+    const [first] = this.#slots;
+    return first?.runner.provider ?? { asked: [], tried: [], runs: 'cpu', reason: 'the package has no graph' };
+  }
+
+  get graphs(): readonly ServedGraph[] {
+    return this.#slots.map(({ graph, runner, scheduler }) => ({
+      graph,
+      pid: runner.pid,
+      engine: runner.engine.name,
+      engineVersion: runner.engine.version,
+      capabilities: runner.engine.capabilities,
+      provider: runner.provider,
+      loadMs: runner.loadMs,
+      concurrency: runner.concurrency,
+      counts: scheduler.counts,
+    }));
+  }
+
+  /** Summed over the graphs. */
+  get counts(): SchedulerCounts {
+    const sum = { runs: 0, rows: 0, refused: 0, expired: 0, cancelled: 0, retried: 0, queueDepth: 0, running: 0 };
+    for (const { scheduler } of this.#slots) {
+      const { counts } = scheduler;
+      for (const key of Object.keys(sum) as (keyof typeof sum)[]) sum[key] += counts[key];
+    }
+    return sum;
+  }
+
+  /**
+   * Answers once. Rejects with ServingError: `invalid-argument` naming the input, `too-large`, `would-miss-deadline`,
+   * `queue-full`, `deadline-exceeded`, `cancelled`, `failed`, `not-ready` when the model is being closed.
+   */
+  async infer(request: ModelRequest, signal: AbortSignal): Promise<ModelAnswer> {
+    if (this.#closing)
+      throw new ServingError('not-ready', `model '${this.identity.name}' is being taken out of service`);
+    if (this.#inFlight >= this.#inFlightMax) {
+      throw new ServingError('queue-full', `refused: ${this.#inFlight} requests are under way`, { retryAfterMs: 1000 });
+    }
+    this.#inFlight += 1;
+    try {
+      return await this.#inTime(request, signal);
+    } finally {
+      this.#inFlight -= 1;
+      if (this.#inFlight === 0) this.#onIdle?.();
+    }
+  }
+
+  /** The package's goldens through this model as it serves. Passed with count 0 where it has none. */
+  runGoldens(signal: AbortSignal, onProgress?: (done: number, count: number) => void): Promise<GoldensResult> {
+    const infer = async (
+      inputs: readonly NamedTensor[],
+      outputs: readonly string[],
+      inner: AbortSignal,
+    ): Promise<readonly NamedTensor[]> => {
+      const deadlineMs = this.#clock.monotonicMs() + GOLDEN_TIMEOUT_MS;
+      return (await this.infer({ inputs, outputs, deadlineMs, priority: 0 }, inner)).outputs;
+    };
+    return runGoldens(this.#pack, infer, {
+      clock: this.#clock,
+      signal,
+      ...(onProgress === undefined ? {} : { onProgress }),
+    });
+  }
+
+  /** Takes no more requests, waits for those accepted, then ends the executors. */
+  async close(): Promise<void> {
+    if (this.#closing) return this.closed;
+    this.#closing = true;
+    if (this.#inFlight > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
+    for (const { scheduler } of this.#slots) scheduler.close();
+    await Promise.all(this.#slots.map(({ runner }) => runner.close()));
+    this.#onClosed();
+    return this.closed;
+  }
+
+  /** Steps can't be ended from outside, so the answer to the caller is: at the deadline, whatever still runs. */
+  #inTime(request: ModelRequest, signal: AbortSignal): Promise<ModelAnswer> {
+    return new Promise((resolve, reject) => {
+      const abort = new AbortController();
+      const end = (error: ServingError): void => {
+        abort.abort(error);
+        reject(error);
+      };
+      const onAbort = (): void => end(new ServingError('cancelled', 'the caller went away'));
+      const remainingMs = Math.max(0, request.deadlineMs - this.#clock.monotonicMs());
+      // A little after the scheduler's own timer, whose error says more.
+      const cancelTimer = this.#clock.after(remainingMs + 1, () =>
+        end(new ServingError('deadline-exceeded', 'the deadline passed before the answer was there')),
+      );
+      if (signal.aborted) onAbort();
+      else signal.addEventListener('abort', onAbort, { once: true });
+      void this.#run(request, abort.signal)
+        .then(resolve, reject)
+        .finally(() => {
+          cancelTimer();
+          signal.removeEventListener('abort', onAbort);
+        });
+    });
+  }
+
+  async #run(request: ModelRequest, signal: AbortSignal): Promise<ModelAnswer> {
+    let queueUs = 0;
+    const runs = new Map<string, number>();
+    const { deadlineMs, priority } = request;
+    const runGraph = async (
+      graph: string,
+      feeds: readonly NamedTensor[],
+      outputs: readonly string[],
+      inner: AbortSignal,
+    ): Promise<readonly NamedTensor[]> => {
+      const slot = this.#slots.find((candidate) => candidate.graph === graph);
+      if (slot === undefined) throw new Error(`the graph ${graph} is not loaded`);
+      const result = await slot.scheduler.run({ feeds, outputs, deadlineMs, priority }, inner);
+      queueUs = Math.max(queueUs, result.queueUs);
+      runs.set(`${graph} ${result.runId}`, result.computeUs); // items of one request may share a run
+      return result.outputs;
+    };
+    const asked = { inputs: request.inputs, outputs: request.outputs };
+    const { outputs, confidence } = this.#options.heavy
+      ? await this.#pipeline.runHeavy(asked, runGraph, signal)
+      : await this.#pipeline.run(asked, runGraph, signal);
+    const computeUs = [...runs.values()].reduce((sum, us) => sum + us, 0);
+    return { outputs, confidence, queueUs, computeUs: Math.round(computeUs) };
+  }
+}
+
+const GOLDEN_TIMEOUT_MS = 60_000;

@@ -1,0 +1,120 @@
+// An InferenceService that answers inputs as outputs, for the tests of protocol fronts. Model `echo-<datatype>` (lower
+// case) has the input INPUT0 [-1] and the output OUTPUT0; `echo-two` has two inputs of different types; `empty` answers
+// without elements; `slow` waits for its signal; `broken` throws what is no ServingError.
+import { DATATYPES } from '@tidegate/shared/tensor/datatype.js';
+import type { NamedTensor, TensorSpec } from '@tidegate/shared/tensor/tensor.js';
+import type {
+  InferAnswer,
+  InferenceService,
+  InferRequest,
+  ModelMetadata,
+} from '@tidegate/shared/serving/inference-service.js';
+import { ServingError } from '@tidegate/shared/serving/serving-error.js';
+
+const PROVENANCE = {
+  placement: 'edge',
+  reason: 'echoed — on the device',
+  modelDigest: `sha256:${'a'.repeat(64)}`,
+  variant: 'fp32',
+  variantDigest: `sha256:${'b'.repeat(64)}`,
+  queueUs: 12,
+  computeUs: 34.4,
+  confidence: 0.5,
+} as const;
+
+export class EchoService implements InferenceService {
+  /** Every request that came through the front, for assertions. */
+  readonly requests: InferRequest[] = [];
+  readonly signals: AbortSignal[] = [];
+  isReady = true;
+  /** Thrown by the next infer. */
+  nextError: Error | undefined;
+  #waiting: (() => void)[] = [];
+  readonly #models = new Map<string, ModelMetadata>();
+
+  constructor() {
+    for (const datatype of DATATYPES) {
+      const input = { name: 'INPUT0', datatype, shape: [-1] };
+      this.#add(`echo-${datatype.toLowerCase()}`, [input], [{ ...input, name: 'OUTPUT0' }]);
+    }
+    const two: TensorSpec[] = [
+      { name: 'TEXT', datatype: 'BYTES', shape: [-1, 2] },
+      { name: 'NUMBERS', datatype: 'INT64', shape: [-1] },
+    ];
+    this.#add('echo-two', two, two, [{ name: 'INNER', datatype: 'FP32', shape: [-1] }]);
+    this.#add(
+      'matrix',
+      [{ name: 'X', datatype: 'FP32', shape: [-1, 4] }],
+      [{ name: 'X', datatype: 'FP32', shape: [-1, 4] }],
+    );
+    for (const name of ['empty', 'slow', 'broken']) {
+      this.#add(name, [{ name: 'X', datatype: 'FP32', shape: [-1] }], [{ name: 'Y', datatype: 'FP32', shape: [-1] }]);
+    }
+  }
+
+  #add(name: string, inputs: TensorSpec[], outputs: TensorSpec[], inner?: TensorSpec[]): void {
+    const metadata = { name, versions: ['1', '2'], platform: 'tidegate_echo', inputs, outputs };
+    this.#models.set(name, inner === undefined ? metadata : { ...metadata, inner });
+  }
+
+  ready(): boolean {
+    return this.isReady;
+  }
+
+  metadata(model: string, version: string | undefined): ModelMetadata {
+    const found = this.#models.get(model);
+    if (found === undefined)
+      throw new ServingError('not-found', `no model ${JSON.stringify(model)}`, { field: 'model' });
+    if (version !== undefined && !found.versions.includes(version)) {
+      throw new ServingError('not-found', `model ${JSON.stringify(model)} has no version ${version}`, {
+        field: 'version',
+      });
+    }
+    return found;
+  }
+
+  modelReady(model: string, version: string | undefined): boolean {
+    this.metadata(model, version);
+    return this.isReady;
+  }
+
+  models(): { name: string; version: string; ready: boolean }[] {
+    return [...this.#models.keys()].map((name) => ({ name, version: '1', ready: this.isReady }));
+  }
+
+  /** Resolves when a request waits in the model `slow`. */
+  waiting(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  async infer(request: InferRequest, signal: AbortSignal): Promise<InferAnswer> {
+    const metadata = this.metadata(request.model, request.version);
+    this.requests.push(request);
+    this.signals.push(signal);
+    const error = this.nextError;
+    this.nextError = undefined;
+    if (error !== undefined) throw error;
+    if (request.model === 'broken') throw new TypeError('a bug');
+    if (request.model === 'slow') await this.#wait(signal);
+    const outputs = metadata.outputs.map((spec, i): NamedTensor => {
+      if (request.model === 'empty') return { ...spec, shape: [0], data: new Uint8Array() };
+      return { ...(request.inputs[i] as NamedTensor), name: spec.name };
+    });
+    return { model: request.model, version: request.version ?? '1', outputs, provenance: PROVENANCE };
+  }
+
+  #wait(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+      this.#release = resolve;
+      for (const waiting of this.#waiting.splice(0)) waiting();
+    });
+  }
+
+  #release: () => void = () => undefined;
+
+  /** Lets the waiting request of `slow` go on. */
+  release(): void {
+    this.#release();
+  }
+}
