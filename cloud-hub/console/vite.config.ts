@@ -1,5 +1,5 @@
 // Builds the console into console/dist, which the hub serves at `/`.
-import preact from '@preact/preset-vite';
+import { preact } from '@preact/preset-vite';
 import { defineConfig } from 'vite';
 
 export default defineConfig({
