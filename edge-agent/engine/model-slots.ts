@@ -27,6 +27,8 @@ export interface GoldenOutcome {
 export interface PreparedModel {
   readonly source: ModelSource;
   readonly provider: ProviderReport;
+  /** Times that its executor died or was replaced for hanging since it was loaded; absent where that isn't known. */
+  readonly executorDeaths?: number;
   /** Runs the package's goldens on this device; passed with count 0 where it has none. */
   selfTest(signal: AbortSignal): Promise<GoldenOutcome>;
   close(): Promise<void>;

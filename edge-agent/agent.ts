@@ -1,0 +1,121 @@
+// The agent's composition root: runtime, models, cache, router and the HTTP server, wired once. `serve` puts local files into
+// the slots; `run` gives the slots to synchronisation and a hub connection of its own. Nothing here decides anything.
+import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
+import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
+import { startHttpServer, type HttpServer } from '@tidegate/shared/serving/http/http-server.js';
+import { DEFAULT_OIP_LIMITS } from '@tidegate/shared/serving/http/oip-limits.js';
+import { createOipHandler } from '@tidegate/shared/serving/http/oip-handler.js';
+import type { Clock } from '@tidegate/shared/system/clock.js';
+import type { Log } from '@tidegate/shared/system/log.js';
+import { AgentFront } from './api/agent-front.js';
+import { Metrics } from './api/metrics.js';
+import { AnswerCache } from './cache/answer-cache.js';
+import { MemoryLayer } from './cache/memory-layer.js';
+import type { Settings } from './config/settings-table.js';
+import { EngineSlots } from './engine/engine-slots.js';
+import { Explanations } from './router/explanations.js';
+import { HubClient, type HubLink } from './router/hub-client.js';
+import { Router } from './router/router.js';
+import type { AnswerObserver } from './telemetry/answer-observer.js';
+
+/** Weighted failures in a row (a timeout counts double) that open the hub's breaker. */
+const HUB_FAILURES_MAX = 3;
+
+export interface AgentModules {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly version: string;
+  readonly mode: 'serve' | 'run';
+  /** How the hub is reached; undefined = no hub. */
+  readonly hub: HubLink | undefined;
+  /** Who hears of each finished request whose model is on the device: telemetry. */
+  readonly observers: readonly AnswerObserver[];
+  /** Fields that `/agent/v1/status` shows too. */
+  readonly moreStatus?: () => object;
+}
+
+export interface Agent {
+  readonly slots: EngineSlots;
+  readonly cache: AnswerCache;
+  readonly hub: HubClient | undefined;
+  /** Starts to listen; requests are refused with `not-ready` until `open`. Resolves with the addresses. */
+  listen(): Promise<{ readonly http: string; readonly unixSocket: string | undefined }>;
+  /** From now on it is ready: models that should be there at the start are. */
+  open(): void;
+  /** Stops accepting, finishes what was accepted within `timeoutMs`, and ends executors and servers. */
+  close(timeoutMs: number): Promise<void>;
+}
+
+export function createAgent(settings: Settings, modules: AgentModules): Agent {
+  const { clock, log, version, mode } = modules;
+  let state: 'starting' | 'serving' | 'draining' = 'starting';
+  const runtime = new ExecutorRuntime({ clock, log });
+  const { providers, threads: intraOpThreads, queueDepth: queueDepthMax } = settings;
+  const slots = new EngineSlots(
+    { providers, intraOpThreads, queueDepthMax, heavy: false },
+    { runtime, inspect: inspectGraphFile, clock, log },
+  );
+  const layers = settings.cacheSize === 0 ? [] : [new MemoryLayer({ limitBytes: settings.cacheSize }, { clock })];
+  const cache = new AnswerCache({ layers, clock });
+  const breaker = { failuresMax: HUB_FAILURES_MAX, probeIntervalMs: settings.hubProbeInterval };
+  const hub = modules.hub === undefined ? undefined : new HubClient(modules.hub, breaker, { clock, log });
+  const explanations = new Explanations();
+  const metrics = new Metrics({ slots, cache, hub, version });
+  const service = new Router({
+    models: slots,
+    cache,
+    hub,
+    observers: modules.observers,
+    onEnd: (end) => metrics.ended(end),
+    explanations,
+    clock,
+    accepting: () => state === 'serving',
+  });
+  const oip = createOipHandler({
+    service,
+    limits: {
+      ...DEFAULT_OIP_LIMITS,
+      bodyBytesMax: settings.maxBodySize,
+      bodiesBytesMax: Math.max(settings.maxBodySize, DEFAULT_OIP_LIMITS.bodiesBytesMax),
+    },
+    defaultTimeoutMs: settings.defaultTimeout,
+    clock,
+    log,
+    serverName: 'tidegate-agent',
+    serverVersion: version,
+  });
+  const startedMonotonicMs = clock.monotonicMs();
+  const status = { slots, cache, hub, explanations, version, mode, state: () => state, clock, startedMonotonicMs };
+  const front = new AgentFront({
+    oip,
+    metrics,
+    log,
+    apiToken: settings.apiToken,
+    status: { ...status, moreStatus: modules.moreStatus },
+  });
+  const servers: HttpServer[] = [];
+  return {
+    slots,
+    cache,
+    hub,
+    listen: async () => {
+      const { host, httpPort: port, unixSocket: path } = settings;
+      const http = await startHttpServer({ handler: front.overTcp, listen: { host, port }, flag: '--http-port' });
+      servers.push(http);
+      if (path === undefined) return { http: http.address, unixSocket: undefined };
+      const socket = await startHttpServer({ handler: front.overUnixSocket, listen: { path }, flag: '--unix-socket' });
+      servers.push(socket);
+      return { http: http.address, unixSocket: socket.address };
+    },
+    open: () => {
+      state = 'serving';
+    },
+    close: async (timeoutMs) => {
+      state = 'draining';
+      oip.drain();
+      await Promise.all(servers.map((server) => server.close(timeoutMs)));
+      await slots.closeAll();
+      await runtime.close();
+    },
+  };
+}

@@ -1,0 +1,91 @@
+// `/agent/v1/...`: what the agent says about itself, as JSON. Reading only; models and settings are changed elsewhere.
+import type { AnswerCache } from '../cache/answer-cache.js';
+import type { EngineSlots } from '../engine/engine-slots.js';
+import type { Explanations } from '../router/explanations.js';
+import type { HubClient } from '../router/hub-client.js';
+
+export interface AgentRoutesModules {
+  readonly slots: EngineSlots;
+  readonly cache: AnswerCache;
+  readonly hub: HubClient | undefined;
+  readonly explanations: Explanations;
+  readonly version: string;
+  readonly mode: 'serve' | 'run';
+  readonly state: () => 'starting' | 'serving' | 'draining';
+  /** What `run` adds (device id, connection, activation); absent in `serve`. */
+  readonly moreStatus: (() => object) | undefined;
+  readonly startedMonotonicMs: number;
+  readonly clock: { monotonicMs(): number };
+}
+
+export interface JsonAnswer {
+  readonly status: number;
+  readonly body: object;
+}
+
+const EXPLAIN = '/agent/v1/explain/';
+const LATEST_EXPLANATIONS = 50;
+
+/** The answer to a GET of `path` (no query). */
+export function answerAgentRoute(path: string, modules: AgentRoutesModules): JsonAnswer {
+  if (path === '/agent/v1/status') return { status: 200, body: statusOf(modules) };
+  if (path === '/agent/v1/models') return { status: 200, body: { models: modelsOf(modules.slots) } };
+  if (path === '/agent/v1/cache') return { status: 200, body: modules.cache.counts };
+  if (path === '/agent/v1/explain') {
+    return { status: 200, body: { latest: modules.explanations.latest(LATEST_EXPLANATIONS) } };
+  }
+  if (path.startsWith(EXPLAIN)) {
+    const id = decoded(path.slice(EXPLAIN.length));
+    const found = id === undefined ? undefined : modules.explanations.get(id);
+    if (found !== undefined) return { status: 200, body: found };
+    return { status: 404, body: { error: `no request '${id ?? ''}' among the last 1000` } };
+  }
+  return { status: 404, body: { error: `no such path: ${path}` } };
+}
+
+function statusOf(modules: AgentRoutesModules): object {
+  const { slots, cache, hub, version, mode, clock } = modules;
+  return {
+    version,
+    mode,
+    state: modules.state(),
+    uptimeMs: Math.round(clock.monotonicMs() - modules.startedMonotonicMs),
+    residentBytes: process.memoryUsage.rss(),
+    models: modelsOf(slots),
+    cache: cache.counts,
+    hub: hub === undefined ? null : hub.status,
+    ...modules.moreStatus?.(),
+  };
+}
+
+function modelsOf(slots: EngineSlots): object[] {
+  return slots.names().flatMap((name) => {
+    const active = slots.active(name);
+    if (active === undefined) return [];
+    const { version, versionDigest, variant, variantDigest, verified } = active.source;
+    const { served, provider } = active;
+    return [
+      {
+        name,
+        version,
+        versionDigest,
+        variant,
+        variantDigest,
+        verified,
+        provider,
+        graphs: served.graphs,
+        counts: served.counts,
+        privacy: served.yaml.privacy.fallback,
+        cache: { ...served.yaml.cache, deterministic: served.deterministic },
+      },
+    ];
+  });
+}
+
+function decoded(segment: string): string | undefined {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return undefined; // a broken escape names no request
+  }
+}

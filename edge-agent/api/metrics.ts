@@ -1,0 +1,151 @@
+// `/metrics`: Prometheus text. Labels are bounded: models of this device by name (others are `other`), outcomes and codes of
+// fixed sets. Counts that components keep themselves are read when scraped, so that nothing is counted twice.
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { AnswerCache } from '../cache/answer-cache.js';
+import type { EngineSlots } from '../engine/engine-slots.js';
+import type { HubClient } from '../router/hub-client.js';
+import type { RequestEnd } from '../router/request-trail.js';
+
+export interface MetricSources {
+  readonly slots: EngineSlots;
+  readonly cache: AnswerCache;
+  readonly hub: HubClient | undefined;
+  readonly version: string;
+}
+
+interface Sample {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+const LATENCY_BUCKETS_S = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+const MODEL_FAMILIES = {
+  tidegate_executor_runs_total: ['Runs that executors were given', 'runs'],
+  tidegate_executor_rows_total: ['Rows in those runs; more than runs where requests were batched', 'rows'],
+  tidegate_scheduler_refused_total: ['Requests refused at admission', 'refused'],
+  tidegate_scheduler_expired_total: ['Requests whose deadline passed in the queue or in a run', 'expired'],
+  tidegate_scheduler_cancelled_total: ['Requests whose caller went away before the answer', 'cancelled'],
+  tidegate_scheduler_retried_total: ['Requests repeated after their executor died or hung', 'retried'],
+  tidegate_scheduler_queue_depth: ['Requests waiting now', 'queueDepth'],
+  tidegate_scheduler_running: ['Runs in flight now', 'running'],
+} as const;
+
+const CACHE_FAMILIES = {
+  tidegate_cache_hits_total: ['Answers given from the layer', 'hits'],
+  tidegate_cache_misses_total: ['Lookups that the layer had nothing for', 'misses'],
+  tidegate_cache_stale_total: ['Lookups for which the layer had only a too old answer', 'stale'],
+  tidegate_cache_stores_total: ['Answers put into the layer', 'stores'],
+  tidegate_cache_evictions_total: ['Answers that had to make room', 'evictions'],
+  tidegate_cache_entries: ['Answers in the layer', 'entries'],
+  tidegate_cache_size_bytes: ['Bytes that the layer holds', 'sizeBytes'],
+  tidegate_cache_limit_bytes: ['Bytes that the layer may hold', 'limitBytes'],
+} as const;
+
+const HUB_FAMILIES = {
+  tidegate_hub_calls_total: ['Requests sent to the hub', 'calls'],
+  tidegate_hub_probes_total: ['Of those, probes while the breaker was open', 'probes'],
+  tidegate_hub_answers_total: ['Answers of the hub', 'answers'],
+  tidegate_hub_failures_total: ['Calls that failed', 'failures'],
+  tidegate_hub_timeouts_total: ['Calls that were given up', 'timeouts'],
+  tidegate_hub_kept_total: ['Calls that the breaker or the deadline kept back', 'kept'],
+} as const;
+
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #requests: Counter<'model' | 'outcome' | 'code'>;
+  readonly #seconds: Histogram<'model' | 'outcome'>;
+
+  constructor(sources: MetricSources) {
+    const registers = [this.#registry];
+    this.#requests = new Counter({
+      name: 'tidegate_requests_total',
+      help: 'Finished inference requests by where they were answered and how they ended',
+      labelNames: ['model', 'outcome', 'code'],
+      registers,
+    });
+    this.#seconds = new Histogram({
+      name: 'tidegate_request_duration_seconds',
+      help: 'From acceptance to answer',
+      labelNames: ['model', 'outcome'],
+      buckets: LATENCY_BUCKETS_S,
+      registers,
+    });
+    this.#scraped('tidegate_build_info', '1, with the version as label', ['version'], () => [
+      { labels: { version: sources.version }, value: 1 },
+    ]);
+    this.#scraped('tidegate_resident_memory_bytes', "Resident memory of the agent's main process", [], () => [
+      { labels: {}, value: process.memoryUsage.rss() },
+    ]);
+    this.#addModels(sources.slots);
+    this.#addCache(sources.cache);
+    if (sources.hub !== undefined) this.#addHub(sources.hub);
+  }
+
+  ended(end: RequestEnd): void {
+    const model = end.model ?? 'other';
+    this.#requests.inc({ model, outcome: end.outcome, code: end.code });
+    this.#seconds.observe({ model, outcome: end.outcome }, end.totalMs / 1000);
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+
+  #addModels(slots: EngineSlots): void {
+    for (const [name, [help, field]] of Object.entries(MODEL_FAMILIES)) {
+      this.#scraped(name, help, ['model'], () =>
+        slots.names().map((model) => ({ labels: { model }, value: slots.serving(model)?.counts[field] ?? 0 })),
+      );
+    }
+    this.#scraped(
+      'tidegate_model_info',
+      '1 for each active model, with what runs as labels',
+      ['model', 'version', 'variant', 'digest', 'provider'],
+      () =>
+        slots.names().flatMap((model) => {
+          const active = slots.active(model);
+          if (active === undefined) return [];
+          const { version, variant, variantDigest: digest } = active.source;
+          return [{ labels: { model, version, variant, digest, provider: active.provider.runs }, value: 1 }];
+        }),
+    );
+  }
+
+  #addCache(cache: AnswerCache): void {
+    for (const [name, [help, field]] of Object.entries(CACHE_FAMILIES)) {
+      this.#scraped(name, help, ['layer'], () =>
+        Object.entries(cache.counts.layers).map(([layer, counts]) => ({ labels: { layer }, value: counts[field] })),
+      );
+    }
+    this.#scraped('tidegate_cache_joined_total', 'Requests that waited for an equal one', [], () => [
+      { labels: {}, value: cache.counts.joined },
+    ]);
+  }
+
+  #addHub(hub: HubClient): void {
+    for (const [name, [help, field]] of Object.entries(HUB_FAMILIES)) {
+      this.#scraped(name, help, [], () => [{ labels: {}, value: hub.status.counts[field] }]);
+    }
+    this.#scraped('tidegate_hub_breaker_open', '1 while the hub is only probed', [], () => [
+      { labels: {}, value: hub.status.phase === 'open' ? 1 : 0 },
+    ]);
+  }
+
+  /** A family whose samples are read when scraped: a counter where its name says so, else a gauge. */
+  #scraped(name: string, help: string, labelNames: string[], read: () => readonly Sample[]): void {
+    const counter = name.endsWith('_total');
+    const metric = counter
+      ? new Counter({ name, help, labelNames, registers: [], collect })
+      : new Gauge({ name, help, labelNames, registers: [], collect });
+    function collect(): void {
+      metric.reset();
+      for (const { labels, value } of read()) metric.inc(labels, value);
+    }
+    this.#registry.registerMetric(metric);
+  }
+}

@@ -1,0 +1,40 @@
+// The log: pino's JSON lines on stderr, or the same lines for people (`pretty`). Secrets never get here: components log
+// fields that they name one by one.
+import { Writable } from 'node:stream';
+import pino from 'pino';
+import type { Log } from '@tidegate/shared/system/log.js';
+import type { Settings } from './settings-table.js';
+
+export function openLog(settings: Pick<Settings, 'logLevel' | 'logFormat'>, stderr: NodeJS.WriteStream): Log {
+  const pretty = settings.logFormat === 'pretty' || (settings.logFormat === 'auto' && stderr.isTTY);
+  const options: pino.LoggerOptions = { level: settings.logLevel, base: { pid: process.pid } };
+  return pretty ? pino(options, prettyStream(stderr)) : pino(options, pino.destination({ fd: 2, sync: true }));
+}
+
+const LEVELS: Readonly<Record<number, string>> = { 20: 'debug', 30: 'info', 40: 'warn', 50: 'error' };
+
+function prettyStream(stderr: NodeJS.WriteStream): Writable {
+  return new Writable({
+    write: (chunk: Buffer, _encoding, done) => {
+      stderr.write(prettyLine(chunk.toString()));
+      done();
+    },
+  });
+}
+
+/** `12:03:04.005 info  serving models=2`; a line that is no JSON stays as it is. */
+export function prettyLine(line: string): string {
+  let fields: Record<string, unknown>;
+  try {
+    fields = JSON.parse(line) as Record<string, unknown>;
+  } catch {
+    return line; // not ours: shown as it came
+  }
+  const { level, time, msg, pid: _pid, ...rest } = fields;
+  const clock = typeof time === 'number' ? new Date(time).toISOString().slice(11, 23) : '';
+  const word = (LEVELS[Number(level)] ?? String(level)).padEnd(5);
+  const details = Object.entries(rest)
+    .map(([key, value]) => ` ${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+    .join('');
+  return `${clock} ${word} ${String(msg)}${details}\n`;
+}

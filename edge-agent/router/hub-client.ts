@@ -1,0 +1,126 @@
+// The hub as the router sees it: one call under a breaker and a measured time. The call itself (protocol, connection,
+// certificates) is behind HubLink; this shell only decides whether it may go out, limits its time and learns from how it
+// ended. Never throws anything but ServingError.
+import type { InferAnswer, InferRequest } from '@tidegate/shared/serving/inference-service.js';
+import { ServingError } from '@tidegate/shared/serving/serving-error.js';
+import type { Clock } from '@tidegate/shared/system/clock.js';
+import type { Log } from '@tidegate/shared/system/log.js';
+import {
+  afterCall,
+  CLOSED_BREAKER,
+  tryCall,
+  type BreakerOptions,
+  type BreakerState,
+  type CallOutcome,
+} from './breaker.js';
+import { observeHub, UNMEASURED_HUB, type HubTimes } from './hub-wait.js';
+
+/** How the hub is reached: an Open Inference Protocol client with the agent's credentials. */
+export interface HubLink {
+  /** For logs and status. */
+  readonly url: string;
+  /**
+   * Asks the hub, telling it the remaining time. Rejects with ServingError: the hub's own refusal (its 4xx keeps its code),
+   * `hub-unavailable` when it can't be reached or answers wrongly, `cancelled` when the signal aborts.
+   */
+  infer(request: InferRequest, remainingMs: number, signal: AbortSignal): Promise<InferAnswer>;
+}
+
+export interface HubCounts {
+  readonly calls: number;
+  readonly probes: number;
+  readonly answers: number;
+  readonly failures: number;
+  readonly timeouts: number;
+  readonly kept: number;
+}
+
+/** The hub answered and is well, but refuses this request: not its failure. */
+const REQUESTS_OWN: ReadonlySet<string> = new Set(['invalid-argument', 'not-found', 'too-large', 'forbidden']);
+
+export class HubClient {
+  readonly #link: HubLink;
+  readonly #options: BreakerOptions;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  #breaker: BreakerState = CLOSED_BREAKER;
+  #times: HubTimes = UNMEASURED_HUB;
+  #counts = { calls: 0, probes: 0, answers: 0, failures: 0, timeouts: 0, kept: 0 };
+  #lastError: string | undefined;
+
+  constructor(link: HubLink, options: BreakerOptions, modules: { readonly clock: Clock; readonly log: Log }) {
+    this.#link = link;
+    this.#options = options;
+    this.#clock = modules.clock;
+    this.#log = modules.log;
+  }
+
+  /** `broken`: the breaker is open and no probe is due. */
+  get state(): 'reachable' | 'broken' {
+    return tryCall(this.#breaker, this.#options, this.#clock.monotonicMs()).allowed ? 'reachable' : 'broken';
+  }
+
+  get times(): HubTimes {
+    return this.#times;
+  }
+
+  get status(): {
+    readonly url: string;
+    readonly phase: BreakerState['phase'];
+    readonly meanMs: number | undefined;
+    readonly lastError: string | undefined;
+    readonly counts: HubCounts;
+  } {
+    const { phase } = this.#breaker;
+    return { url: this.#link.url, phase, meanMs: this.#times.meanMs, lastError: this.#lastError, counts: this.#counts };
+  }
+
+  /** Asks within `waitMs`. Rejects with ServingError: `hub-unavailable` also when the breaker keeps it back. */
+  async ask(request: InferRequest, waitMs: number, signal: AbortSignal): Promise<InferAnswer> {
+    const startedMs = this.#clock.monotonicMs();
+    const attempt = tryCall(this.#breaker, this.#options, startedMs);
+    if (!attempt.allowed || waitMs <= 0) {
+      this.#counts.kept += 1;
+      throw new ServingError(
+        'hub-unavailable',
+        attempt.allowed ? 'no time left to ask the hub' : 'the hub does not answer now',
+      );
+    }
+    this.#breaker = attempt.state;
+    this.#counts.calls += 1;
+    if (attempt.probe) this.#counts.probes += 1;
+    const timeout = new AbortController();
+    const cancelTimer = this.#clock.after(waitMs, () => timeout.abort());
+    try {
+      const answer = await this.#link.infer(request, waitMs, AbortSignal.any([signal, timeout.signal]));
+      this.#times = observeHub(this.#times, this.#clock.monotonicMs() - startedMs);
+      this.#counts.answers += 1;
+      this.#ended('success', undefined);
+      return answer;
+    } catch (cause) {
+      if (signal.aborted) throw new ServingError('cancelled', 'the caller went away', { cause });
+      if (timeout.signal.aborted) {
+        this.#counts.timeouts += 1;
+        this.#ended('timeout', `no answer within ${Math.round(waitMs)} ms`);
+        throw new ServingError('hub-unavailable', `the hub did not answer within ${Math.round(waitMs)} ms`, { cause });
+      }
+      const error =
+        cause instanceof ServingError ? cause : new ServingError('hub-unavailable', String(cause), { cause });
+      this.#counts.failures += 1;
+      this.#ended(REQUESTS_OWN.has(error.code) ? 'success' : 'failure', error.message);
+      throw error;
+    } finally {
+      cancelTimer();
+    }
+  }
+
+  #ended(outcome: CallOutcome, error: string | undefined): void {
+    const before = this.#breaker.phase;
+    this.#breaker = afterCall(this.#breaker, this.#options, outcome, this.#clock.monotonicMs());
+    this.#lastError = outcome === 'success' ? undefined : error;
+    if (before === this.#breaker.phase) return;
+    const fields = { hub: this.#link.url, ...(error === undefined ? {} : { error }) };
+    if (this.#breaker.phase === 'open') this.#log.warn(fields, 'the hub does not answer: asking it only to probe');
+    else this.#log.info(fields, 'the hub answers again');
+  }
+}

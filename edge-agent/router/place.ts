@@ -1,0 +1,60 @@
+// Where a request is answered: pure decisions, before and after the device has tried. What a privacy policy forbids no
+// caller can allow; what a caller forbids is never done; and a device that can answer well does.
+import type { PlacementRequest } from '@tidegate/shared/serving/inference-service.js';
+import type { ServingErrorCode } from '@tidegate/shared/serving/serving-error.js';
+
+export interface PlaceView {
+  readonly asked: PlacementRequest;
+  readonly modelOnDevice: boolean;
+  /** `local`: the model's inputs never leave the device. Undefined where the model isn't here to say. */
+  readonly privacy: 'local' | 'hub' | undefined;
+  readonly hub: 'none' | 'reachable' | 'broken';
+}
+
+export type PlaceDecision =
+  | { readonly place: 'local' }
+  | { readonly place: 'hub'; readonly reason: string }
+  | { readonly place: 'refuse'; readonly code: ServingErrorCode; readonly reason: string };
+
+/** Before anything ran. */
+export function place(view: PlaceView): PlaceDecision {
+  if (view.asked === 'hub') {
+    if (view.privacy === 'local') {
+      return refuse(
+        'forbidden',
+        "the model's privacy policy keeps its inputs on the device; placement hub is not allowed",
+      );
+    }
+    return askHub(view, 'the caller asked for the hub');
+  }
+  if (view.modelOnDevice) return { place: 'local' };
+  if (view.asked === 'local')
+    return refuse('not-found', 'the model is not on this device, and placement local keeps it here');
+  if (view.hub === 'none') return refuse('not-found', 'no such model on this device, and no hub to ask');
+  return askHub(view, 'the model is not on this device');
+}
+
+export interface RescueView extends PlaceView {
+  /** Why the device could not answer, or not well enough. */
+  readonly trouble: 'would-miss-deadline' | 'queue-full' | 'failed' | 'not-ready' | 'low-confidence';
+  readonly detail: string;
+}
+
+/** After the device tried: may the hub be asked instead? `local` then means: what the device has (answer or error) stands. */
+export function rescue(view: RescueView): { readonly place: 'local' | 'hub'; readonly reason: string } {
+  if (view.asked === 'local') return { place: 'local', reason: `${view.detail}; placement local` };
+  if (view.privacy === 'local') return { place: 'local', reason: `${view.detail}; its privacy policy is local` };
+  if (view.hub === 'none') return { place: 'local', reason: view.detail };
+  if (view.hub === 'broken') return { place: 'local', reason: `${view.detail}; the hub does not answer` };
+  return { place: 'hub', reason: view.detail };
+}
+
+function askHub(view: PlaceView, reason: string): PlaceDecision {
+  if (view.hub === 'none') return refuse('hub-unavailable', `${reason}, and this agent has none`);
+  if (view.hub === 'broken') return refuse('hub-unavailable', `${reason}, and it does not answer now`);
+  return { place: 'hub', reason };
+}
+
+function refuse(code: ServingErrorCode, reason: string): PlaceDecision {
+  return { place: 'refuse', code, reason };
+}

@@ -1,0 +1,92 @@
+// What happened to one request, told twice when it ended: to `explain` in sentences, to the observers (telemetry, metrics)
+// in figures.
+import type { InferAnswer, InferRequest } from '@tidegate/shared/serving/inference-service.js';
+import { ServingError, type ServingErrorCode } from '@tidegate/shared/serving/serving-error.js';
+import type { Clock } from '@tidegate/shared/system/clock.js';
+import type { AnswerObserver, FinishedRequest } from '../telemetry/answer-observer.js';
+import type { Explanations } from './explanations.js';
+
+/** Every request's end, for metrics; the observers hear only of those whose model runs here. */
+export interface RequestEnd {
+  /** Undefined where no such model runs here, so that callers can't make up labels. */
+  readonly model: string | undefined;
+  readonly outcome: FinishedRequest['outcome'];
+  /** `ok` or the refusal's code. */
+  readonly code: 'ok' | ServingErrorCode;
+  readonly totalMs: number;
+}
+
+interface TrailModules {
+  readonly observers: readonly AnswerObserver[];
+  readonly onEnd: (end: RequestEnd) => void;
+  readonly explanations: Explanations;
+  readonly clock: Clock;
+}
+
+/** Codes that say that the model failed; the others are refusals or the caller's own. */
+const MODEL_ERRORS: ReadonlySet<string> = new Set(['failed']);
+
+export class RequestTrail {
+  readonly #request: InferRequest;
+  readonly #modules: TrailModules;
+  readonly #acceptedMs: number;
+  readonly #acceptedAtMs: number;
+  readonly #steps: { afterMs: number; what: string }[] = [];
+  /** The device's model for this request, once known. */
+  model: { readonly versionDigest: string; readonly variantDigest: string } | undefined;
+  /** Confidence of the device's own fresh answer. */
+  edgeConfidence: number | undefined;
+
+  constructor(request: InferRequest, modules: TrailModules) {
+    this.#request = request;
+    this.#modules = modules;
+    this.#acceptedMs = modules.clock.monotonicMs();
+    this.#acceptedAtMs = modules.clock.nowMs();
+  }
+
+  note(what: string): void {
+    this.#steps.push({ afterMs: this.#elapsedMs(), what });
+  }
+
+  answered(answer: InferAnswer): void {
+    const { placement, reason } = answer.provenance;
+    const outcome = placement === 'split' ? 'hub' : placement;
+    this.#end(outcome, 'ok', `${placement}: ${reason}`, answer.version);
+  }
+
+  refused(error: unknown): void {
+    const code = error instanceof ServingError ? error.code : 'failed';
+    const message = error instanceof Error ? error.message : String(error);
+    this.#end(MODEL_ERRORS.has(code) ? 'model-error' : 'refused', code, `${code}: ${message}`, this.#request.version);
+  }
+
+  #end(
+    outcome: FinishedRequest['outcome'],
+    code: RequestEnd['code'],
+    result: string,
+    version: string | undefined,
+  ): void {
+    const totalMs = this.#elapsedMs();
+    const { explanations, observers, onEnd } = this.#modules;
+    onEnd({ model: this.model === undefined ? undefined : this.#request.model, outcome, code, totalMs });
+    explanations.add({
+      id: this.#request.id ?? explanations.nextId(),
+      model: this.#request.model,
+      version,
+      acceptedAtMs: this.#acceptedAtMs,
+      totalMs,
+      result,
+      steps: this.#steps,
+    });
+    if (this.model === undefined) return; // the device runs no such model: nothing to judge
+    const { versionDigest, variantDigest } = this.model;
+    const { edgeConfidence } = this;
+    for (const observer of observers) {
+      observer.finished({ model: this.#request.model, versionDigest, variantDigest, outcome, totalMs, edgeConfidence });
+    }
+  }
+
+  #elapsedMs(): number {
+    return this.#modules.clock.monotonicMs() - this.#acceptedMs;
+  }
+}

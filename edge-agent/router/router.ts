@@ -1,0 +1,274 @@
+// The agent's inference service: every request is answered from the cache, on the device, or by the hub, and says which and
+// why. A thin shell: place.ts and hub-wait.ts decide, the cache, the model's scheduler and the hub client act, and every
+// step is noted for `explain` and told to telemetry.
+import type {
+  InferAnswer,
+  InferenceService,
+  InferRequest,
+  ModelMetadata,
+} from '@tidegate/shared/serving/inference-service.js';
+import type { ServedModel } from '@tidegate/shared/serving/served-model.js';
+import { ServingError } from '@tidegate/shared/serving/serving-error.js';
+import type { Clock } from '@tidegate/shared/system/clock.js';
+import type { AnswerCache, CacheOutcome, ComputedAnswer } from '../cache/answer-cache.js';
+import type { CacheQuestion } from '../cache/cache-key.js';
+import type { AnswerObserver } from '../telemetry/answer-observer.js';
+import type { Explanations } from './explanations.js';
+import type { HubClient } from './hub-client.js';
+import { hubWaitMs } from './hub-wait.js';
+import { place, rescue, type PlaceView, type RescueView } from './place.js';
+import { RequestTrail, type RequestEnd } from './request-trail.js';
+
+export interface ServingModels {
+  /** The model that answers now under this name. */
+  serving(name: string): ServedModel | undefined;
+  names(): readonly string[];
+}
+
+export interface RouterModules {
+  readonly models: ServingModels;
+  readonly cache: AnswerCache;
+  readonly hub: HubClient | undefined;
+  readonly observers: readonly AnswerObserver[];
+  readonly onEnd: (end: RequestEnd) => void;
+  readonly explanations: Explanations;
+  readonly clock: Clock;
+  /** False while the first models load and while draining. */
+  readonly accepting: () => boolean;
+}
+
+/** Troubles of the device for which the hub may answer instead. */
+const RESCUED = new Set<string>([
+  'would-miss-deadline',
+  'queue-full',
+  'failed',
+  'not-ready',
+] satisfies RescueView['trouble'][]);
+
+export class Router implements InferenceService {
+  readonly #modules: RouterModules;
+
+  constructor(modules: RouterModules) {
+    this.#modules = modules;
+  }
+
+  ready(): boolean {
+    return this.#modules.accepting();
+  }
+
+  metadata(name: string, version: string | undefined): ModelMetadata {
+    const model = this.#local(name, version);
+    if (model === undefined) throw notFound(name, version);
+    return model.metadata;
+  }
+
+  modelReady(name: string, version: string | undefined): boolean {
+    return this.#modules.accepting() && this.#local(name, version) !== undefined;
+  }
+
+  async infer(request: InferRequest, signal: AbortSignal): Promise<InferAnswer> {
+    const trail = new RequestTrail(request, this.#modules);
+    try {
+      const answer = await this.#answer(request, trail, signal);
+      trail.answered(answer);
+      return answer;
+    } catch (error) {
+      trail.refused(error);
+      throw error;
+    }
+  }
+
+  async #answer(request: InferRequest, trail: RequestTrail, signal: AbortSignal): Promise<InferAnswer> {
+    const named = this.#modules.models.serving(request.model);
+    const model = this.#local(request.model, request.version);
+    if (model !== undefined) trail.model = model.identity;
+    const view: PlaceView = {
+      asked: request.placement,
+      modelOnDevice: model !== undefined,
+      privacy: named?.yaml.privacy.fallback,
+      hub: this.#modules.hub?.state === undefined ? 'none' : this.#modules.hub.state,
+    };
+    const decision = place(view);
+    if (decision.place === 'refuse') {
+      if (decision.code === 'not-found') throw notFound(request.model, request.version, decision.reason);
+      throw new ServingError(
+        decision.code,
+        decision.reason,
+        decision.code === 'forbidden' ? { field: 'placement' } : {},
+      );
+    }
+    if (decision.place === 'hub' || model === undefined) {
+      const reason = decision.place === 'hub' ? decision.reason : '';
+      trail.note(`asking the hub: ${reason}`);
+      return this.#askHub(request, model, reason, request.deadlineMs - this.#modules.clock.monotonicMs(), signal);
+    }
+    return this.#answerHere(request, model, view, trail, signal);
+  }
+
+  async #answerHere(
+    request: InferRequest,
+    model: ServedModel,
+    view: PlaceView,
+    trail: RequestTrail,
+    signal: AbortSignal,
+  ): Promise<InferAnswer> {
+    let outcome: CacheOutcome;
+    try {
+      outcome = await this.#cached(request, model, 'edge', signal, (inner) => computeHere(request, model, inner));
+    } catch (error) {
+      if (!(error instanceof ServingError) || !RESCUED.has(error.code)) throw error;
+      const trouble = error.code as RescueView['trouble'];
+      trail.note(`the device: ${error.message}`);
+      return this.#rescueError(request, model, { ...view, trouble, detail: error.message }, error, trail, signal);
+    }
+    const local = answerOf(request, outcome);
+    trail.note(local.provenance.reason);
+    const { confidence } = outcome.answer;
+    trail.edgeConfidence = outcome.layer === undefined ? confidence : undefined;
+    const threshold = model.yaml.confidence?.threshold ?? 0;
+    if (confidence === undefined || confidence >= threshold) return local;
+    const detail = `confidence ${confidence.toFixed(2)} under ${threshold.toFixed(2)}`;
+    return this.#improve(request, model, { ...view, trouble: 'low-confidence', detail }, local, trail, signal);
+  }
+
+  /** The device could not answer: the hub may, in all the time that is left. Else the device's own error stands. */
+  async #rescueError(
+    request: InferRequest,
+    model: ServedModel,
+    view: RescueView,
+    error: ServingError,
+    trail: RequestTrail,
+    signal: AbortSignal,
+  ): Promise<InferAnswer> {
+    const decision = rescue(view);
+    const remainingMs = request.deadlineMs - this.#modules.clock.monotonicMs();
+    if (decision.place === 'local' || (this.#modules.hub?.times.meanMs ?? 0) > remainingMs) throw error;
+    trail.note(`asking the hub: ${decision.reason}`);
+    try {
+      return await this.#askHub(request, model, decision.reason, remainingMs, signal);
+    } catch (cause) {
+      trail.note(`the hub: ${messageOf(cause)}`);
+      if (signal.aborted) throw cause;
+      throw new ServingError(error.code, `${error.message}; the hub: ${messageOf(cause)}`, {
+        cause,
+        ...(error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs }),
+      });
+    }
+  }
+
+  /** The device has an answer of low confidence: the hub's is better, if it comes soon. */
+  async #improve(
+    request: InferRequest,
+    model: ServedModel,
+    view: RescueView,
+    local: InferAnswer,
+    trail: RequestTrail,
+    signal: AbortSignal,
+  ): Promise<InferAnswer> {
+    const { hub, clock } = this.#modules;
+    const decision = rescue(view);
+    if (decision.place === 'local' || hub === undefined) return withReason(local, decision.reason);
+    const waitMs = hubWaitMs(hub.times, request.deadlineMs - clock.monotonicMs());
+    trail.note(`asking the hub for at most ${Math.round(waitMs)} ms: ${decision.reason}`);
+    try {
+      return await this.#askHub(request, model, decision.reason, waitMs, signal);
+    } catch (error) {
+      if (signal.aborted) throw error;
+      trail.note(`the hub: ${messageOf(error)}`);
+      return withReason(local, `${view.detail}; ${messageOf(error)}, so the device's answer stands`);
+    }
+  }
+
+  async #askHub(
+    request: InferRequest,
+    model: ServedModel | undefined,
+    reason: string,
+    waitMs: number,
+    signal: AbortSignal,
+  ): Promise<InferAnswer> {
+    const { hub } = this.#modules;
+    if (hub === undefined) throw new ServingError('hub-unavailable', 'this agent has no hub');
+    if (model === undefined) return fromHub(await hub.ask(request, waitMs, signal), reason);
+    let asked: InferAnswer | undefined;
+    const outcome = await this.#cached(request, model, 'hub', signal, async (inner) => {
+      asked = await hub.ask(request, waitMs, inner);
+      return computedOf(asked);
+    });
+    return asked === undefined ? answerOf(request, outcome, reason) : fromHub(asked, reason);
+  }
+
+  #cached(
+    request: InferRequest,
+    model: ServedModel,
+    answeredBy: CacheQuestion['answeredBy'],
+    signal: AbortSignal,
+    compute: (signal: AbortSignal) => Promise<ComputedAnswer>,
+  ): Promise<CacheOutcome> {
+    const { inputs, outputs, parameters, cache: mode, maxStalenessMs, deadlineMs } = request;
+    const { enabled, ttlMs } = model.yaml.cache;
+    return this.#modules.cache.answer(
+      { variantDigest: model.identity.variantDigest, answeredBy, inputs, outputs, parameters },
+      { enabled: enabled && model.deterministic, mode, ttlMs, maxStalenessMs, deadlineMs },
+      compute,
+      signal,
+    );
+  }
+
+  #local(name: string, version: string | undefined): ServedModel | undefined {
+    const model = this.#modules.models.serving(name);
+    return version === undefined || model?.identity.version === version ? model : undefined;
+  }
+}
+
+async function computeHere(request: InferRequest, model: ServedModel, signal: AbortSignal): Promise<ComputedAnswer> {
+  const { inputs, outputs, deadlineMs, priority } = request;
+  const { version, versionDigest, variant, variantDigest } = model.identity;
+  const answer = await model.infer({ inputs, outputs, deadlineMs, priority }, signal);
+  return { ...answer, answeredBy: 'edge', version, modelDigest: versionDigest, variant, variantDigest };
+}
+
+function computedOf(answer: InferAnswer): ComputedAnswer {
+  const { modelDigest, variant, variantDigest, queueUs, computeUs, confidence } = answer.provenance;
+  const { outputs, version } = answer;
+  return { answeredBy: 'hub', outputs, version, modelDigest, variant, variantDigest, queueUs, computeUs, confidence };
+}
+
+function answerOf(request: InferRequest, outcome: CacheOutcome, because?: string): InferAnswer {
+  const { answer, layer, ageMs, queueUs, computeUs } = outcome;
+  const { modelDigest, variant, variantDigest, confidence, answeredBy } = answer;
+  const where = answeredBy === 'edge' ? 'answered on the device' : 'answered by the hub';
+  const found = layer === undefined ? where : `${where} ${Math.round(ageMs ?? 0)} ms ago, kept in the ${layer} cache`;
+  return {
+    model: request.model,
+    version: answer.version,
+    outputs: answer.outputs,
+    provenance: {
+      placement: layer === undefined ? answeredBy : 'cache',
+      reason: because === undefined ? found : `${because}; ${found}`,
+      modelDigest,
+      variant,
+      variantDigest,
+      queueUs,
+      computeUs,
+      ...(layer === undefined ? {} : { cacheLayer: layer }),
+      ...(confidence === undefined ? {} : { confidence }),
+    },
+  };
+}
+
+function fromHub(answer: InferAnswer, reason: string): InferAnswer {
+  return { ...answer, provenance: { ...answer.provenance, placement: 'hub', reason } };
+}
+
+function withReason(answer: InferAnswer, reason: string): InferAnswer {
+  return { ...answer, provenance: { ...answer.provenance, reason } };
+}
+
+function notFound(name: string, version: string | undefined, why?: string): ServingError {
+  const what = version === undefined ? `model '${name}'` : `model '${name}' version ${version}`;
+  return new ServingError('not-found', `${what}: ${why ?? 'not on this device'}`, { field: 'model' });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

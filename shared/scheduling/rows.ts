@@ -1,0 +1,75 @@
+// Rows: the first dimension, by which equal requests share a run. Feeds of several requests are concatenated, outputs are
+// split again as views of the run's own buffers. A graph can batch when each of its inputs and outputs has a dynamic first
+// dimension.
+import type { NamedTensor, TensorSpec } from '../tensor/tensor.js';
+import type { RunShape } from './run-times.js';
+
+export function canBatch(inputs: readonly TensorSpec[], outputs: readonly TensorSpec[]): boolean {
+  return [...inputs, ...outputs].every((spec) => spec.shape.length > 0 && (spec.shape[0] ?? 0) < 0);
+}
+
+/** Rows of a request's feeds; undefined where they disagree or there are none (it then runs alone). */
+export function rowsOf(feeds: readonly NamedTensor[]): number | undefined {
+  const rows = feeds[0]?.shape[0];
+  if (rows === undefined || rows < 1 || feeds.some((feed) => feed.shape[0] !== rows)) return undefined;
+  return rows;
+}
+
+/** What may share a run: equal names, datatypes, shapes without rows, and equal wanted outputs. */
+export function shapeOf(feeds: readonly NamedTensor[], outputs: readonly string[], rows: number | undefined): RunShape {
+  const parts = feeds.map((feed) => [
+    feed.name,
+    feed.datatype,
+    ...(rows === undefined ? feed.shape : feed.shape.slice(1)),
+  ]);
+  const bytes = feeds.reduce((sum, feed) => sum + feed.data.byteLength, 0);
+  return { key: JSON.stringify([parts, outputs]), rowBytes: Math.max(1, bytes / (rows ?? 1)) };
+}
+
+/** One request's feeds after the other's, along the first dimension. All have the same names in the same order. */
+export function concatRows(requests: readonly (readonly NamedTensor[])[]): NamedTensor[] {
+  const first = requests[0] ?? [];
+  return first.map((feed, i) => {
+    const parts = requests.map((feeds) => feeds[i] ?? feed);
+    const rows = parts.reduce((sum, part) => sum + (part.shape[0] ?? 0), 0);
+    return { ...feed, shape: [rows, ...feed.shape.slice(1)], data: Buffer.concat(parts.map((part) => part.data)) };
+  });
+}
+
+/** The outputs of each request, or undefined where an output does not have one row per row that went in. */
+export function splitRows(outputs: readonly NamedTensor[], rows: readonly number[]): NamedTensor[][] | undefined {
+  const total = rows.reduce((sum, count) => sum + count, 0);
+  const split: NamedTensor[][] = rows.map(() => []);
+  for (const output of outputs) {
+    if (output.shape[0] !== total) return undefined;
+    const bounds = output.datatype === 'BYTES' ? bytesBounds(output, total) : fixedBounds(output, total);
+    if (bounds === undefined) return undefined;
+    let row = 0;
+    rows.forEach((count, i) => {
+      const data = output.data.subarray(bounds(row), bounds(row + count));
+      split[i]?.push({ ...output, shape: [count, ...output.shape.slice(1)], data });
+      row += count;
+    });
+  }
+  return split;
+}
+
+function fixedBounds(output: NamedTensor, total: number): (row: number) => number {
+  const rowBytes = output.data.byteLength / total;
+  return (row) => row * rowBytes;
+}
+
+/** Offsets of rows in length-prefixed elements; undefined where the data are not well formed. */
+function bytesBounds(output: NamedTensor, total: number): ((row: number) => number) | undefined {
+  const perRow = output.shape.slice(1).reduce((product, dimension) => product * dimension, 1);
+  const view = new DataView(output.data.buffer, output.data.byteOffset, output.data.byteLength);
+  const offsets = [0];
+  let at = 0;
+  for (let element = 0; element < total * perRow; element += 1) {
+    if (at + 4 > view.byteLength) return undefined;
+    at += 4 + view.getUint32(at, true);
+    if ((element + 1) % perRow === 0) offsets.push(at);
+  }
+  if (at !== view.byteLength) return undefined;
+  return (row) => offsets[row] ?? at;
+}

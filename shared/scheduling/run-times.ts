@@ -1,0 +1,109 @@
+// Measured run times of one graph, by shape and rows (design 4: measured, not configured). Batching asks what a batch costs,
+// admission asks by when a run will surely have ended. Means and deviations are exponentially weighted (as TCP estimates
+// its round trips, RFC 6298), so they follow a device that gets warm or busy. Shapes are remembered up to a limit; an
+// unknown shape is estimated by its size in bytes.
+
+const SHAPES_MAX = 64;
+const GAIN = 1 / 8;
+
+interface Measure {
+  meanMs: number;
+  deviationMs: number;
+  count: number;
+  lastMs: number;
+}
+
+export interface RunShape {
+  /** Equal for feeds that may share a batch: names, datatypes and shapes without the rows. */
+  readonly key: string;
+  /** Bytes of one row's feeds. */
+  readonly rowBytes: number;
+}
+
+export interface Estimate {
+  /** What a run is expected to take. */
+  readonly meanMs: number;
+  /** What it will hardly exceed: mean + 4 deviations, but no more than 3 means. */
+  readonly boundMs: number;
+}
+
+export class RunTimes {
+  readonly #shapes = new Map<string, Map<number, Measure>>();
+  /** Milliseconds per row and byte over all shapes; the estimate for a shape never seen. */
+  #perByteMs: number | undefined;
+  #lastMs = -Infinity;
+
+  /** Notes that a run of `rows` took `ms`; `nowMs` is monotonic. */
+  observe(shape: RunShape, rows: number, ms: number, nowMs: number): void {
+    this.#lastMs = nowMs;
+    const perByte = ms / Math.max(1, rows * shape.rowBytes);
+    this.#perByteMs = this.#perByteMs === undefined ? perByte : this.#perByteMs + GAIN * (perByte - this.#perByteMs);
+    const byRows = this.#rowsOf(shape.key);
+    const known = byRows.get(rows);
+    if (known === undefined) {
+      byRows.set(rows, { meanMs: ms, deviationMs: ms / 4, count: 1, lastMs: nowMs });
+      return;
+    }
+    // The first run of a shape pays for allocation: the second replaces it when it was faster.
+    if (known.count === 1 && ms < known.meanMs) {
+      byRows.set(rows, { meanMs: ms, deviationMs: ms / 4, count: 2, lastMs: nowMs });
+      return;
+    }
+    known.deviationMs += GAIN * 2 * (Math.abs(ms - known.meanMs) - known.deviationMs);
+    known.meanMs += GAIN * (ms - known.meanMs);
+    known.count += 1;
+    known.lastMs = nowMs;
+  }
+
+  /** Undefined before the first run of the graph. Rows not measured are scaled from the nearest that are. */
+  estimate(shape: RunShape, rows: number): Estimate | undefined {
+    const byRows = this.#shapes.get(shape.key);
+    if (byRows === undefined || byRows.size === 0) {
+      if (this.#perByteMs === undefined) return undefined;
+      const meanMs = this.#perByteMs * rows * shape.rowBytes;
+      return { meanMs, boundMs: 2 * meanMs };
+    }
+    let nearest = 0;
+    for (const measured of byRows.keys()) {
+      if (nearest === 0 || Math.abs(measured - rows) < Math.abs(nearest - rows)) nearest = measured;
+    }
+    const measure = byRows.get(nearest);
+    if (measure === undefined) return undefined;
+    // A smaller batch is never taken for cheaper than its share nor a larger one for cheaper than proportional.
+    const scale = rows / nearest;
+    const meanMs = measure.meanMs * scale;
+    return { meanMs, boundMs: Math.min(meanMs + 4 * measure.deviationMs * scale, 3 * meanMs) };
+  }
+
+  /** Was exactly this number of rows measured within `maxAgeMs`? */
+  isMeasured(shape: RunShape, rows: number, nowMs: number, maxAgeMs: number): boolean {
+    const measure = this.#shapes.get(shape.key)?.get(rows);
+    return measure !== undefined && nowMs - measure.lastMs <= maxAgeMs;
+  }
+
+  /** The largest number of rows ever run in this shape; 0 before the first. */
+  largestRows(shape: RunShape): number {
+    return Math.max(0, ...(this.#shapes.get(shape.key)?.keys() ?? []));
+  }
+
+  /** Monotonic time of the newest measurement; -Infinity before the first. */
+  get lastObservedMs(): number {
+    return this.#lastMs;
+  }
+
+  #rowsOf(key: string): Map<number, Measure> {
+    const known = this.#shapes.get(key);
+    if (known !== undefined) {
+      this.#shapes.delete(key); // moves to the end: the map's order is the order of last use
+      this.#shapes.set(key, known);
+      return known;
+    }
+    if (this.#shapes.size >= SHAPES_MAX) {
+      const oldest = this.#shapes.keys().next();
+      if (!oldest.done) this.#shapes.delete(oldest.value);
+    }
+    const fresh = new Map<number, Measure>();
+    this.#shapes.set(key, fresh);
+    return fresh;
+  }
+}

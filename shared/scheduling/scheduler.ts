@@ -1,0 +1,317 @@
+// The queue in front of one loaded graph: a thin shell around the pure policies beside it. It admits or refuses at once,
+// orders by deadline and priority, and whenever an executor slot is free starts what pickBatch says. A request whose caller
+// went away never starts; a run for which nobody waits any more is cancelled (field lesson B27). A run that ended with its
+// executor is repeated once within its deadline, each member alone, so that an input that kills executors takes nobody along.
+//
+// Invariants: every admitted request settles by its deadline; the queue never exceeds `queueDepthMax`; at most
+// `runner.concurrency` runs are in flight.
+import type { GraphRunner } from '../runtime/graph-runner.js';
+import { RuntimeError } from '../runtime/runtime-error.js';
+import { ServingError } from '../serving/serving-error.js';
+import type { Clock } from '../system/clock.js';
+import type { NamedTensor } from '../tensor/tensor.js';
+import { admit, insertionIndex } from './admission.js';
+import { pickBatch } from './pick-batch.js';
+import { rankOf } from './rank.js';
+import { canBatch, concatRows, rowsOf, shapeOf, splitRows } from './rows.js';
+import { RunTimes, type RunShape } from './run-times.js';
+
+export interface SchedulerOptions {
+  /** Largest number of rows of a batch of several requests; 1 = never batch. */
+  readonly maxRows: number;
+  readonly queueDepthMax: number;
+}
+
+export interface ScheduledWork {
+  readonly feeds: readonly NamedTensor[];
+  /** Wanted outputs of the graph; all when empty. */
+  readonly outputs: readonly string[];
+  /** Monotonic. */
+  readonly deadlineMs: number;
+  /** 1 highest; 0 unstated. */
+  readonly priority: number;
+}
+
+export interface ScheduledResult {
+  readonly outputs: NamedTensor[];
+  readonly queueUs: number;
+  readonly computeUs: number;
+  /** Rows of the run that this answer came from. */
+  readonly batchRows: number;
+  /** Number of that run; answers of one batch share it. */
+  readonly runId: number;
+}
+
+/** Since the start; for metrics and status. */
+export interface SchedulerCounts {
+  readonly runs: number;
+  readonly rows: number;
+  readonly refused: number;
+  readonly expired: number;
+  readonly cancelled: number;
+  readonly retried: number;
+  readonly queueDepth: number;
+  readonly running: number;
+}
+
+interface Item {
+  readonly work: ScheduledWork;
+  readonly shape: RunShape;
+  readonly rows: number;
+  readonly rank: number;
+  readonly enqueuedMs: number;
+  readonly deadlineMs: number;
+  costMs: number;
+  boundMs: number;
+  alone: boolean;
+  retried: boolean;
+  settled: boolean;
+  run: Run | undefined;
+  readonly resolve: (result: ScheduledResult) => void;
+  readonly reject: (error: ServingError) => void;
+  readonly stopWaiting: () => void;
+}
+
+interface Run {
+  readonly members: readonly Item[];
+  readonly id: number;
+  readonly abort: AbortController;
+  readonly freeMs: number;
+}
+
+export class Scheduler {
+  readonly #runner: GraphRunner;
+  readonly #options: SchedulerOptions;
+  readonly #clock: Clock;
+  readonly #times = new RunTimes();
+  readonly #queue: Item[] = [];
+  readonly #runs = new Set<Run>();
+  #batches: boolean;
+  #closed = false;
+  #runId = 0;
+  #counts = { runs: 0, rows: 0, refused: 0, expired: 0, cancelled: 0, retried: 0 };
+
+  constructor(runner: GraphRunner, options: SchedulerOptions, modules: { readonly clock: Clock }) {
+    this.#runner = runner;
+    this.#options = options;
+    this.#clock = modules.clock;
+    this.#batches = options.maxRows > 1 && canBatch(runner.inputs, runner.outputs);
+  }
+
+  /**
+   * Rejects with ServingError: `would-miss-deadline` or `queue-full` at once, `deadline-exceeded` at the deadline,
+   * `cancelled` when the signal aborts, `invalid-argument` for feeds that the graph refuses, `failed` otherwise.
+   */
+  run(work: ScheduledWork, signal: AbortSignal): Promise<ScheduledResult> {
+    if (this.#closed) return Promise.reject(new ServingError('not-ready', 'the model is being taken out of service'));
+    if (signal.aborted) return Promise.reject(cancelled());
+    const nowMs = this.#clock.monotonicMs();
+    const rows = this.#batches ? rowsOf(work.feeds) : undefined;
+    const shape = shapeOf(work.feeds, work.outputs, rows);
+    const rank = rankOf(work.deadlineMs, work.priority);
+    const estimate = this.#times.estimate(shape, rows ?? 1);
+    const decision = admit(
+      { deadlineMs: work.deadlineMs, rank, costMs: estimate?.meanMs, boundMs: estimate?.boundMs },
+      {
+        nowMs,
+        slotsFreeMs: this.#slotsFreeMs(),
+        queue: this.#queue,
+        queueDepthMax: this.#options.queueDepthMax,
+        lastObservedMs: this.#times.lastObservedMs,
+      },
+    );
+    if (!decision.admit) {
+      this.#counts.refused += 1;
+      return Promise.reject(
+        new ServingError(decision.code, `refused: ${decision.reason}`, { retryAfterMs: decision.retryAfterMs }),
+      );
+    }
+    return new Promise((resolve, reject) => {
+      const onAbort = (): void => this.#abandon(item, cancelled());
+      const cancelTimer = this.#clock.after(Math.max(0, work.deadlineMs - nowMs), () =>
+        this.#abandon(item, new ServingError('deadline-exceeded', 'the deadline passed before the answer was there')),
+      );
+      signal.addEventListener('abort', onAbort, { once: true });
+      const item: Item = {
+        work,
+        shape,
+        rows: rows ?? 1,
+        rank,
+        enqueuedMs: nowMs,
+        deadlineMs: work.deadlineMs,
+        costMs: estimate?.meanMs ?? 0,
+        boundMs: estimate?.boundMs ?? 0,
+        alone: rows === undefined,
+        retried: false,
+        settled: false,
+        run: undefined,
+        resolve,
+        reject,
+        stopWaiting: () => {
+          cancelTimer();
+          signal.removeEventListener('abort', onAbort);
+        },
+      };
+      this.#enqueue(item);
+      this.#startRuns();
+    });
+  }
+
+  get counts(): SchedulerCounts {
+    return { ...this.#counts, queueDepth: this.#queue.length, running: this.#runs.size };
+  }
+
+  /** Expected time of a request like this one if it were asked now and alone; undefined before the first run. */
+  expectedMs(feeds: readonly NamedTensor[], outputs: readonly string[]): number | undefined {
+    const rows = this.#batches ? rowsOf(feeds) : undefined;
+    return this.#times.estimate(shapeOf(feeds, outputs, rows), rows ?? 1)?.meanMs;
+  }
+
+  /** Takes no more work; what was admitted still runs. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  #slotsFreeMs(): number[] {
+    const busy = [...this.#runs].map((run) => run.freeMs);
+    while (busy.length < this.#runner.concurrency) busy.push(-Infinity);
+    return busy;
+  }
+
+  #enqueue(item: Item): void {
+    this.#queue.splice(insertionIndex(this.#queue, item.rank), 0, item);
+  }
+
+  #startRuns(): void {
+    while (this.#queue.length > 0 && this.#runs.size < this.#runner.concurrency) {
+      const nowMs = this.#clock.monotonicMs();
+      const policy = {
+        maxRows: this.#batches ? this.#options.maxRows : 1,
+        freeSlots: this.#runner.concurrency - this.#runs.size,
+      };
+      const members = pickBatch(this.#queue, this.#times, policy, nowMs);
+      for (const member of members) this.#queue.splice(this.#queue.indexOf(member), 1);
+      const expectedMs = members.reduce((sum, member) => sum + member.costMs, 0);
+      this.#runId += 1;
+      const run: Run = { members, id: this.#runId, abort: new AbortController(), freeMs: nowMs + expectedMs };
+      for (const member of members) member.run = run;
+      this.#runs.add(run);
+      void this.#perform(run, nowMs);
+    }
+  }
+
+  async #perform(run: Run, startedMs: number): Promise<void> {
+    const { members } = run;
+    const first = members[0];
+    if (first === undefined) return;
+    const rows = members.reduce((sum, member) => sum + member.rows, 0);
+    try {
+      const feeds = members.length === 1 ? first.work.feeds : concatRows(members.map((member) => member.work.feeds));
+      this.#counts.runs += 1;
+      this.#counts.rows += rows;
+      const result = await this.#runner.run(feeds, first.work.outputs, run.abort.signal);
+      const endedMs = this.#clock.monotonicMs();
+      if (!first.retried) this.#times.observe(first.shape, rows, endedMs - startedMs, endedMs);
+      this.#deliver(run, result.outputs, result.computeUs, startedMs, rows);
+    } catch (cause) {
+      this.#recover(run, cause);
+    } finally {
+      this.#runs.delete(run);
+      this.#startRuns();
+    }
+  }
+
+  #deliver(run: Run, outputs: NamedTensor[], computeUs: number, startedMs: number, batchRows: number): void {
+    const { members } = run;
+    const split =
+      members.length === 1
+        ? [outputs]
+        : splitRows(
+            outputs,
+            members.map((member) => member.rows),
+          );
+    if (split === undefined) {
+      // The graph's outputs don't follow its rows: it was wrong to batch. Once is enough to know.
+      this.#batches = false;
+      this.#again(members);
+      return;
+    }
+    members.forEach((member, i) => {
+      const queueUs = Math.round((startedMs - member.enqueuedMs) * 1000);
+      this.#settle(member, () =>
+        member.resolve({ outputs: split[i] ?? [], queueUs, computeUs, batchRows, runId: run.id }),
+      );
+    });
+  }
+
+  #recover(run: Run, cause: unknown): void {
+    const waiting = run.members.filter((member) => !member.settled);
+    const error = cause instanceof RuntimeError ? cause : new RuntimeError('run-failed', String(cause), { cause });
+    if (error.retryable) {
+      for (const member of waiting) {
+        if (member.retried) this.#settle(member, () => member.reject(servingErrorOf(error, 'twice')));
+      }
+      const once = waiting.filter((member) => !member.retried);
+      for (const member of once) member.retried = true;
+      this.#counts.retried += once.length;
+      this.#again(once);
+    } else if (run.members.length > 1 && (error.code === 'run-failed' || error.code === 'invalid-input')) {
+      this.#again(waiting); // one member's input failed all: each alone, so that it fails only itself
+    } else {
+      for (const member of waiting) this.#settle(member, () => member.reject(servingErrorOf(error, 'once')));
+    }
+  }
+
+  #again(members: readonly Item[]): void {
+    for (const member of members) {
+      if (member.settled) continue;
+      member.alone = true;
+      member.run = undefined;
+      this.#enqueue(member);
+    }
+  }
+
+  /** The caller went away or its time is over: out of the queue, or out of the run, which ends when it was the last. */
+  #abandon(item: Item, error: ServingError): void {
+    if (item.settled) return;
+    if (error.code === 'cancelled') this.#counts.cancelled += 1;
+    else this.#counts.expired += 1;
+    const at = this.#queue.indexOf(item);
+    if (at >= 0) this.#queue.splice(at, 1);
+    this.#settle(item, () => item.reject(error));
+    if (item.run?.members.every((member) => member.settled) === true) item.run.abort.abort(error);
+  }
+
+  #settle(item: Item, how: () => void): void {
+    if (item.settled) return;
+    item.settled = true;
+    item.stopWaiting();
+    how();
+  }
+}
+
+function cancelled(): ServingError {
+  return new ServingError('cancelled', 'the caller went away');
+}
+
+function servingErrorOf(error: RuntimeError, times: 'once' | 'twice'): ServingError {
+  switch (error.code) {
+    case 'invalid-input':
+      return new ServingError('invalid-argument', error.message, { cause: error });
+    case 'closed':
+      return new ServingError('not-ready', error.message, { cause: error });
+    case 'cancelled':
+      return new ServingError('cancelled', error.message, { cause: error });
+    case 'executor-died':
+    case 'executor-hung':
+      return new ServingError(
+        'failed',
+        `the executor failed ${times === 'twice' ? 'twice' : ''} on this request: ${error.message}`,
+        {
+          cause: error,
+        },
+      );
+    default:
+      return new ServingError('failed', error.message, { cause: error });
+  }
+}
