@@ -69,7 +69,10 @@ export class Pipeline {
     const isPublic = new Set([...this.inputs, ...this.outputs].map(({ name }) => name));
     return [...types]
       .filter(([name]) => !isPublic.has(name))
-      .map(([name, type]) => graphInputs.get(name) ?? { name, datatype: type.datatype, shape: type.shape });
+      .map(([name, type]) => {
+        const { datatype, shape } = graphInputs.get(name) ?? type;
+        return { name, datatype, shape };
+      });
   }
 
   /** Does model.yaml say what the hub does more? */
