@@ -16,6 +16,8 @@ const parameters = z
     /** Needed where keepAspect is false. */
     width: side.optional(),
     keepAspect: z.boolean().default(true),
+    /** Stretches (above 1) or narrows the width that the aspect ratio gives: the scales of a multi-scale reading. */
+    scale: z.number().min(0.1).max(10).default(1),
     /** A width that would be larger is cut to this one: the aspect ratio gives way. */
     maxWidth: side.default(4096),
     /** A width that is no whole number is rounded up; above this one it is rounded down (PaddleOCR's way, with 320). */
@@ -57,7 +59,7 @@ function resizeTensor(input: Tensor, settings: ResizeParameters): Tensor {
 
 function targetWidth(settings: ResizeParameters, width: number, height: number): number {
   if (!settings.keepAspect) return settings.width ?? width;
-  const exact = settings.height * (width / height);
+  const exact = settings.height * (width / height) * settings.scale;
   const whole = exact > settings.roundDownAbove ? Math.floor(exact) : Math.ceil(exact);
   return Math.min(Math.max(whole, 1), settings.maxWidth);
 }
