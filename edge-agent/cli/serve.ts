@@ -3,9 +3,9 @@
 import type { Command } from 'commander';
 import { findPackages } from '@tidegate/shared/package/find-packages.js';
 import { openPackage } from '@tidegate/shared/package/open-package.js';
+import { createInferClient, type InferClient } from '@tidegate/shared/serving/http/infer-client.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
-import type { Log } from '@tidegate/shared/system/log.js';
 import { createAgent, type Agent } from '../agent.js';
 import { openLog } from '../config/open-log.js';
 import { SETTING_NAMES, type Settings } from '../config/settings-table.js';
@@ -40,12 +40,13 @@ async function serve(models: readonly string[], settings: Settings, context: Cli
   const log = openLog(settings, context.stderr);
   const stopping = untilTerminated(log);
   const sources = await findSources(models, stopping.signal);
+  const hub = openHub(settings);
   const agent = createAgent(settings, {
     clock: systemClock,
     log,
     version: context.version,
     mode: 'serve',
-    hub: undefined,
+    hub,
     observers: [],
   });
   try {
@@ -56,14 +57,22 @@ async function serve(models: readonly string[], settings: Settings, context: Cli
     log.info({ http, models: agent.slots.names() }, 'serving');
     await stopping.terminated;
   } finally {
-    await closeAgent(agent, settings, log);
+    await agent.close(settings.drainTimeout);
+    await hub?.close();
     stopping.stop();
+    log.info({}, 'stopped');
   }
 }
 
-async function closeAgent(agent: Agent, settings: Settings, log: Log): Promise<void> {
-  await agent.close(settings.drainTimeout);
-  log.info({}, 'stopped');
+function openHub(settings: Settings): InferClient | undefined {
+  const { hub, hubToken, maxBodySize } = settings;
+  if (hub === undefined) return undefined;
+  return createInferClient({
+    url: hub.replace(/\/+$/, ''),
+    clock: systemClock,
+    answerBytesMax: maxBodySize,
+    headers: hubToken === undefined ? {} : { authorization: `Bearer ${hubToken}` },
+  });
 }
 
 async function loadAll(agent: Agent, sources: readonly ModelSource[], signal: AbortSignal): Promise<void> {

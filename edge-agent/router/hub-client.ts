@@ -36,7 +36,13 @@ export interface HubCounts {
 }
 
 /** The hub answered and is well, but refuses this request: not its failure. */
-const REQUESTS_OWN: ReadonlySet<string> = new Set(['invalid-argument', 'not-found', 'too-large', 'forbidden']);
+const REQUESTS_OWN: ReadonlySet<string> = new Set([
+  'invalid-argument',
+  'not-found',
+  'too-large',
+  'forbidden',
+  'would-miss-deadline',
+]);
 
 export class HubClient {
   readonly #link: HubLink;
@@ -99,7 +105,7 @@ export class HubClient {
       return answer;
     } catch (cause) {
       if (signal.aborted) throw new ServingError('cancelled', 'the caller went away', { cause });
-      if (timeout.signal.aborted) {
+      if (timeout.signal.aborted || (cause instanceof ServingError && cause.code === 'deadline-exceeded')) {
         this.#counts.timeouts += 1;
         this.#ended('timeout', `no answer within ${Math.round(waitMs)} ms`);
         throw new ServingError('hub-unavailable', `the hub did not answer within ${Math.round(waitMs)} ms`, { cause });

@@ -1,7 +1,7 @@
 // Rows: the first dimension, by which equal requests share a run. Feeds of several requests are concatenated, outputs are
 // split again as views of the run's own buffers. A graph can batch when each of its inputs and outputs has a dynamic first
 // dimension.
-import type { NamedTensor, TensorSpec } from '../tensor/tensor.js';
+import { bytesOf, float32Of, type NamedTensor, type TensorSpec } from '../tensor/tensor.js';
 import type { RunShape } from './run-times.js';
 
 export function canBatch(inputs: readonly TensorSpec[], outputs: readonly TensorSpec[]): boolean {
@@ -72,4 +72,36 @@ function bytesBounds(output: NamedTensor, total: number): ((row: number) => numb
   }
   if (at !== view.byteLength) return undefined;
   return (row) => offsets[row] ?? at;
+}
+
+/** Kernels may sum in another order for other sizes; a graph that mixes rows is off by far more. */
+const TOLERANCE = 1e-2;
+
+/** Are the outputs equal, floats within a tolerance? FP16 and BF16 are compared by their first bits (sign, exponent). */
+export function sameOutputs(a: readonly NamedTensor[], b: readonly NamedTensor[]): boolean {
+  return a.length === b.length && a.every((tensor, i) => sameTensor(tensor, b[i]));
+}
+
+function sameTensor(a: NamedTensor, b: NamedTensor | undefined): boolean {
+  if (b === undefined || a.name !== b.name || a.data.byteLength !== b.data.byteLength) return false;
+  if (a.datatype === 'FP32') return close(float32Of(a), float32Of(b));
+  if (a.datatype === 'FP64')
+    return close(new Float64Array(a.data.slice().buffer), new Float64Array(b.data.slice().buffer));
+  if (a.datatype === 'FP16' || a.datatype === 'BF16')
+    return a.data.every((byte, i) => i % 2 === 0 || near(byte, b.data[i]));
+  return Buffer.compare(bytesOf(a.data), bytesOf(b.data)) === 0;
+}
+
+function close(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
+  for (let i = 0; i < a.length; i += 1) {
+    const x = a[i] ?? 0;
+    const y = b[i] ?? 0;
+    if (Object.is(x, y)) continue;
+    if (!(Math.abs(x - y) <= TOLERANCE * Math.max(1, Math.abs(x), Math.abs(y)))) return false;
+  }
+  return true;
+}
+
+function near(byte: number, other: number | undefined): boolean {
+  return Math.abs(byte - (other ?? 0)) <= 1;
 }

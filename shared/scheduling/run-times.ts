@@ -55,7 +55,7 @@ export class RunTimes {
     known.lastMs = nowMs;
   }
 
-  /** Undefined before the first run of the graph. Rows not measured are scaled from the nearest that are. */
+  /** Undefined before the first run of the graph. Rows not measured lie between their measured neighbours. */
   estimate(shape: RunShape, rows: number): Estimate | undefined {
     const byRows = this.#shapes.get(shape.key);
     if (byRows === undefined || byRows.size === 0) {
@@ -63,16 +63,7 @@ export class RunTimes {
       const meanMs = this.#perByteMs * rows * shape.rowBytes;
       return { meanMs, boundMs: 2 * meanMs };
     }
-    let nearest = 0;
-    for (const measured of byRows.keys()) {
-      if (nearest === 0 || Math.abs(measured - rows) < Math.abs(nearest - rows)) nearest = measured;
-    }
-    const measure = byRows.get(nearest);
-    if (measure === undefined) return undefined;
-    // A smaller batch is never taken for cheaper than its share nor a larger one for cheaper than proportional.
-    const scale = rows / nearest;
-    const meanMs = measure.meanMs * scale;
-    return { meanMs, boundMs: Math.min(meanMs + 4 * measure.deviationMs * scale, 3 * meanMs) };
+    return interpolate(byRows, rows);
   }
 
   /** Was exactly this number of rows measured within `maxAgeMs`? */
@@ -106,4 +97,29 @@ export class RunTimes {
     this.#shapes.set(key, fresh);
     return fresh;
   }
+}
+
+/** Between two measured sizes on the line through them; outside, in proportion to the nearest. */
+function interpolate(byRows: ReadonlyMap<number, Measure>, rows: number): Estimate | undefined {
+  let below = 0;
+  let above = Infinity;
+  for (const measured of byRows.keys()) {
+    if (measured <= rows) below = Math.max(below, measured);
+    if (measured >= rows) above = Math.min(above, measured);
+  }
+  const low = byRows.get(below);
+  const high = byRows.get(above);
+  if (low === undefined || high === undefined) {
+    const nearest = low ?? high;
+    return nearest === undefined ? undefined : estimateOf(nearest, rows / (low === undefined ? above : below));
+  }
+  const share = above === below ? 0 : (rows - below) / (above - below);
+  const mix = (a: number, b: number): number => a + share * (b - a);
+  const meanMs = mix(low.meanMs, high.meanMs);
+  return estimateOf({ meanMs, deviationMs: mix(low.deviationMs, high.deviationMs) }, 1);
+}
+
+function estimateOf({ meanMs, deviationMs }: Pick<Measure, 'meanMs' | 'deviationMs'>, scale: number): Estimate {
+  const scaledMs = meanMs * scale;
+  return { meanMs: scaledMs, boundMs: Math.min(scaledMs + 4 * deviationMs * scale, 3 * scaledMs) };
 }

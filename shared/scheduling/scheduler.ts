@@ -2,6 +2,8 @@
 // orders by deadline and priority, and whenever an executor slot is free starts what pickBatch says. A request whose caller
 // went away never starts; a run for which nobody waits any more is cancelled (field lesson B27). A run that ended with its
 // executor is repeated once within its deadline, each member alone, so that an input that kills executors takes nobody along.
+// A dynamic first dimension alone doesn't say that rows are independent (a graph may normalise over them): the first batch
+// is a trial, whose members run alone as well and get those answers; batching goes on only when both agree.
 //
 // Invariants: every admitted request settles by its deadline; the queue never exceeds `queueDepthMax`; at most
 // `runner.concurrency` runs are in flight.
@@ -13,8 +15,13 @@ import type { NamedTensor } from '../tensor/tensor.js';
 import { admit, insertionIndex } from './admission.js';
 import { pickBatch } from './pick-batch.js';
 import { rankOf } from './rank.js';
-import { canBatch, concatRows, rowsOf, shapeOf, splitRows } from './rows.js';
+import { canBatch, concatRows, rowsOf, sameOutputs, shapeOf, splitRows } from './rows.js';
 import { RunTimes, type RunShape } from './run-times.js';
+
+/** The trial's members run twice, so they are few. */
+const TRIAL_MEMBERS = 2;
+/** A request that runs again goes before others of its rank. */
+const BEFORE_EQUALS = 1e-6;
 
 export interface SchedulerOptions {
   /** Largest number of rows of a batch of several requests; 1 = never batch. */
@@ -66,6 +73,8 @@ interface Item {
   alone: boolean;
   retried: boolean;
   settled: boolean;
+  /** What the trial batch answered, to be compared with what it gets alone. */
+  trial: readonly NamedTensor[] | undefined;
   run: Run | undefined;
   readonly resolve: (result: ScheduledResult) => void;
   readonly reject: (error: ServingError) => void;
@@ -87,6 +96,9 @@ export class Scheduler {
   readonly #queue: Item[] = [];
   readonly #runs = new Set<Run>();
   #batches: boolean;
+  /** Has a trial shown that the graph's rows are independent? */
+  #rowsProven = false;
+  #trial: readonly Item[] = [];
   #closed = false;
   #runId = 0;
   #counts = { runs: 0, rows: 0, refused: 0, expired: 0, cancelled: 0, retried: 0 };
@@ -144,6 +156,7 @@ export class Scheduler {
         alone: rows === undefined,
         retried: false,
         settled: false,
+        trial: undefined,
         run: undefined,
         resolve,
         reject,
@@ -152,7 +165,7 @@ export class Scheduler {
           signal.removeEventListener('abort', onAbort);
         },
       };
-      this.#enqueue(item);
+      this.#queue.splice(insertionIndex(this.#queue, rank), 0, item);
       this.#startRuns();
     });
   }
@@ -178,18 +191,17 @@ export class Scheduler {
     return busy;
   }
 
-  #enqueue(item: Item): void {
-    this.#queue.splice(insertionIndex(this.#queue, item.rank), 0, item);
-  }
-
   #startRuns(): void {
     while (this.#queue.length > 0 && this.#runs.size < this.#runner.concurrency) {
       const nowMs = this.#clock.monotonicMs();
+      const inTrial = this.#trial.some((member) => !member.settled);
       const policy = {
-        maxRows: this.#batches ? this.#options.maxRows : 1,
+        maxRows: this.#batches && !inTrial ? this.#options.maxRows : 1,
         freeSlots: this.#runner.concurrency - this.#runs.size,
       };
-      const members = pickBatch(this.#queue, this.#times, policy, nowMs);
+      const picked = pickBatch(this.#queue, this.#times, policy, nowMs);
+      const members = this.#rowsProven ? picked : picked.slice(0, TRIAL_MEMBERS);
+      if (!this.#rowsProven && members.length > 1) this.#trial = members;
       for (const member of members) this.#queue.splice(this.#queue.indexOf(member), 1);
       const expectedMs = members.reduce((sum, member) => sum + member.costMs, 0);
       this.#runId += 1;
@@ -236,6 +248,16 @@ export class Scheduler {
       this.#again(members);
       return;
     }
+    if (members.length > 1 && !this.#rowsProven) {
+      members.forEach((member, i) => (member.trial = split[i]));
+      this.#again(members);
+      return;
+    }
+    const [only] = members;
+    if (only?.trial !== undefined) {
+      if (sameOutputs(only.trial, outputs)) this.#rowsProven = true;
+      else this.#batches = false;
+    }
     members.forEach((member, i) => {
       const queueUs = Math.round((startedMs - member.enqueuedMs) * 1000);
       this.#settle(member, () =>
@@ -263,11 +285,11 @@ export class Scheduler {
   }
 
   #again(members: readonly Item[]): void {
-    for (const member of members) {
+    for (const member of [...members].reverse()) {
       if (member.settled) continue;
       member.alone = true;
       member.run = undefined;
-      this.#enqueue(member);
+      this.#queue.splice(insertionIndex(this.#queue, member.rank - BEFORE_EQUALS), 0, member);
     }
   }
 

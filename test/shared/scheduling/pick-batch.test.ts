@@ -1,0 +1,82 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { pickBatch, type Waiting } from '@tidegate/shared/scheduling/pick-batch.js';
+import { RunTimes } from '@tidegate/shared/scheduling/run-times.js';
+
+const shape = { key: 'a', rowBytes: 4 };
+const policy = { maxRows: 8, freeSlots: 1 };
+
+function waiting(count: number, deadlineMs = 1e6): Waiting[] {
+  return Array.from({ length: count }, () => ({ shape, rows: 1, deadlineMs, alone: false }));
+}
+
+/** Times of 1, 2, 4 and 8 rows. */
+function measured(perRows: Readonly<Record<number, number>>): RunTimes {
+  const times = new RunTimes();
+  for (const [rows, ms] of Object.entries(perRows)) {
+    for (let i = 0; i < 20; i += 1) times.observe(shape, Number(rows), ms, 0);
+  }
+  return times;
+}
+
+describe('pickBatch', () => {
+  it('runs the first request of a graph alone', () => {
+    expect(pickBatch(waiting(8), new RunTimes(), policy, 0)).toHaveLength(1);
+  });
+
+  it('tries sizes not measured yet by doubling', () => {
+    expect(pickBatch(waiting(8), measured({ 1: 10 }), policy, 0)).toHaveLength(2);
+    expect(pickBatch(waiting(8), measured({ 1: 10, 2: 12 }), policy, 0)).toHaveLength(4);
+  });
+
+  it('batches where the row gets cheaper, and not where it does not', () => {
+    const gains = measured({ 1: 10, 2: 12, 4: 16, 8: 24 });
+    const loses = measured({ 1: 28, 2: 56, 4: 115, 8: 300 });
+    expect(pickBatch(waiting(8), gains, policy, 0)).toHaveLength(8);
+    expect(pickBatch(waiting(8), loses, policy, 0)).toHaveLength(1);
+  });
+
+  it('shares the queue out among free slots', () => {
+    const gains = measured({ 1: 10, 2: 12, 4: 16, 8: 24 });
+    expect(pickBatch(waiting(8), gains, { maxRows: 8, freeSlots: 2 }, 0)).toHaveLength(4);
+  });
+
+  it('makes no batch that would be late for a member', () => {
+    const gains = measured({ 1: 10, 2: 12, 4: 16, 8: 24 });
+    expect(pickBatch(waiting(8, 18), gains, policy, 0)).toHaveLength(4);
+  });
+
+  it('goes past an odd shape at the head of the queue instead of cutting the batch behind it', () => {
+    const gains = measured({ 1: 10, 2: 12, 4: 16, 8: 24 });
+    const odd: Waiting = { shape: { key: 'odd', rowBytes: 4 }, rows: 1, deadlineMs: 1e6, alone: false };
+    const [first, ...rest] = waiting(8);
+    const picked = pickBatch([first as Waiting, odd, ...rest], gains, policy, 0);
+    expect(picked).toHaveLength(8);
+    expect(picked).not.toContain(odd);
+  });
+
+  it('keeps its promises for any queue', () => {
+    const gains = measured({ 1: 10, 2: 12, 4: 16, 8: 24 });
+    const item = fc.record({
+      shape: fc.constantFrom(shape, { key: 'b', rowBytes: 4 }),
+      rows: fc.integer({ min: 1, max: 12 }),
+      deadlineMs: fc.integer({ min: 1, max: 200 }),
+      alone: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(
+        fc.array(item, { minLength: 1, maxLength: 40 }),
+        fc.integer({ min: 1, max: 4 }),
+        (queue, freeSlots) => {
+          const picked = pickBatch(queue, gains, { maxRows: 8, freeSlots }, 0);
+          expect(picked[0]).toBe(queue[0]);
+          expect(new Set(picked).size).toBe(picked.length);
+          if (picked.length > 1) {
+            expect(picked.every((one) => !one.alone && one.shape.key === picked[0]?.shape.key)).toBe(true);
+            expect(picked.reduce((sum, one) => sum + one.rows, 0)).toBeLessThanOrEqual(8);
+          }
+        },
+      ),
+    );
+  });
+});

@@ -1,0 +1,182 @@
+import { describe, expect, it } from 'vitest';
+import { RuntimeError } from '@tidegate/shared/runtime/runtime-error.js';
+import { Scheduler, type ScheduledResult } from '@tidegate/shared/scheduling/scheduler.js';
+import { ServingError } from '@tidegate/shared/serving/serving-error.js';
+import { float32Of } from '@tidegate/shared/tensor/tensor.js';
+import { feedOf, FakeGraphRunner, settle, type FakeRunnerOptions } from '../../support/fake-graph-runner.js';
+import { ManualClock } from '../../support/manual-clock.js';
+
+function setUp(options: FakeRunnerOptions = {}, limits: { maxRows?: number; queueDepthMax?: number } = {}) {
+  const clock = new ManualClock();
+  const runner = new FakeGraphRunner(clock, options);
+  const scheduler = new Scheduler(runner, { maxRows: 8, queueDepthMax: 64, ...limits }, { clock });
+  const ask = (value: number, timeoutMs = 10_000, signal = new AbortController().signal): Promise<ScheduledResult> =>
+    scheduler.run(
+      { feeds: feedOf(value), outputs: [], deadlineMs: clock.monotonicMs() + timeoutMs, priority: 0 },
+      signal,
+    );
+  return { clock, runner, scheduler, ask };
+}
+
+const valueOf = (result: ScheduledResult): number => float32Of(result.outputs[0] ?? feedOf(0)[0]!)[0] ?? Number.NaN;
+const codeOf = (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    () => 'answered',
+    (error: unknown) => (error instanceof ServingError ? error.code : String(error)),
+  );
+
+/** Lets simulated time pass until the promise settles. */
+async function play<T>(clock: ManualClock, promise: Promise<T>): Promise<T> {
+  let done = false;
+  void promise.finally(() => (done = true)).catch(() => undefined);
+  for (let i = 0; i < 10_000 && !done; i += 1) {
+    await settle();
+    if (!done) clock.advance(1);
+  }
+  return promise;
+}
+
+describe('Scheduler', () => {
+  it('gives each of many concurrent requests its own answer, in batches where they gain', async () => {
+    const { clock, runner, scheduler, ask } = setUp({ durationMs: (rows) => 10 + rows });
+    const values = Array.from({ length: 180 }, (_, i) => i);
+    for (const wave of [values.slice(0, 60), values.slice(60, 120), values.slice(120)]) {
+      const results = await play(clock, Promise.all(wave.map((value) => ask(value, 60_000))));
+      expect(results.map(valueOf)).toEqual(wave.map((value) => value * 2));
+    }
+    expect(runner.runs.some((run) => run.rows === 8)).toBe(true);
+    expect(scheduler.counts.runs).toBeLessThan(150);
+  });
+
+  it('does not batch a graph whose rows get no cheaper', async () => {
+    const { clock, runner, ask } = setUp({ durationMs: (rows) => 28 * rows + rows * rows });
+    await play(clock, Promise.all(Array.from({ length: 64 }, (_, i) => ask(i, 60_000))));
+    const batched = runner.runs.filter((run) => run.rows > 1);
+    expect(batched.length).toBeLessThan(8); // the trial and the measurements only
+  });
+
+  it('stops batching a graph that mixes rows, and answers as if each had been alone', async () => {
+    const { clock, runner, ask } = setUp({
+      durationMs: (rows) => 10 + rows,
+      compute: (input) => input.map((value) => value - input.reduce((sum, one) => sum + one, 0) / input.length),
+    });
+    const results = await play(clock, Promise.all(Array.from({ length: 40 }, (_, i) => ask(i, 60_000))));
+    expect(results.map(valueOf)).toEqual(Array.from({ length: 40 }, () => 0));
+    expect(runner.runs.filter((run) => run.rows > 1)).toHaveLength(1);
+  });
+
+  it('never starts a request whose caller went away, and cancels a run that nobody waits for (B27)', async () => {
+    const { runner, scheduler, ask } = setUp();
+    const [first, second] = [new AbortController(), new AbortController()];
+    const running = codeOf(ask(1, 10_000, first.signal));
+    const queued = codeOf(ask(2, 10_000, second.signal));
+    second.abort();
+    expect(await queued).toBe('cancelled');
+    first.abort();
+    expect(await running).toBe('cancelled');
+    await settle();
+    expect(runner.runs).toHaveLength(1);
+    expect(runner.runs[0]?.signal.aborted).toBe(true);
+    expect(scheduler.counts).toMatchObject({ cancelled: 2, running: 0, queueDepth: 0 });
+  });
+
+  it('keeps a batch running for those who still wait', async () => {
+    const { clock, runner, ask } = setUp({ durationMs: (rows) => 10 + rows });
+    await play(clock, Promise.all(Array.from({ length: 40 }, (_, i) => ask(i, 60_000))));
+    const goes = new AbortController();
+    const blocker = ask(0, 60_000);
+    const [left, stays] = [codeOf(ask(1, 60_000, goes.signal)), ask(2, 60_000)];
+    const before = runner.runs.length;
+    while (runner.runs.length === before) await play(clock, blocker).then(settle);
+    expect(runner.runs.at(-1)?.rows).toBe(2);
+    goes.abort();
+    expect(await left).toBe('cancelled');
+    expect(runner.runs.at(-1)?.signal.aborted).toBe(false);
+    expect(valueOf(await play(clock, stays))).toBe(4);
+  });
+
+  it('expires in the queue and in a run, at the deadline', async () => {
+    const { clock, runner, ask } = setUp();
+    const [running, queued] = [codeOf(ask(1, 100)), codeOf(ask(2, 50))];
+    clock.advance(50);
+    expect(await queued).toBe('deadline-exceeded');
+    clock.advance(50);
+    expect(await running).toBe('deadline-exceeded');
+    expect(runner.runs[0]?.signal.aborted).toBe(true);
+  });
+
+  it('refuses at once what would miss its deadline, with the time to come again', async () => {
+    const { clock, runner, ask } = setUp({ durationMs: () => 20 }, { maxRows: 1 });
+    for (let i = 0; i < 5; i += 1) await play(clock, ask(i));
+    const busy = [ask(1), ask(2), ask(3)];
+    const error = await ask(4, 30).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: 'would-miss-deadline' });
+    expect((error as ServingError).retryAfterMs).toBeGreaterThan(10);
+    await play(clock, Promise.all(busy));
+    expect(runner.runs).toHaveLength(8);
+  });
+
+  it('bounds the queue', async () => {
+    const { runner, ask } = setUp({}, { queueDepthMax: 3 });
+    const asked = Array.from({ length: 5 }, (_, i) => codeOf(ask(i)));
+    expect(await asked[4]).toBe('queue-full');
+    expect(runner.runs).toHaveLength(1);
+  });
+
+  it('repeats a run once when its executor dies, then says so', async () => {
+    const { runner, scheduler, ask } = setUp();
+    const lucky = ask(3);
+    runner.runs[0]?.fail(new RuntimeError('executor-died', 'killed'));
+    await settle();
+    runner.runs[1]?.finish();
+    expect(valueOf(await lucky)).toBe(6);
+    const doomed = codeOf(ask(4));
+    runner.runs[2]?.fail(new RuntimeError('executor-hung', 'too long'));
+    await settle();
+    runner.runs[3]?.fail(new RuntimeError('executor-died', 'killed'));
+    expect(await doomed).toBe('failed');
+    expect(scheduler.counts.retried).toBe(2);
+  });
+
+  it('lets an input that fails a batch fail only itself', async () => {
+    const { clock, runner, ask } = setUp({ durationMs: (rows) => 10 + rows });
+    await play(clock, Promise.all(Array.from({ length: 40 }, (_, i) => ask(i, 60_000))));
+    const blocker = ask(0, 60_000);
+    const [good, bad] = [ask(5, 60_000), codeOf(ask(6, 60_000))];
+    await play(clock, blocker);
+    await settle();
+    expect(runner.runs.at(-1)?.rows).toBe(2);
+    runner.runs.at(-1)?.fail(new RuntimeError('run-failed', 'index out of range'));
+    await settle();
+    expect(runner.runs.at(-1)?.rows).toBe(1);
+    expect(valueOf(await play(clock, good))).toBe(10);
+    await settle();
+    runner.runs.at(-1)?.fail(new RuntimeError('run-failed', 'index out of range'));
+    expect(await bad).toBe('failed');
+  });
+
+  it('serves the earlier deadline first', async () => {
+    const { runner, ask } = setUp({}, { maxRows: 1 });
+    const order: string[] = [];
+    void ask(0).then(() => order.push('first'));
+    void ask(1, 9000).then(() => order.push('late'));
+    void ask(2, 1000).then(() => order.push('soon'));
+    for (let i = 0; i < 3; i += 1) {
+      runner.runs[i]?.finish();
+      await settle();
+    }
+    expect(order).toEqual(['first', 'soon', 'late']);
+  });
+
+  it('leaves no timer behind', async () => {
+    const { clock, ask } = setUp({ durationMs: () => 5 });
+    await play(clock, Promise.all([ask(1), ask(2), ask(3)]));
+    expect(clock.timerCount).toBe(0);
+  });
+
+  it('takes nothing more once closed', async () => {
+    const { scheduler, ask } = setUp();
+    scheduler.close();
+    expect(await codeOf(ask(1))).toBe('not-ready');
+  });
+});
