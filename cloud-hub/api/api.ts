@@ -51,8 +51,8 @@ export interface RouteDomain {
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Who may call. `admin` may call everything. */
-    scope?: Scope | 'public';
+    /** Who may call: a scope, `any` valid token, or everybody (`public`). `admin` may call everything. */
+    scope?: Scope | 'any' | 'public';
   }
   interface FastifyRequest {
     /** Set before any handler of a route that is not public runs. */
@@ -79,9 +79,12 @@ export async function createApi(modules: ApiModules, domains: readonly RouteDoma
       info: { title: 'Tidegate hub', version: modules.version, description: 'The admin API of a Tidegate hub.' },
       components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
     },
-    transform: (input) => jsonSchemaTransform(input as Parameters<typeof jsonSchemaTransform>[0]),
+    transform: (input) => {
+      const { schema, url } = jsonSchemaTransform(input as Parameters<typeof jsonSchemaTransform>[0]);
+      return { url, schema: withProblems(schema) };
+    },
   });
-  app.decorateRequest('caller', NOBODY as never);
+  app.decorateRequest('caller', null as never); // set by authenticate, before any handler
   app.addHook('onRequest', (request) => authenticate(modules.tokens, request));
   app.setErrorHandler((error, request, reply) => answerError(modules.log, domains, error, request, reply));
   app.setNotFoundHandler((request, reply) =>
@@ -119,16 +122,28 @@ function documentRoute(route: RouteOptions, tag: string): void {
   schema.tags = [tag];
   if (scope === 'public') return;
   schema.security = [{ token: [] }];
-  schema.description = `${schema.description ?? ''}\n\nNeeds the scope \`${scope}\`.`.trim();
+  schema.description =
+    `${schema.description ?? ''}\n\n${scope === 'any' ? 'Needs a token' : `Needs the scope \`${scope}\``}.`.trim();
 }
+
+/** Says in the documentation what every route may answer instead; not a response schema, see above. */
+function withProblems(schema: object): object {
+  const response = (schema as { response?: object }).response;
+  if (response === undefined) return schema;
+  const content = { [PROBLEM_TYPE]: { schema: PROBLEM_JSON_SCHEMA } };
+  return { ...schema, response: { ...response, default: { description: 'RFC 9457 problem', content } } };
+}
+
+const { $schema: _dialect, ...PROBLEM_JSON_SCHEMA } = z.toJSONSchema(problemSchema, { io: 'output' });
 
 async function authenticate(tokens: Pick<Tokens, 'verify'>, request: FastifyRequest): Promise<void> {
   const scope = request.routeOptions.config.scope;
+  request.caller = NOBODY;
   if (scope === undefined || scope === 'public') return; // undefined: no such route
   const token = bearerOf(request.headers.authorization);
   const caller = token === undefined ? undefined : await tokens.verify(token);
   if (caller === undefined) throw new AuthError(401, 'a valid bearer token is needed (tidegate login)');
-  if (!mayUse(caller, scope)) throw new AuthError(403, `the token lacks the scope ${scope}`);
+  if (scope !== 'any' && !mayUse(caller, scope)) throw new AuthError(403, `the token lacks the scope ${scope}`);
   request.caller = caller;
 }
 

@@ -18,6 +18,14 @@ export function tokenRoutes(tokens: Tokens): RouteDomain {
   return {
     tag: 'tokens',
     register: (api) => {
+      api.get(
+        '/api/v1/me',
+        {
+          config: { scope: 'any' },
+          schema: { response: { 200: z.object({ actor: z.string(), scopes: z.array(z.enum(SCOPES)) }) } },
+        },
+        async ({ caller }) => ({ actor: caller.actor, scopes: [...caller.scopes] }),
+      );
       api.post(
         '/api/v1/tokens',
         {

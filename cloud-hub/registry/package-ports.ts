@@ -1,4 +1,6 @@
 // What the registry needs from other rooms, each injected in hub.ts: checking a package, making variants of it, signing them.
+import type { ModelPackage } from '@tidegate/shared/package/model-package.js';
+import type { GoldensResult } from '@tidegate/shared/package/run-goldens.js';
 import type { VariantReport } from '@tidegate/shared/wire/variant-report.js';
 
 /** The package can't be published; the message says what is wrong with it, `field` where. */
@@ -27,7 +29,20 @@ export interface PackageOptimizer {
   optimize(folder: string, workFolder: string, signal: AbortSignal): Promise<readonly MadeVariant[]>;
 }
 
-/** Makes bytes a signed target of the image repository. Adding the same target again changes nothing. */
-export interface TargetSigner {
-  addTarget(path: string, bytes: Uint8Array, custom: Readonly<Record<string, unknown>>): Promise<void>;
+export interface NewTarget {
+  readonly path: string;
+  readonly bytes: Uint8Array;
+  /** Signed along with the target; JSON. */
+  readonly custom: Readonly<Record<string, unknown>>;
 }
+
+/** Makes bytes signed targets of the image repository. Adding the same target again changes nothing. */
+export interface TargetSigner {
+  addTargets(targets: readonly NewTarget[]): Promise<void>;
+}
+
+/** A package that is loaded as it is served, but only for whoever asks (publishing). */
+export type LoadPackage = (
+  pack: ModelPackage,
+  signal: AbortSignal,
+) => Promise<{ runGoldens(signal: AbortSignal): Promise<GoldensResult>; close(): Promise<void> }>;

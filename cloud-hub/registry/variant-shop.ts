@@ -122,19 +122,22 @@ export class VariantShop {
     });
   }
 
+  /** All with one signature. */
   async #sign(row: VersionRow, built: ReadonlyMap<string, Built>): Promise<void> {
     const { db, signer, clock } = this.#modules;
-    for (const [variant, { manifest, digest }] of built) {
-      const custom = { model: row.model, version: row.version, versionDigest: row.digest, variant };
-      await signer.addTarget(variantTargetPath(digest), Buffer.from(canonicalManifest(manifest)), custom);
-      await db
-        .updateTable('variants')
-        .set({ signed_at: new Date(clock.nowMs()).toISOString() })
-        .where('model', '=', row.model)
-        .where('version', '=', row.version)
-        .where('variant', '=', variant)
-        .execute();
-    }
+    await signer.addTargets(
+      [...built].map(([variant, { manifest, digest }]) => ({
+        path: variantTargetPath(digest),
+        bytes: Buffer.from(canonicalManifest(manifest)),
+        custom: { model: row.model, version: row.version, versionDigest: row.digest, variant },
+      })),
+    );
+    await db
+      .updateTable('variants')
+      .set({ signed_at: new Date(clock.nowMs()).toISOString() })
+      .where('model', '=', row.model)
+      .where('version', '=', row.version)
+      .execute();
   }
 }
 

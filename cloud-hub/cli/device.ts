@@ -1,0 +1,70 @@
+// `tidegate device`: what the fleet is and runs.
+import { deviceClassName } from '@tidegate/shared/wire/device-class.js';
+import { deviceSchema, pageOf, type Device } from '@tidegate/shared/wire/admin-api.js';
+import { Command } from 'commander';
+import type { CliContext } from './context.js';
+import { jsonText, tableText } from './output.js';
+
+export function deviceCommand(context: CliContext): Command {
+  const list = new Command('list')
+    .description('all devices')
+    .option('--group <GROUP>', 'of one group only')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  tidegate device list --group shelf')
+    .action(async (options: { group?: string; json?: true }) => {
+      const group = options.group === undefined ? '' : `&group=${encodeURIComponent(options.group)}`;
+      const devices = await (await context.client()).list(`/api/v1/devices?limit=500${group}`, pageOf(deviceSchema));
+      context.stdout.write(options.json === true ? jsonText(devices) : devicesText(devices));
+    });
+  const show = new Command('show')
+    .description('one device')
+    .argument('<DEVICE>', 'its id')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  tidegate device show cam-1')
+    .action(async (id: string, options: { json?: true }) => {
+      const device = await (await context.client()).get(`/api/v1/devices/${encodeURIComponent(id)}`, deviceSchema);
+      context.stdout.write(options.json === true ? jsonText(device) : deviceText(device));
+    });
+  return new Command('device').description('devices of the fleet').addCommand(list).addCommand(show);
+}
+
+function devicesText(devices: readonly Device[]): string {
+  const head = ['DEVICE', 'NAME', 'GROUP', 'STATE', 'LAST SEEN', 'AGENT', 'RUNS'];
+  return tableText(
+    head,
+    devices.map((device) => [
+      device.id,
+      device.name,
+      device.group,
+      device.online ? 'online' : 'offline',
+      device.lastSeenAt ?? 'never',
+      device.agentVersion ?? '-',
+      device.models
+        .map(({ name, running }) =>
+          running === undefined ? `${name}: -` : `${name}@${running.version} ${running.variant}`,
+        )
+        .join(', '),
+    ]),
+  );
+}
+
+function deviceText(device: Device): string {
+  const facts = [
+    `${device.id} (${device.name}), group ${device.group}, ${device.online ? 'online' : 'offline'}`,
+    `enrolled ${device.enrolledAt}, last seen ${device.lastSeenAt ?? 'never'}, agent ${device.agentVersion ?? 'unknown'}`,
+    `class ${device.deviceClass === undefined ? 'unknown' : deviceClassName(device.deviceClass)}`,
+    `desired state ${device.desiredVersion}, acted on ${device.reportedDesiredVersion ?? 'none yet'}`,
+  ];
+  const head = ['MODEL', 'VERSION', 'VARIANT', 'PROVIDER', 'COMMITTED', 'ACTIVATION'];
+  const rows = device.models.map(({ name, running, activation }) => [
+    name,
+    running?.version ?? '-',
+    running?.variant ?? '-',
+    running?.provider ?? '-',
+    running === undefined ? '-' : running.committed ? 'yes' : 'on probation',
+    activation === undefined
+      ? '-'
+      : `${activation.step} ${activation.state}${activation.error === undefined ? '' : `: ${activation.error}`}`,
+  ]);
+  return `${facts.join('\n')}\n${rows.length === 0 ? '' : `\n${tableText(head, rows)}`}`;
+}

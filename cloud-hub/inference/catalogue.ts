@@ -1,0 +1,81 @@
+// Which versions the hub can answer for, in memory, because the protocol's metadata calls can't wait for a database: every ready version
+// with its model.yaml. Read at the start and again when the registry says that a version became ready; versions never change.
+import type { ContentStore } from '@tidegate/shared/content/content-store.js';
+import { readModelYaml } from '@tidegate/shared/package/read-model-yaml.js';
+import type { Log } from '@tidegate/shared/system/log.js';
+import type { ModelYaml } from '@tidegate/shared/wire/model-yaml.js';
+import { UNOPTIMISED } from '../registry/choose-variant.js';
+import type { Registry, StoredVariant } from '../registry/registry.js';
+import type { Database } from '../storage/database.js';
+
+export interface CatalogueEntry {
+  readonly variant: StoredVariant;
+  readonly yaml: ModelYaml;
+}
+
+export interface CatalogueModules {
+  readonly db: Database;
+  readonly registry: Pick<Registry, 'variants'>;
+  readonly content: ContentStore;
+  readonly log: Log;
+}
+
+export class Catalogue {
+  readonly #modules: CatalogueModules;
+  readonly #models = new Map<string, Map<number, CatalogueEntry>>();
+  #refreshing: Promise<void> = Promise.resolve();
+
+  constructor(modules: CatalogueModules) {
+    this.#modules = modules;
+  }
+
+  /** Adds what became ready since. */
+  refresh(): Promise<void> {
+    const next = this.#refreshing.then(() => this.#read());
+    this.#refreshing = next.catch(() => undefined); // the caller sees the error; the next one reads again
+    return next;
+  }
+
+  /** A version by number; the newest ready one where none is asked for. */
+  find(model: string, version: string | undefined): CatalogueEntry | undefined {
+    const versions = this.#models.get(model);
+    if (versions === undefined) return undefined;
+    return versions.get(version === undefined ? Math.max(...versions.keys()) : Number(version));
+  }
+
+  /** Ready versions of a model, newest first. */
+  versions(model: string): readonly number[] {
+    return [...(this.#models.get(model)?.keys() ?? [])].sort((a, b) => b - a);
+  }
+
+  names(): readonly string[] {
+    return [...this.#models.keys()].sort();
+  }
+
+  async #read(): Promise<void> {
+    const rows = await this.#modules.db
+      .selectFrom('versions')
+      .select(['model', 'version'])
+      .where('state', '=', 'ready')
+      .execute();
+    for (const { model, version } of rows) {
+      if (this.#models.get(model)?.has(version) === true) continue;
+      const entry = await this.#entry(model, version);
+      if (entry === undefined) continue;
+      const versions = this.#models.get(model) ?? new Map<number, CatalogueEntry>();
+      this.#models.set(model, versions.set(version, entry));
+    }
+  }
+
+  async #entry(model: string, version: number): Promise<CatalogueEntry | undefined> {
+    const variants = await this.#modules.registry.variants(model, version);
+    const variant = variants.find((held) => held.variant === UNOPTIMISED);
+    const yamlFile = variant?.manifest.files.find((file) => file.path === 'model.yaml');
+    if (variant === undefined || yamlFile === undefined) {
+      this.#modules.log.error({ model, version }, 'a ready version lacks its fp32 variant');
+      return undefined;
+    }
+    const text = new TextDecoder().decode(await this.#modules.content.read(yamlFile.digest));
+    return { variant, yaml: readModelYaml(text) };
+  }
+}

@@ -1,0 +1,135 @@
+// The hub as an inference service: the newest ready version, or the one asked for, in its fp32 variant, loaded when it is first asked
+// for. Heavier than a device where the package says how (`heavy`: several readings, the most confident is kept).
+import type {
+  InferAnswer,
+  InferenceService,
+  InferRequest,
+  ModelMetadata,
+  ModelState,
+} from '@tidegate/shared/serving/inference-service.js';
+import type { ServedModel } from '@tidegate/shared/serving/served-model.js';
+import { ServingError } from '@tidegate/shared/serving/serving-error.js';
+import type { Clock } from '@tidegate/shared/system/clock.js';
+import type { TensorSpec } from '@tidegate/shared/tensor/tensor.js';
+import type { Catalogue, CatalogueEntry } from './catalogue.js';
+import { LoadedModels } from './loaded-models.js';
+
+/** A version that is loaded on the hub; ServedModel is one. */
+export type HubModel = Pick<ServedModel, 'infer' | 'close'>;
+
+export interface HubInferenceModules {
+  readonly catalogue: Catalogue;
+  readonly load: (entry: CatalogueEntry) => Promise<HubModel>;
+  readonly clock: Clock;
+}
+
+export class HubInference implements InferenceService {
+  readonly #modules: HubInferenceModules;
+  readonly #loaded: LoadedModels<HubModel>;
+  #open = true;
+
+  constructor(loadedMax: number, modules: HubInferenceModules) {
+    this.#modules = modules;
+    this.#loaded = new LoadedModels(loadedMax);
+  }
+
+  get loadedCount(): number {
+    return this.#loaded.size;
+  }
+
+  ready(): boolean {
+    return this.#open;
+  }
+
+  metadata(model: string, version: string | undefined): ModelMetadata {
+    const { yaml } = this.#find(model, version);
+    return {
+      name: model,
+      versions: this.#modules.catalogue.versions(model).map(String),
+      platform: 'onnxruntime_onnx',
+      inputs: yaml.inputs as readonly TensorSpec[],
+      outputs: yaml.outputs as readonly TensorSpec[],
+    };
+  }
+
+  /** A version that isn't loaded is ready all the same: the first request loads it. */
+  modelReady(model: string, version: string | undefined): boolean {
+    return this.#open && this.#modules.catalogue.find(model, version) !== undefined;
+  }
+
+  models(): readonly ModelState[] {
+    const { catalogue } = this.#modules;
+    return catalogue
+      .names()
+      .flatMap((name) => catalogue.versions(name).map((version) => ({ name, version: String(version), ready: true })));
+  }
+
+  async infer(request: InferRequest, signal: AbortSignal): Promise<InferAnswer> {
+    if (!this.#open) throw new ServingError('not-ready', 'the hub stops');
+    if (this.#modules.catalogue.find(request.model, request.version) === undefined) {
+      await this.#modules.catalogue.refresh();
+    }
+    const entry = this.#find(request.model, request.version);
+    const { variant } = entry;
+    const model = await this.#inTime(this.#load(entry), request, signal);
+    const answer = await model.infer(request, signal);
+    const readings = entry.yaml.heavy?.vary.values.length ?? 1;
+    return {
+      model: request.model,
+      version: String(variant.version),
+      outputs: answer.outputs,
+      provenance: {
+        placement: 'hub',
+        reason: readings > 1 ? `the most confident of ${readings} readings on the hub` : 'answered on the hub',
+        modelDigest: variant.versionDigest,
+        variant: variant.variant,
+        variantDigest: variant.variantDigest,
+        queueUs: answer.queueUs,
+        computeUs: answer.computeUs,
+        ...(answer.confidence === undefined ? {} : { confidence: answer.confidence }),
+      },
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#open = false;
+    await this.#loaded.closeAll();
+  }
+
+  #load(entry: CatalogueEntry): Promise<HubModel> {
+    return this.#loaded.get(entry.variant.variantDigest, () => this.#modules.load(entry));
+  }
+
+  #find(model: string, version: string | undefined): CatalogueEntry {
+    const entry = this.#modules.catalogue.find(model, version);
+    if (entry !== undefined) return entry;
+    const text =
+      version === undefined
+        ? `the hub has no ready version of a model ${model}`
+        : `the hub has no ready version ${version} of a model ${model}`;
+    throw new ServingError('not-found', text, { field: version === undefined ? 'model' : 'version' });
+  }
+
+  /** Loading goes on for the next request when this one's time is over. */
+  async #inTime<T>(work: Promise<T>, { deadlineMs }: InferRequest, signal: AbortSignal): Promise<T> {
+    signal.throwIfAborted();
+    const { clock } = this.#modules;
+    let stop = (): void => undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      const cancel = clock.after(Math.max(0, deadlineMs - clock.monotonicMs()), () =>
+        reject(new ServingError('deadline-exceeded', 'the model was still being loaded')),
+      );
+      const onAbort = (): void => reject(signal.reason);
+      signal.addEventListener('abort', onAbort, { once: true });
+      stop = () => {
+        cancel();
+        signal.removeEventListener('abort', onAbort);
+      };
+    });
+    try {
+      return await Promise.race([work, late]);
+    } finally {
+      stop();
+    }
+  }
+}
