@@ -1,5 +1,6 @@
 // The built-in steps by name. Steps are data to a package and code only here: nothing from a package is executed but
 // graphs (design 13), so what isn't in this map doesn't exist.
+import type { z } from 'zod';
 import { classify } from './classify.js';
 import { ctcDecode } from './ctc-decode.js';
 import { decodeImage } from './decode-image.js';
@@ -13,6 +14,8 @@ import { StepError, type PreparedStep, type StepAssets, type StepDefinition } fr
 export interface CatalogueStep {
   readonly name: string;
   readonly takesItems: boolean;
+  /** The schema of its parameters, for documentation; `prepare` parses by itself. */
+  readonly parameters: z.ZodType;
   /** Rejects with StepError that names the parameter or the asset. */
   prepare(parameters: unknown, assets: StepAssets): Promise<PreparedStep>;
 }
@@ -23,6 +26,7 @@ function catalogueStep<P>(step: StepDefinition<P>): CatalogueStep {
   return Object.freeze({
     name: step.name,
     takesItems: step.takesItems === true,
+    parameters: step.parameters,
     prepare: async (parameters: unknown, assets: StepAssets) =>
       step.prepare(parseParameters(step.name, step.parameters, parameters), assets),
   });
