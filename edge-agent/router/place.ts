@@ -30,6 +30,8 @@ export function place(view: PlaceView): PlaceDecision {
   if (view.modelOnDevice) return { place: 'local' };
   if (view.asked === 'local')
     return refuse('not-found', 'the model is not on this device, and placement local keeps it here');
+  if (view.privacy === 'local')
+    return refuse('not-found', 'not on this device, and its privacy policy keeps inputs here');
   if (view.hub === 'none') return refuse('not-found', 'no such model on this device, and no hub to ask');
   return askHub(view, 'the model is not on this device');
 }

@@ -6,6 +6,7 @@ import type {
   InferenceService,
   InferRequest,
   ModelMetadata,
+  ModelState,
 } from '@tidegate/shared/serving/inference-service.js';
 import type { ServedModel } from '@tidegate/shared/serving/served-model.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
@@ -64,6 +65,14 @@ export class Router implements InferenceService {
 
   modelReady(name: string, version: string | undefined): boolean {
     return this.#modules.accepting() && this.#local(name, version) !== undefined;
+  }
+
+  models(): readonly ModelState[] {
+    const { models, accepting } = this.#modules;
+    return models.names().flatMap((name) => {
+      const model = models.serving(name);
+      return model === undefined ? [] : [{ name, version: model.identity.version, ready: accepting() }];
+    });
   }
 
   async infer(request: InferRequest, signal: AbortSignal): Promise<InferAnswer> {

@@ -27,11 +27,12 @@ const codeOf = (promise: Promise<unknown>): Promise<string> =>
 
 /** Lets simulated time pass until the promise settles. */
 async function play<T>(clock: ManualClock, promise: Promise<T>): Promise<T> {
-  let done = false;
-  void promise.finally(() => (done = true)).catch(() => undefined);
-  for (let i = 0; i < 10_000 && !done; i += 1) {
+  const settled = new AbortController();
+  void promise.finally(() => settled.abort()).catch(() => undefined);
+  for (let i = 0; i < 10_000; i += 1) {
     await settle();
-    if (!done) clock.advance(1);
+    if (settled.signal.aborted) break;
+    clock.advance(1);
   }
   return promise;
 }

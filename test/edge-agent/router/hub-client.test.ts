@@ -1,0 +1,80 @@
+import { describe, expect, it } from 'vitest';
+import { HubClient, type HubLink } from '@tidegate/edge-agent/router/hub-client.js';
+import type { InferAnswer, InferRequest } from '@tidegate/shared/serving/inference-service.js';
+import { ServingError } from '@tidegate/shared/serving/serving-error.js';
+import { silentLog } from '@tidegate/shared/system/log.js';
+import { settle } from '../../support/fake-graph-runner.js';
+import { ManualClock } from '../../support/manual-clock.js';
+
+const request = { model: 'm' } as InferRequest;
+const answer = { model: 'm' } as InferAnswer;
+
+function setUp() {
+  const clock = new ManualClock();
+  const calls: { resolve(answer: InferAnswer): void; reject(error: Error): void; remainingMs: number }[] = [];
+  const link: HubLink = {
+    url: 'http://hub',
+    infer: (_request, remainingMs, signal) =>
+      new Promise((resolve, reject) => {
+        calls.push({ resolve, reject, remainingMs });
+        signal.addEventListener('abort', () => reject(new Error('aborted')));
+      }),
+  };
+  const hub = new HubClient(link, { failuresMax: 3, probeIntervalMs: 1000 }, { clock, log: silentLog });
+  const ask = (waitMs = 100, signal = new AbortController().signal): Promise<unknown> =>
+    hub.ask(request, waitMs, signal).catch((error: unknown) => (error as ServingError).code);
+  return { clock, calls, hub, ask };
+}
+
+describe('HubClient', () => {
+  it('tells the hub the time that is left', async () => {
+    const { calls, ask } = setUp();
+    const asked = ask(250);
+    calls[0]?.resolve(answer);
+    expect(await asked).toBe(answer);
+    expect(calls[0]?.remainingMs).toBe(250);
+  });
+
+  it('gives up after its time, opens after two hangs, and then probes once per interval', async () => {
+    const { clock, calls, hub, ask } = setUp();
+    for (let i = 0; i < 2; i += 1) {
+      const asked = ask();
+      clock.advance(100);
+      expect(await asked).toBe('hub-unavailable');
+    }
+    expect(hub.state).toBe('broken');
+    for (let i = 0; i < 50; i += 1) expect(await ask()).toBe('hub-unavailable');
+    expect(calls).toHaveLength(2);
+    clock.advance(1000);
+    expect(hub.state).toBe('reachable');
+    const probe = ask();
+    for (let i = 0; i < 50; i += 1) expect(await ask()).toBe('hub-unavailable');
+    expect(calls).toHaveLength(3);
+    calls[2]?.resolve(answer);
+    expect(await probe).toBe(answer);
+    expect(hub.status).toMatchObject({ phase: 'closed', counts: { probes: 1, timeouts: 2 } });
+  });
+
+  it("does not count the request's own faults, nor a caller who went away", async () => {
+    const { calls, hub, ask } = setUp();
+    for (let i = 0; i < 5; i += 1) {
+      const asked = ask();
+      calls[i]?.reject(new ServingError('invalid-argument', 'wrong shape'));
+      expect(await asked).toBe('invalid-argument');
+    }
+    for (let i = 0; i < 5; i += 1) {
+      const gone = new AbortController();
+      const asked = ask(100, gone.signal);
+      gone.abort();
+      expect(await asked).toBe('cancelled');
+    }
+    await settle();
+    expect(hub.state).toBe('reachable');
+  });
+
+  it('asks nothing when no time is left', async () => {
+    const { calls, ask } = setUp();
+    expect(await ask(0)).toBe('hub-unavailable');
+    expect(calls).toHaveLength(0);
+  });
+});

@@ -1,0 +1,59 @@
+import { describe, expect, it } from 'vitest';
+import { place, rescue, type PlaceView, type RescueView } from '@tidegate/edge-agent/router/place.js';
+
+const view: PlaceView = { asked: 'auto', modelOnDevice: true, privacy: 'hub', hub: 'reachable' };
+
+describe('place', () => {
+  it('answers on the device what is on the device', () => {
+    expect(place(view)).toEqual({ place: 'local' });
+    expect(place({ ...view, asked: 'local' })).toEqual({ place: 'local' });
+    expect(place({ ...view, hub: 'broken' })).toEqual({ place: 'local' });
+  });
+
+  it('asks the hub where the model is not here, or the caller says so', () => {
+    expect(place({ ...view, modelOnDevice: false, privacy: undefined })).toMatchObject({ place: 'hub' });
+    expect(place({ ...view, asked: 'hub' })).toMatchObject({ place: 'hub' });
+  });
+
+  it('a privacy policy local is not overridden by a caller', () => {
+    expect(place({ ...view, asked: 'hub', privacy: 'local' })).toMatchObject({ place: 'refuse', code: 'forbidden' });
+    expect(place({ ...view, asked: 'hub', privacy: 'local', modelOnDevice: false })).toMatchObject({
+      place: 'refuse',
+      code: 'forbidden',
+    });
+  });
+
+  it('placement local never leaves the device', () => {
+    const absent = place({ ...view, asked: 'local', modelOnDevice: false });
+    expect(absent).toMatchObject({ place: 'refuse', code: 'not-found' });
+  });
+
+  it('says why nobody can answer', () => {
+    expect(place({ ...view, modelOnDevice: false, hub: 'none' })).toMatchObject({ code: 'not-found' });
+    expect(place({ ...view, modelOnDevice: false, hub: 'broken' })).toMatchObject({ code: 'hub-unavailable' });
+    expect(place({ ...view, asked: 'hub', hub: 'none' })).toMatchObject({ code: 'hub-unavailable' });
+  });
+
+  it('a model of which another version is here keeps its privacy', () => {
+    const other: PlaceView = { ...view, modelOnDevice: false, privacy: 'local' };
+    expect(place(other)).toMatchObject({ place: 'refuse', code: 'not-found' });
+  });
+});
+
+describe('rescue', () => {
+  const low: RescueView = { ...view, trouble: 'low-confidence', detail: 'confidence 0.40 under 0.60' };
+
+  it('asks the hub, and says why', () => {
+    expect(rescue(low)).toEqual({ place: 'hub', reason: 'confidence 0.40 under 0.60' });
+  });
+
+  it('stays on the device where the caller, the policy or the breaker say so', () => {
+    expect(rescue({ ...low, asked: 'local' }).place).toBe('local');
+    expect(rescue({ ...low, privacy: 'local' }).place).toBe('local');
+    expect(rescue({ ...low, hub: 'none' }).place).toBe('local');
+    expect(rescue({ ...low, hub: 'broken' })).toMatchObject({
+      place: 'local',
+      reason: expect.stringContaining('does not answer') as string,
+    });
+  });
+});

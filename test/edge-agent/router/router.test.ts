@@ -1,0 +1,197 @@
+// The router over a fake model, a fake hub and simulated time; real cache, breaker and decisions.
+import { describe, expect, it } from 'vitest';
+import { AnswerCache } from '@tidegate/edge-agent/cache/answer-cache.js';
+import { MemoryLayer } from '@tidegate/edge-agent/cache/memory-layer.js';
+import { Explanations } from '@tidegate/edge-agent/router/explanations.js';
+import { HubClient } from '@tidegate/edge-agent/router/hub-client.js';
+import { Router } from '@tidegate/edge-agent/router/router.js';
+import type { FinishedRequest } from '@tidegate/edge-agent/telemetry/answer-observer.js';
+import type { InferAnswer, InferRequest } from '@tidegate/shared/serving/inference-service.js';
+import type { ModelAnswer, ServedModel } from '@tidegate/shared/serving/served-model.js';
+import { ServingError } from '@tidegate/shared/serving/serving-error.js';
+import { silentLog } from '@tidegate/shared/system/log.js';
+import { tensor } from '@tidegate/shared/tensor/tensor.js';
+import { modelYamlSchema } from '@tidegate/shared/wire/model-yaml.js';
+import { settle } from '../../support/fake-graph-runner.js';
+import { ManualClock } from '../../support/manual-clock.js';
+
+interface SetUpOptions {
+  readonly confidence?: number;
+  readonly error?: ServingError;
+  readonly privacy?: 'local' | 'hub';
+  readonly hub?: 'answers' | 'hangs' | 'none';
+}
+
+function fakeModel(options: SetUpOptions, runs: { count: number }): ServedModel {
+  const yaml = modelYamlSchema.parse({
+    name: 'm',
+    licence: 'MIT',
+    inputs: [{ name: 'x', datatype: 'UINT8', shape: [-1] }],
+    outputs: [{ name: 'y', datatype: 'UINT8', shape: [-1] }],
+    pipeline: [{ graph: 'm.onnx' }],
+    confidence: { output: 'y', threshold: 0.6 },
+    privacy: { fallback: options.privacy ?? 'hub' },
+  });
+  const infer = (): Promise<ModelAnswer> => {
+    runs.count += 1;
+    if (options.error !== undefined) return Promise.reject(options.error);
+    const outputs = [tensor('y', 'UINT8', [1], Uint8Array.of(1))];
+    return Promise.resolve({ outputs, queueUs: 1, computeUs: 2, confidence: options.confidence ?? 0.9 });
+  };
+  const identity = { name: 'm', version: '3', versionDigest: 'sha256:v', variant: 'int8', variantDigest: 'sha256:d' };
+  return { identity, yaml, deterministic: true, infer, metadata: { name: 'm' } } as unknown as ServedModel;
+}
+
+function setUp(options: SetUpOptions = {}) {
+  const clock = new ManualClock();
+  const runs = { count: 0 };
+  const hubRequests: InferRequest[] = [];
+  const link = {
+    url: 'http://hub',
+    infer: (request: InferRequest, _remainingMs: number, signal: AbortSignal): Promise<InferAnswer> => {
+      hubRequests.push(request);
+      if (options.hub === 'hangs') {
+        return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(new Error('aborted'))));
+      }
+      const digests = { modelDigest: 'sha256:h', variant: 'fp32', variantDigest: 'sha256:hd' };
+      return Promise.resolve({
+        model: 'm',
+        version: '4',
+        outputs: [tensor('y', 'UINT8', [1], Uint8Array.of(2))],
+        provenance: { placement: 'edge', reason: '', ...digests, queueUs: 1, computeUs: 1, confidence: 0.99 },
+      });
+    },
+  };
+  const hub = new HubClient(link, { failuresMax: 3, probeIntervalMs: 1000 }, { clock, log: silentLog });
+  const finished: FinishedRequest[] = [];
+  const model = fakeModel(options, runs);
+  const explanations = new Explanations();
+  const router = new Router({
+    models: { serving: (name) => (name === 'm' ? model : undefined), names: () => ['m'] },
+    cache: new AnswerCache({ layers: [new MemoryLayer({ limitBytes: 1e6 }, { clock })], clock }),
+    hub: options.hub === 'none' ? undefined : hub,
+    observers: [{ finished: (request) => finished.push(request) }],
+    onEnd: () => undefined,
+    explanations,
+    clock,
+    accepting: () => true,
+  });
+  const request = (part: Partial<InferRequest> = {}): InferRequest => ({
+    model: 'm',
+    version: undefined,
+    id: 'r1',
+    inputs: [tensor('x', 'UINT8', [1], Uint8Array.of(7))],
+    outputs: [],
+    deadlineMs: clock.monotonicMs() + 10_000,
+    priority: 0,
+    placement: 'auto',
+    cache: 'use',
+    maxStalenessMs: undefined,
+    parameters: {},
+    ...part,
+  });
+  const ask = (part: Partial<InferRequest> = {}) => {
+    const answered = router.infer(request(part), new AbortController().signal);
+    return answered.then(
+      ({ provenance, outputs }) => ({ ...provenance, value: outputs[0]?.data[0], code: undefined }),
+      (error: unknown) => ({ code: (error as ServingError).code, reason: (error as Error).message }),
+    );
+  };
+  return { clock, runs, hubRequests, finished, explanations, ask };
+}
+
+describe('Router', () => {
+  it('answers on the device, then from the cache, and says so', async () => {
+    const { ask, finished, explanations, runs } = setUp();
+    expect(await ask()).toMatchObject({ placement: 'edge', value: 1, modelDigest: 'sha256:v', variant: 'int8' });
+    expect(await ask()).toMatchObject({ placement: 'cache', cacheLayer: 'memory', value: 1, confidence: 0.9 });
+    expect(runs.count).toBe(1);
+    expect(finished.map(({ outcome, edgeConfidence }) => [outcome, edgeConfidence])).toEqual([
+      ['edge', 0.9],
+      ['cache', undefined],
+    ]);
+    expect(explanations.get('r1')?.result).toContain('cache: answered on the device');
+  });
+
+  it('asks the hub where confidence is low, and keeps that answer too', async () => {
+    const { ask, hubRequests, finished } = setUp({ confidence: 0.41 });
+    expect(await ask()).toMatchObject({ placement: 'hub', value: 2, variantDigest: 'sha256:hd' });
+    expect(await ask()).toMatchObject({ placement: 'cache', value: 2 });
+    expect((await ask()).reason).toContain('confidence 0.41 under 0.60');
+    expect(hubRequests).toHaveLength(1);
+    expect(finished[0]).toMatchObject({ outcome: 'hub', edgeConfidence: 0.41 });
+  });
+
+  it('gives the local answer of low confidence when the hub hangs, long before the deadline', async () => {
+    const { ask, clock } = setUp({ confidence: 0.41, hub: 'hangs' });
+    const asked = ask();
+    await settle();
+    clock.advance(2000);
+    const answer = await asked;
+    expect(answer).toMatchObject({ placement: 'edge', value: 1 });
+    expect(answer.reason).toMatch(/confidence 0.41 .* did not answer .* stands/);
+  });
+
+  it('does not wait at all once the breaker is open, and probes once per interval', async () => {
+    const { ask, clock, hubRequests } = setUp({ confidence: 0.41, hub: 'hangs' });
+    for (let i = 0; i < 2; i += 1) {
+      const asked = ask({ cache: 'bypass' });
+      await settle();
+      clock.advance(2000);
+      await asked;
+    }
+    for (let i = 0; i < 20; i += 1) expect(await ask({ cache: 'bypass' })).toMatchObject({ placement: 'edge' });
+    expect(hubRequests).toHaveLength(2);
+    clock.advance(1000);
+    const probe = ask({ cache: 'bypass' });
+    await settle();
+    for (let i = 0; i < 20; i += 1) expect(await ask({ cache: 'bypass' })).toMatchObject({ placement: 'edge' });
+    expect(hubRequests).toHaveLength(3);
+    clock.advance(2000);
+    await probe;
+  });
+
+  it('never leaves the device with placement local or a local privacy policy', async () => {
+    const caller = setUp({ confidence: 0.1 });
+    expect(await caller.ask({ placement: 'local' })).toMatchObject({ placement: 'edge', value: 1 });
+    const policy = setUp({ confidence: 0.1, privacy: 'local' });
+    expect(await policy.ask()).toMatchObject({ placement: 'edge', value: 1 });
+    expect(await policy.ask({ placement: 'hub' })).toMatchObject({ code: 'forbidden' });
+    const failing = setUp({ error: new ServingError('failed', 'dead'), privacy: 'local' });
+    expect(await failing.ask()).toMatchObject({ code: 'failed' });
+    expect([...caller.hubRequests, ...policy.hubRequests, ...failing.hubRequests]).toEqual([]);
+  });
+
+  it.each(['would-miss-deadline', 'queue-full', 'failed', 'not-ready'] as const)(
+    'asks the hub when the device refuses with %s',
+    async (code) => {
+      const { ask } = setUp({ error: new ServingError(code, `the device says ${code}`) });
+      const answer = await ask();
+      expect(answer).toMatchObject({ placement: 'hub', value: 2 });
+      expect(answer.reason).toContain(code);
+    },
+  );
+
+  it("does not ask the hub about the caller's own mistakes", async () => {
+    const { ask, hubRequests } = setUp({ error: new ServingError('invalid-argument', 'wrong shape') });
+    expect(await ask()).toMatchObject({ code: 'invalid-argument' });
+    expect(hubRequests).toEqual([]);
+  });
+
+  it('says both reasons when neither can answer', async () => {
+    const { ask, finished } = setUp({ error: new ServingError('failed', 'executor died'), hub: 'none' });
+    expect(await ask()).toMatchObject({ code: 'failed', reason: 'executor died' });
+    expect(finished[0]).toMatchObject({ outcome: 'model-error' });
+  });
+
+  it('asks the hub for models and versions that are not here, and for placement hub', async () => {
+    const { ask, hubRequests, runs } = setUp();
+    expect(await ask({ model: 'other' })).toMatchObject({ placement: 'hub' });
+    expect(await ask({ version: '9' })).toMatchObject({ placement: 'hub' });
+    expect(await ask({ placement: 'hub' })).toMatchObject({ placement: 'hub', reason: 'the caller asked for the hub' });
+    expect(await ask({ version: '3' })).toMatchObject({ placement: 'edge' });
+    expect(hubRequests).toHaveLength(3);
+    expect(runs.count).toBe(1);
+    expect(await setUp({ hub: 'none' }).ask({ model: 'other' })).toMatchObject({ code: 'not-found' });
+  });
+});
