@@ -37,7 +37,7 @@ function floatsText(elements: Float32Array | Float64Array, field: string): strin
     if (element === 0 && 1 / element < 0) negativeZero = true;
   }
   if (!negativeZero) return `[${elements.join(',')}]`;
-  return `[${Array.from(elements, (element) => (Object.is(element, -0) ? '-0' : String(element))).join(',')}]`;
+  return `[${Array.from(elements, (element) => (Object.is(element, -0) ? '-0.0' : String(element))).join(',')}]`;
 }
 
 function stringsText(data: Uint8Array, field: string): string {

@@ -160,12 +160,19 @@ class OipFront {
   ): Promise<ParsedInfer> {
     const { limits } = this.#options;
     const jsonBytes = readJsonBytes(request.headers);
-    const body = await readBody(request, { bodyBytesMax: limits.bodyBytesMax, jsonBytes: jsonBytes ?? 0, share });
+    const { bodyBytesMax, jsonBytesMax } = limits;
+    const allJson = jsonBytes === undefined && jsonBytesMax < bodyBytesMax;
+    const body = await readBody(request, {
+      bodyBytesMax: allJson ? jsonBytesMax : bodyBytesMax,
+      what: allJson ? 'a request body that is all JSON (send large tensors as binary data)' : 'a request body',
+      jsonBytes: jsonBytes ?? 0,
+      share,
+    });
     if (jsonBytes === 0) {
       const input = rawInput(this.#options.service.metadata(model, version), body);
       return { id: undefined, inputs: [input], outputs: [], options: readRequestOptions(undefined, request.headers) };
     }
-    const parsed = parseInfer(body, jsonBytes, request.headers, limits.jsonBytesMax);
+    const parsed = parseInfer(body, jsonBytes, request.headers, jsonBytesMax);
     const metadata = this.#metadataIfHere(model, version);
     if (metadata !== undefined) checkRequest(metadata, parsed.inputs, parsed.outputs);
     return parsed;

@@ -13,6 +13,8 @@ const INFLATE_CHUNK_BYTES = 64 * 1024;
 
 export interface ReadBodyOptions {
   readonly bodyBytesMax: number;
+  /** What the limit holds for, in the refusal: `a request body`. */
+  readonly what: string;
   /** Length of the JSON part, where the request states it: what follows is aligned. */
   readonly jsonBytes: number;
   readonly share: BodyShare;
@@ -27,7 +29,7 @@ export function readBody(request: IncomingMessage, options: ReadBodyOptions): Pr
   const stated = request.headers['content-length'];
   const length = stated === undefined ? undefined : Number(stated);
   if (length !== undefined && length > options.bodyBytesMax) {
-    throw tooLarge(`Content-Length ${length}`, options.bodyBytesMax);
+    throw tooLarge(`Content-Length ${length} is`, options);
   }
   if (coding !== 'identity') return readInflated(request, coding, options);
   if (length === undefined) return collect(request, request, options);
@@ -81,7 +83,7 @@ function collect(
     const onData = (chunk: Buffer): void => {
       total += chunk.byteLength;
       try {
-        if (total > options.bodyBytesMax) throw tooLarge('the body', options.bodyBytesMax);
+        if (total > options.bodyBytesMax) throw tooLarge('it is', options);
         options.share.grow(chunk.byteLength);
         chunks.push(chunk);
       } catch (error) {
@@ -126,10 +128,9 @@ function readInflated(request: IncomingMessage, coding: Coding, options: ReadBod
   return Promise.race([collected, broken]);
 }
 
-function tooLarge(what: string, bytesMax: number): ServingError {
-  return new ServingError('too-large', `${what} is larger than the ${bytesMax} bytes that a request body may take`, {
-    field: 'body',
-  });
+function tooLarge(size: string, { bodyBytesMax, what }: ReadBodyOptions): ServingError {
+  const text = `body: ${size} larger than the ${bodyBytesMax} bytes that ${what} may take`;
+  return new ServingError('too-large', text, { field: 'body' });
 }
 
 function gone(cause?: unknown): ServingError {

@@ -20,7 +20,7 @@ describe('JSON text of a tensor', () => {
     ['INT8', new Int8Array([-128, 127]), 2, '[-128,127]'],
     ['UINT64', new BigUint64Array([2n ** 64n - 1n]), 1, '[18446744073709551615]'],
     ['INT64', new BigInt64Array([-(2n ** 63n), 9007199254740993n]), 2, '[-9223372036854775808,9007199254740993]'],
-    ['FP32', new Float32Array([0.5, -0]), 2, '[0.5,-0]'],
+    ['FP32', new Float32Array([0.5, -0]), 2, '[0.5,-0.0]'],
     ['FP64', new Float64Array([1e300, 0.1]), 2, '[1e+300,0.1]'],
     ['FP32', new Float32Array(), 0, '[]'],
     ['BYTES', encodeBytes([new TextEncoder().encode('a"é')]), 1, '["a\\"é"]'],

@@ -358,12 +358,16 @@ describe('refusals', () => {
   });
 
   test('bodies beyond the limits', async () => {
-    await refused(inferFp32(Buffer.alloc(2 << 20)), 413, 'body', /larger than the 1048576 bytes/);
+    const binary = { 'inference-header-content-length': '10' };
+    await refused(inferFp32(Buffer.alloc(2 << 20), binary), 413, 'body', /2097152 is larger than the 1048576 bytes/);
+    const hint = /larger than the 262144 bytes .* all JSON \(send large tensors as binary data\)/;
+    await refused(inferFp32(Buffer.alloc(1 << 19, 0x20)), 413, 'body', hint);
+    const stated = { 'inference-header-content-length': String(1 << 19) };
     await refused(
-      inferFp32(Buffer.alloc(1 << 19, 0x20)),
+      inferFp32(Buffer.alloc(1 << 19, 0x20), stated),
       413,
       'body',
-      /more than 262144: send large tensors as binary/,
+      /524288 bytes of JSON, more than 262144/,
     );
   });
 
@@ -441,7 +445,9 @@ describe('compression', () => {
   test('a bomb is cut off', async () => {
     const bomb = gzipSync(Buffer.alloc(64 << 20));
     expect(bomb.byteLength).toBeLessThan(1 << 17);
-    await refused(inferFp32(bomb, { 'content-encoding': 'gzip' }), 413, 'body', /larger than the 1048576 bytes/);
+    await refused(inferFp32(bomb, { 'content-encoding': 'gzip' }), 413, 'body', /larger than the 262144 bytes/);
+    const binary = { 'content-encoding': 'gzip', 'inference-header-content-length': '10' };
+    await refused(inferFp32(bomb, binary), 413, 'body', /larger than the 1048576 bytes/);
   });
 
   test('broken, truncated and unknown encodings', async () => {
@@ -482,7 +488,7 @@ describe('the connection', () => {
 
   test('all bodies together are bounded, and what a client holds is given back', async () => {
     const sockets = Array.from({ length: 4 }, () => connect(server.http.port, '127.0.0.1'));
-    const head = `POST /v2/models/echo-fp32/infer HTTP/1.1\r\nHost: x\r\nContent-Length: ${1 << 20}\r\n\r\n{`;
+    const head = `POST /v2/models/echo-fp32/infer HTTP/1.1\r\nHost: x\r\nInference-Header-Content-Length: 9\r\nContent-Length: ${1 << 20}\r\n\r\n{`;
     await Promise.all(sockets.map((socket) => new Promise((resolve) => socket.write(head, resolve))));
     await expect.poll(async () => (await inferFp32(GOOD)).status).toBe(503);
     const full = await inferFp32(GOOD);

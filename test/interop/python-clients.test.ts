@@ -1,0 +1,38 @@
+// Unmodified Python clients of the Open Inference Protocol against a real agent process.
+import { afterAll, beforeAll, describe, test } from 'vitest';
+import { runPythonChecks } from './python-checks.js';
+import { findPython, pythonEnvironment } from './python-environment.js';
+import { serveAgent, type ServedAgent } from './served-agent.js';
+
+const MAKE_TIMEOUT_MS = 420_000;
+const python = await findPython();
+if (python === undefined) {
+  console.warn('SKIPPED: tritonclient (http, http.aio) and KServe: this machine has no Python >= 3.11 with venv');
+}
+
+describe.skipIf(python === undefined)('Python clients', () => {
+  let agent: ServedAgent;
+  let tritonclient: string;
+  let kserve: string;
+  beforeAll(async () => {
+    tritonclient = await pythonEnvironment(python ?? '', 'tritonclient');
+    kserve = await pythonEnvironment(python ?? '', 'kserve');
+    agent = await serveAgent();
+  }, MAKE_TIMEOUT_MS);
+  afterAll(() => agent?.stop());
+
+  test('tritonclient.http', async () => {
+    const args = ['http', agent.address, agent.pictures];
+    await runPythonChecks('tritonclient.http 2.73.0', tritonclient, 'tritonclient_checks.py', args, 80);
+  });
+
+  test('tritonclient.http.aio', async () => {
+    const args = ['aio', agent.address, agent.pictures];
+    await runPythonChecks('tritonclient.http.aio 2.73.0', tritonclient, 'tritonclient_checks.py', args, 80);
+  });
+
+  test('KServe InferenceRESTClient', async () => {
+    const args = [agent.address, agent.pictures];
+    await runPythonChecks('KServe InferenceRESTClient 0.21.0', kserve, 'kserve_checks.py', args, 30);
+  });
+});

@@ -1,0 +1,395 @@
+"""Unmodified tritonclient, both HTTP clients: `tritonclient_checks.py http|aio HOST:PORT PICTURES_FOLDER`.
+
+The checks are written once. `aio` wraps the asynchronous client so that each call is awaited; what is awaited together is
+its own check.
+"""
+
+import asyncio
+import json
+import pathlib
+import sys
+
+import ml_dtypes
+import numpy as np
+import tritonclient.http
+import tritonclient.http.aio
+from tritonclient.utils import InferenceServerException
+
+from checks import check, equal, holds, run
+from values import ALL, IN_JSON, any_bits, finite
+
+InferInput = tritonclient.http.InferInput
+InferRequestedOutput = tritonclient.http.InferRequestedOutput
+
+
+class Synchronous:
+    """tritonclient.http.aio behind the calls of tritonclient.http."""
+
+    def __init__(self, url):
+        self.loop = asyncio.new_event_loop()
+        self.client = self.loop.run_until_complete(self._open(url))
+
+    async def _open(self, url):
+        return tritonclient.http.aio.InferenceServerClient(url)
+
+    def __getattr__(self, name):
+        method = getattr(self.client, name)
+        return lambda *arguments, **named: self.loop.run_until_complete(method(*arguments, **named))
+
+    def many(self, calls):
+        async def together():
+            return await asyncio.gather(*[self.client.infer(*a, **n) for a, n in calls])
+
+        return self.loop.run_until_complete(together())
+
+
+class Greenlets:
+    """tritonclient.http with its own way of asking for many at once."""
+
+    def __init__(self, url):
+        self.client = tritonclient.http.InferenceServerClient(url, concurrency=16)
+
+    def __getattr__(self, name):
+        return getattr(self.client, name)
+
+    def many(self, calls):
+        pending = [self.client.async_infer(*a, **n) for a, n in calls]
+        return [one.get_result() for one in pending]
+
+
+def tensor(name, array, datatype, binary=True):
+    made = InferInput(name, list(array.shape), datatype)
+    made.set_data_from_numpy(array, binary_data=binary)
+    return made
+
+
+def same(actual, expected, datatype, text):
+    """Bit for bit; BYTES that came as JSON are strings."""
+    if datatype == "BYTES":
+        wanted = [v if isinstance(v, bytes) else v.encode() for v in expected.reshape(-1)]
+        got = [v.encode() if isinstance(v, str) else v for v in actual.reshape(-1)]
+        equal(got, wanted, text)
+    else:
+        equal(actual.dtype, expected.dtype, f"{text} dtype")
+        equal(actual.tobytes(), expected.tobytes(), text)
+    equal(actual.shape, expected.shape, f"{text} shape")
+
+
+def identity(client, datatype, array, binary_in=True, binary_out=True, **named):
+    model = f"identity-{datatype.lower()}"
+    outputs = [InferRequestedOutput("y", binary_data=binary_out)]
+    result = client.infer(model, [tensor("x", array, datatype, binary_in)], outputs=outputs, **named)
+    same(result.as_numpy("y"), array, datatype, f"{datatype} {binary_in}/{binary_out}")
+    return result
+
+
+def refused(client, status, text, call):
+    """An error of the protocol, and a good request after it."""
+    try:
+        call()
+    except InferenceServerException as error:
+        equal(error.status(), status, str(error))
+        holds(text in error.message(), f"{error.message()!r} lacks {text!r}")
+    else:
+        raise AssertionError("was answered")
+    identity(client, "FP32", np.arange(3, dtype=np.float32))
+
+
+@check("server live, ready, metadata")
+def _(client, _):
+    holds(client.is_server_live(), "live")
+    holds(client.is_server_ready(), "ready")
+    metadata = client.get_server_metadata()
+    holds("binary_tensor_data" in metadata["extensions"], metadata)
+    holds(metadata["name"] and metadata["version"], metadata)
+
+
+@check("model ready, metadata, versions, index")
+def _(client, _):
+    holds(client.is_model_ready("digits"), "digits is ready")
+    holds(client.is_model_ready("digits", "1"), "version 1 is ready")
+    holds(not client.is_model_ready("nosuch"), "nosuch is not ready")
+    holds(not client.is_model_ready("digits", "99"), "version 99 is not ready")
+    metadata = client.get_model_metadata("digits")
+    equal(metadata["name"], "digits")
+    equal(metadata["inputs"], [{"name": "image", "datatype": "FP32", "shape": [-1, 1, 28, 28]}])
+    equal(client.get_model_metadata("digits", "1")["versions"], ["1"])
+    names = [model["name"] for model in client.get_model_repository_index()]
+    holds("digits" in names and "identity-fp32" in names, names)
+
+
+for datatype in ALL:
+
+    @check(f"{datatype} binary in, binary out")
+    def _(client, _, datatype=datatype):
+        identity(client, datatype, any_bits(datatype, ml_dtypes.bfloat16))
+
+    @check(f"{datatype} without elements")
+    def _(client, _, datatype=datatype):
+        identity(client, datatype, any_bits(datatype, ml_dtypes.bfloat16)[:0])
+
+
+for datatype in IN_JSON:
+
+    @check(f"{datatype} JSON in, JSON out")
+    def _(client, _, datatype=datatype):
+        identity(client, datatype, finite(datatype), binary_in=False, binary_out=False)
+
+    @check(f"{datatype} JSON in, binary out, and the other way")
+    def _(client, _, datatype=datatype):
+        identity(client, datatype, finite(datatype), binary_in=False, binary_out=True)
+        identity(client, datatype, finite(datatype), binary_in=True, binary_out=False)
+
+    @check(f"{datatype} without elements in JSON")
+    def _(client, _, datatype=datatype):
+        identity(client, datatype, finite(datatype)[:0], binary_in=False, binary_out=False)
+
+
+@check("FP16 and BF16 in JSON are refused by name")
+def _(client, _):
+    half = tensor("x", np.array([1], np.float16), "FP16", binary=False)
+    refused(client, "400", "FP16", lambda: client.infer("identity-fp16", [half]))
+    for datatype, kind in (("FP16", np.float16), ("BF16", ml_dtypes.bfloat16)):
+        ask = [InferRequestedOutput("y", binary_data=False)]
+        given = [tensor("x", np.array([1], kind), datatype)]
+        refused(client, "400", datatype, lambda: client.infer(f"identity-{datatype.lower()}", given, outputs=ask))
+
+
+@check("INT64 and UINT64 beyond 2^53, both ways in JSON")
+def _(client, _):
+    signed = np.array([2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63)], np.int64)
+    identity(client, "INT64", signed, binary_in=False, binary_out=False)
+    unsigned = np.array([2**53 + 1, 2**64 - 1], np.uint64)
+    identity(client, "UINT64", unsigned, binary_in=False, binary_out=False)
+
+
+@check("BYTES that are no text go as binary and are refused in JSON")
+def _(client, _):
+    array = np.array([b"\xff\xfe"], np.object_)
+    identity(client, "BYTES", array)
+    ask = [InferRequestedOutput("y", binary_data=False)]
+    refused(client, "400", "UTF-8", lambda: client.infer("identity-bytes", [tensor("x", array, "BYTES")], outputs=ask))
+
+
+@check("NaN in JSON is refused")
+def _(client, _):
+    given = tensor("x", np.array([np.nan], np.float32), "FP32", binary=False)
+    refused(client, "400", "NaN is not JSON", lambda: client.infer("identity-fp32", [given]))
+    ask = [InferRequestedOutput("y", binary_data=False)]
+    given = tensor("x", np.array([np.nan], np.float32), "FP32")
+    refused(client, "400", "NaN has no JSON form", lambda: client.infer("identity-fp32", [given], outputs=ask))
+
+
+@check("scalar and three dimensions")
+def _(client, _):
+    cube = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    for binary in (True, False):
+        result = client.infer("identity-fp32-3d", [tensor("x", cube, "FP32", binary)])
+        same(result.as_numpy("y"), cube, "FP32", "3d")
+        scalar = np.array(2.5, np.float32)
+        same(client.infer("identity-fp32-scalar", [tensor("x", scalar, "FP32", binary)]).as_numpy("y"), scalar, "FP32", "0d")
+
+
+@check("600 KB of FP32")
+def _(client, _):
+    array = np.random.default_rng(1).standard_normal((1, 300, 500)).astype(np.float32)
+    for binary in (True, False):
+        ask = [InferRequestedOutput("y", binary_data=binary)]
+        given = [tensor("x", array, "FP32", binary)]
+        # After requests of a few bytes the agent expects a large one to take long; time enough makes that no matter.
+        result = client.infer("identity-fp32-3d", given, outputs=ask, timeout=3_600_000_000)
+        same(result.as_numpy("y"), array, "FP32", f"binary {binary}")
+
+
+@check("request id")
+def _(client, _):
+    array = np.zeros(1, np.float32)
+    equal(identity(client, "FP32", array, request_id="ü-1").get_response()["id"], "ü-1")
+    holds("id" not in identity(client, "FP32", array).get_response(), "no id was given")
+
+
+def add_inputs(binary=True):
+    a = np.arange(6, dtype=np.float32).reshape(2, 3)
+    b = np.full((2, 3), 2, np.float32)
+    return a, b, [tensor("a", a, "FP32", binary), tensor("b", b, "FP32", not binary)]
+
+
+@check("no outputs named: all of them, binary")
+def _(client, _):
+    a, b, inputs = add_inputs()
+    result = client.infer("add", inputs)
+    same(result.as_numpy("sum"), a + b, "FP32", "sum")
+    same(result.as_numpy("difference"), a - b, "FP32", "difference")
+    holds("binary_data_size" in result.get_output("sum")["parameters"], "binary")
+
+
+@check("requested outputs: one of two, each in its own form, in the asked order")
+def _(client, _):
+    a, b, inputs = add_inputs(binary=False)
+    one = client.infer("add", inputs, outputs=[InferRequestedOutput("difference")])
+    same(one.as_numpy("difference"), a - b, "FP32", "difference")
+    holds(one.as_numpy("sum") is None, "sum was not asked for")
+    ask = [InferRequestedOutput("sum", binary_data=False), InferRequestedOutput("difference")]
+    both = client.infer("add", inputs, outputs=ask)
+    equal([o["name"] for o in both.get_response()["outputs"]], ["sum", "difference"])
+    same(both.as_numpy("sum"), a + b, "FP32", "sum")
+    same(both.as_numpy("difference"), a - b, "FP32", "difference")
+
+
+for coding in ("gzip", "deflate"):
+
+    @check(f"{coding} requests and answers, binary and JSON")
+    def _(client, _, coding=coding):
+        array = np.tile(np.arange(50, dtype=np.float32), 100)
+        for binary in (True, False):
+            both = dict(binary_in=binary, binary_out=binary)
+            identity(client, "FP32", array, request_compression_algorithm=coding, **both)
+            identity(client, "FP32", array, response_compression_algorithm=coding, **both)
+            each = dict(request_compression_algorithm=coding, response_compression_algorithm=coding)
+            identity(client, "FP32", array, **each, **both)
+
+    @check(f"{coding}: errors and small answers are readable")
+    def _(client, _, coding=coding):
+        small = np.zeros(1, np.float32)
+        identity(client, "FP32", small, response_compression_algorithm=coding)
+        given = [tensor("x", small, "FP32")]
+        refused(client, "404", "nosuch", lambda: client.infer("nosuch", given, response_compression_algorithm=coding))
+
+
+@check("unknown model, unknown version")
+def _(client, _):
+    given = [tensor("x", np.zeros(1, np.float32), "FP32")]
+    refused(client, "404", "nosuch", lambda: client.infer("nosuch", given))
+    refused(client, "404", "nosuch", lambda: client.get_model_metadata("nosuch"))
+    refused(client, "404", "99", lambda: client.infer("identity-fp32", given, model_version="99"))
+
+
+@check("wrong name, shape, datatype, missing and unknown tensors")
+def _(client, _):
+    ok = np.zeros((2, 3), np.float32)
+    a, b = tensor("a", ok, "FP32"), tensor("b", ok, "FP32")
+    wrong_shape = tensor("b", np.zeros((2, 4), np.float32), "FP32")
+    wrong_rank = tensor("b", np.zeros(6, np.float32), "FP32")
+    wrong_type = tensor("b", ok.astype(np.int32), "INT32")
+    refused(client, "400", "inputs[1].shape", lambda: client.infer("add", [a, wrong_shape]))
+    refused(client, "400", "inputs[1].shape", lambda: client.infer("add", [a, wrong_rank]))
+    refused(client, "400", "inputs[1].datatype", lambda: client.infer("add", [a, wrong_type]))
+    refused(client, "400", "inputs[1].name", lambda: client.infer("add", [a, tensor("c", ok, "FP32")]))
+    refused(client, "400", '"b" is missing', lambda: client.infer("add", [a]))
+    refused(client, "400", "given twice", lambda: client.infer("add", [a, a, b]))
+    ask = [InferRequestedOutput("nosuch")]
+    refused(client, "400", "outputs[0].name", lambda: client.infer("add", [a, b], outputs=ask))
+
+
+@check("values out of range, sizes that don't fit")
+def _(client, _):
+    given = InferInput("x", [1], "INT32")
+    given._data = [2**31]
+    refused(client, "400", "inputs[0].data[0]", lambda: client.infer("identity-int32", [given]))
+    given = tensor("x", np.zeros(4, np.float32), "FP32")
+    given.set_shape([5])
+    refused(client, "400", "binary_data_size", lambda: client.infer("identity-fp32", [given]))
+    given = tensor("x", np.zeros(4, np.float32), "FP32", binary=False)
+    given.set_shape([2**62])
+    refused(client, "400", "inputs[0].shape", lambda: client.infer("identity-fp32", [given]))
+
+
+@check("extensions that are not offered are refused by name")
+def _(client, _):
+    given = [tensor("x", np.zeros(4, np.float32), "FP32")]
+    ask = [InferRequestedOutput("y", class_count=3)]
+    refused(client, "400", "classification", lambda: client.infer("identity-fp32", given, outputs=ask))
+    shared = InferInput("x", [4], "FP32")
+    shared.set_shared_memory("region", 16)
+    refused(client, "400", "shared_memory_region", lambda: client.infer("identity-fp32", [shared]))
+
+
+@check("timeout, priority, placement, cache; where the answer came from")
+def _(client, _):
+    array = np.array([time_seed()], np.float64)
+    first = identity(client, "FP64", array, timeout=5_000_000, priority=1).get_response()["parameters"]
+    equal(first["placement"], "edge")
+    holds(first["variant_digest"].startswith("sha256:") and first["compute_us"] >= 0, first)
+    again = identity(client, "FP64", array).get_response()["parameters"]
+    equal(again["placement"], "cache")
+    bypassed = identity(client, "FP64", array, headers={"tidegate-cache": "bypass"}).get_response()["parameters"]
+    equal(bypassed["placement"], "edge")
+    local = identity(client, "FP64", array, parameters={"placement": "local"}).get_response()["parameters"]
+    holds(local["placement"] in ("edge", "cache"), local)
+    wrong = lambda: identity(client, "FP64", array, parameters={"placement": "moon"})
+    refused(client, "400", "parameters.placement", wrong)
+
+
+def time_seed():
+    """A value that no earlier run has left in the cache."""
+    return float(np.random.default_rng().integers(2**40))
+
+
+@check("200 distinct inputs, 16 in flight, each with its own answer")
+def _(client, _):
+    arrays = [np.full((1 + i % 3, 3), i, np.float32) for i in range(200)]
+    twos = [np.full(a.shape, 2, np.float32) for a in arrays]
+    for start in range(0, 200, 16):
+        batch = list(zip(arrays, twos))[start : start + 16]
+        calls = [(("add", [tensor("a", a, "FP32"), tensor("b", b, "FP32")]), {}) for a, b in batch]
+        for (a, b), result in zip(batch, client.many(calls)):
+            same(result.as_numpy("sum"), a + b, "FP32", "sum")
+            same(result.as_numpy("difference"), a - b, "FP32", "difference")
+
+
+@check("an output whose shape the model decides")
+def _(client, _):
+    metadata = client.get_model_metadata("nonzero")
+    (spec,) = metadata["inputs"]
+    array = np.array([0, 3, 0, 5], np.float32)
+    result = client.infer("nonzero", [tensor(spec["name"], array, spec["datatype"])])
+    found = result.as_numpy(metadata["outputs"][0]["name"])
+    equal(sorted(found.reshape(-1).tolist()), [1, 3])
+    none = client.infer("nonzero", [tensor(spec["name"], np.zeros(2, np.float32), spec["datatype"])])
+    equal(none.as_numpy(metadata["outputs"][0]["name"]).size, 0)
+
+
+@check("digits: a batch of pictures as numbers")
+def _(client, _):
+    images = np.random.default_rng(2).random((5, 1, 28, 28), np.float32)
+    result = client.infer("digits", [tensor("image", images, "FP32")])
+    logits = result.as_numpy("logits")
+    equal(logits.shape, (5, 10))
+    labels = [int(label) for label in result.as_numpy("label")]
+    equal(labels, logits.argmax(1).tolist())
+    one = client.infer("digits", [tensor("image", images[3:4], "FP32")], outputs=[InferRequestedOutput("logits")])
+    holds(np.allclose(one.as_numpy("logits")[0], logits[3], atol=1e-4), "a row alone is the row of the batch")
+
+
+@check("ocr-line: encoded pictures as BYTES [N]")
+def _(client, folder):
+    lines = json.loads((folder / "expected.json").read_text())
+    pictures = [(folder / name).read_bytes() for name in lines]
+    given = np.array(pictures, np.object_)
+    result = client.infer("ocr-line", [tensor("picture", given, "BYTES")])
+    texts = [text.decode() for text in result.as_numpy("text")]
+    equal([t.replace(" ", "") for t in texts], [line.replace(" ", "") for line in lines.values()])
+    holds((result.as_numpy("confidence") > 0.5).all(), "confident")
+    ask = [InferRequestedOutput("text", binary_data=False)]
+    single = client.infer("ocr-line", [tensor("picture", given[:1], "BYTES")], outputs=ask)
+    equal(single.as_numpy("text").tolist(), texts[:1])
+
+
+@check("ocr-line: raw numbers that skip the steps, and what the graph itself gives")
+def _(client, _):
+    x = np.zeros((1, 3, 48, 320), np.float32)
+    result = client.infer("ocr-line", [tensor("x", x, "FP32")], outputs=[InferRequestedOutput("probabilities")])
+    probabilities = result.as_numpy("probabilities")
+    equal((probabilities.shape[0], probabilities.ndim), (1, 3))
+    holds(np.allclose(probabilities.sum(-1), 1, atol=1e-3), "probabilities")
+
+
+@check("ocr-line: a picture that is none is refused, naming the item")
+def _(client, folder):
+    good = next(iter(json.loads((folder / "expected.json").read_text())))
+    pictures = np.array([(folder / good).read_bytes(), b"no picture"], np.object_)
+    refused(client, "400", "picture", lambda: client.infer("ocr-line", [tensor("picture", pictures, "BYTES")]))
+
+
+kind, url, pictures = sys.argv[1:4]
+run(Greenlets(url) if kind == "http" else Synchronous(url), pathlib.Path(pictures))
