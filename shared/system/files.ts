@@ -11,6 +11,8 @@ export interface Files {
   append(tag: string, path: string, data: Uint8Array): Promise<void>;
   /** fsyncs a finished file, renames it and fsyncs the target's folder. */
   commit(tag: string, from: string, to: string): Promise<void>;
+  /** Gives a file a second name; copies it where the volume has no hard links. Rejects when `to` exists. */
+  link(tag: string, from: string, to: string): Promise<void>;
   remove(tag: string, path: string): Promise<void>;
   list(tag: string, path: string): Promise<string[]>;
   sizeBytes(tag: string, path: string): Promise<number | undefined>;
@@ -19,6 +21,9 @@ export interface Files {
   /** Free bytes on the volume that holds `path`. */
   freeBytes(tag: string, path: string): Promise<number>;
 }
+
+/** What the systems say for volumes without hard links, and for one name too many or on another volume. */
+const NO_HARD_LINKS: ReadonlySet<string> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'EMLINK', 'EXDEV']);
 
 async function fsyncPath(path: string): Promise<void> {
   const handle = await fs.open(path, 'r');
@@ -50,6 +55,14 @@ export const systemFiles: Files = {
   },
   append: (_tag, path, data) => fs.appendFile(path, data),
   commit: (_tag, from, to) => commitRename(from, to),
+  link: async (_tag, from, to) => {
+    try {
+      await fs.link(from, to);
+    } catch (cause) {
+      if (!NO_HARD_LINKS.has((cause as NodeJS.ErrnoException).code ?? '')) throw cause;
+      await fs.copyFile(from, to, fs.constants.COPYFILE_EXCL);
+    }
+  },
   remove: (_tag, path) => fs.rm(path, { force: true, recursive: true }),
   list: async (_tag, path) => {
     try {

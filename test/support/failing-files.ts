@@ -38,6 +38,7 @@ export function failingFiles(): FailingFiles {
       await systemFiles.append(tag, path, data);
     },
     commit: async (tag, from, to) => (check(tag), systemFiles.commit(tag, from, to)),
+    link: async (tag, from, to) => (check(tag), systemFiles.link(tag, from, to)),
     remove: async (tag, path) => (check(tag), systemFiles.remove(tag, path)),
     list: async (tag, path) => (check(tag), systemFiles.list(tag, path)),
     sizeBytes: async (tag, path) => (check(tag), systemFiles.sizeBytes(tag, path)),

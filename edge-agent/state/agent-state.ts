@@ -1,0 +1,47 @@
+// The agent's own memory, in one SQLite file: what the hub asked for, what runs, how far each activation came, what is still
+// to be sent. Calls are synchronous and small; what they wrote is on disk when they return. Losing the file loses nothing
+// that signed files on disk and the hub can't give back (field lesson B24).
+import { join } from 'node:path';
+import type { Clock } from '@tidegate/shared/system/clock.js';
+import type { Files } from '@tidegate/shared/system/files.js';
+import type { Log } from '@tidegate/shared/system/log.js';
+import { Activations } from './activations.js';
+import { Documents } from './documents.js';
+import { openDatabase, type SqliteDatabase } from './open-database.js';
+import { OutboxTable } from './outbox-table.js';
+
+export class AgentState {
+  readonly documents: Documents;
+  readonly activations: Activations;
+  readonly outbox: OutboxTable;
+  /** Why the database of the last run was set aside; undefined when it was sound. */
+  readonly rebuiltBecause: string | undefined;
+  readonly #database: SqliteDatabase;
+
+  private constructor(database: SqliteDatabase, rebuiltBecause: string | undefined) {
+    this.#database = database;
+    this.rebuiltBecause = rebuiltBecause;
+    this.documents = new Documents(database);
+    this.activations = new Activations(database);
+    this.outbox = new OutboxTable(database);
+  }
+
+  /**
+   * Opens `<dataDir>/state.db`, or makes it. A new one counts its sequence numbers from the clock's milliseconds, so that a
+   * rebuilt database never repeats numbers that the hub has seen and would ignore.
+   */
+  static async open(dataDir: string, modules: { files: Files; log: Log; clock: Clock }): Promise<AgentState> {
+    const { database, rebuiltBecause, fresh } = await openDatabase(join(dataDir, 'state.db'), modules);
+    const state = new AgentState(database, rebuiltBecause);
+    if (fresh) {
+      const first = Math.max(0, Math.floor(modules.clock.nowMs()));
+      state.documents.raise('report-seq', first);
+      state.documents.raise('telemetry-seq', first);
+    }
+    return state;
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+}
