@@ -1,4 +1,4 @@
-// What serving sees of the runtime: a loaded graph that runs somewhere else. The implementation (executor-pool.ts) keeps
+// What serving sees of the runtime: a loaded graph that runs somewhere else. The implementation (executor-runtime.ts) keeps
 // executors alive, measures, detects death and hanging, and replaces; callers see typed errors only.
 import type { EngineCapabilities, Provider, ProviderReport } from './engine.js';
 import type { NamedTensor, TensorSpec } from '../tensor/tensor.js';
@@ -9,8 +9,13 @@ export interface GraphRunner {
   readonly provider: ProviderReport;
   readonly engine: { readonly name: string; readonly version: string; readonly capabilities: EngineCapabilities };
   readonly loadMs: number;
-  /** Runs that may be in flight at once without queueing behind each other. */
+  /**
+   * Runs that compute at once. One or two more may be sent: they wait inside the executor, parsed and ready, and begin as soon
+   * as a slot frees, without a trip to this process.
+   */
   readonly concurrency: number;
+  /** Expected engine time of such a run in microseconds, by the size of its inputs; undefined before anything was measured. */
+  measuredUs(feeds: readonly NamedTensor[]): number | undefined;
   /**
    * Runs once in an executor. Rejects with RuntimeError. `executor-died` and `executor-hung` are not retried here: the
    * scheduler retries once within the request's deadline. After either, the runner replaces its executor by itself.
@@ -34,6 +39,8 @@ export interface LoadGraphOptions {
   readonly path: string;
   readonly providers: readonly Provider[];
   readonly intraOpThreads: number;
+  /** Runs that compute at once; by default as many as the cores carry. An engine without concurrent runs has one. */
+  readonly concurrency?: number;
 }
 
 export interface Runtime {

@@ -1,0 +1,348 @@
+// One executor seen from its parent: spawn, load, many runs at once, watch, kill. Every way in which it can end (crash, kill,
+// hang, garbage on the pipe) settles every run in flight with a typed error exactly once. It never restarts anything:
+// executor-runtime.ts does.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createRequire } from 'node:module';
+import type { Duplex, Readable } from 'node:stream';
+import type { GraphRunResult, LoadGraphOptions } from './graph-runner.js';
+import {
+  decodeFromExecutor,
+  encodeMessage,
+  type FromExecutor,
+  type LoadedMessage,
+  type ToExecutor,
+} from './executor-protocol.js';
+import { FrameReader } from './frames.js';
+import { HANG_LIMITS, hangReason, WatchTime, type HangLimits } from './hang-policy.js';
+import { RuntimeError } from './runtime-error.js';
+import type { Clock } from '../system/clock.js';
+import type { Log } from '../system/log.js';
+import type { NamedTensor } from '../tensor/tensor.js';
+
+/** Runs that may be in flight to one executor, computing or waiting there. */
+export const IN_FLIGHT_MAX = 256;
+const WATCH_INTERVAL_MS = 250;
+/** What an executor may take to exit once it has nothing to do. */
+const EXIT_LIMIT_MS = 2_000;
+const STDERR_KEPT_CHARS = 2_000;
+
+export interface ExecutorProcessOptions extends LoadGraphOptions {
+  /** Runs that compute at once. */
+  readonly slots: number;
+}
+
+export interface ExecutorProcessModules {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly hangLimits?: HangLimits;
+}
+
+interface RunInFlight {
+  readonly resolve: (result: GraphRunResult) => void;
+  readonly reject: (error: RuntimeError) => void;
+  readonly measuredMs: number | undefined;
+  /** Watch time at which it got a slot; undefined while it waits for one. */
+  startedMs: number | undefined;
+}
+
+export class ExecutorProcess {
+  readonly pid: number;
+  readonly loadMs: number;
+  readonly loaded: LoadedMessage;
+  /** Settles, with the reason, when the process is gone. */
+  readonly ended: Promise<RuntimeError>;
+  readonly #pipe: ExecutorPipe;
+  readonly #options: ExecutorProcessOptions;
+  readonly #clock: Clock;
+  readonly #limits: HangLimits;
+  readonly #runs = new Map<number, RunInFlight>();
+  readonly #watch: WatchTime;
+  #cancelTick: (() => void) | undefined;
+  #pingSentMs: number | undefined;
+  #nextId = 1;
+  #answered = 0;
+  #drained: (() => void)[] = [];
+
+  /**
+   * Starts an executor and loads the graph. Rejects with RuntimeError `load-failed` (also when it dies over the graph) or
+   * `cancelled`; the process is gone then.
+   */
+  static async start(
+    options: ExecutorProcessOptions,
+    modules: ExecutorProcessModules,
+    signal: AbortSignal,
+  ): Promise<ExecutorProcess> {
+    if (signal.aborted) throw new RuntimeError('cancelled', `loading ${options.label} was cancelled`);
+    const startedMs = modules.clock.monotonicMs();
+    const pipe = new ExecutorPipe(options, modules.log);
+    const onAbort = (): void => pipe.kill(new RuntimeError('cancelled', `loading ${options.label} was cancelled`));
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      const loaded = await new Promise<LoadedMessage>((resolve, reject) => {
+        pipe.onMessage = (message) => {
+          if (message.type === 'loaded') resolve(message);
+          else if (message.type === 'failed') reject(new RuntimeError(message.code, message.message));
+        };
+        void pipe.ended.then((error) => {
+          reject(error.code === 'cancelled' ? error : new RuntimeError('load-failed', error.message, { cause: error }));
+        });
+        const { path, providers, intraOpThreads, slots } = options;
+        pipe.send({ type: 'load', path, providers, intraOpThreads, slots });
+      });
+      return new ExecutorProcess(pipe, options, modules, loaded, modules.clock.monotonicMs() - startedMs);
+    } catch (cause) {
+      const error =
+        cause instanceof RuntimeError
+          ? cause
+          : new RuntimeError('load-failed', `loading ${options.label} failed`, { cause });
+      pipe.kill(error);
+      throw error;
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  private constructor(
+    pipe: ExecutorPipe,
+    options: ExecutorProcessOptions,
+    { clock, hangLimits }: ExecutorProcessModules,
+    loaded: LoadedMessage,
+    loadMs: number,
+  ) {
+    this.#pipe = pipe;
+    this.#options = options;
+    this.#clock = clock;
+    this.#limits = hangLimits ?? HANG_LIMITS;
+    this.#watch = new WatchTime(clock.monotonicMs(), 2 * WATCH_INTERVAL_MS);
+    this.loaded = loaded;
+    this.loadMs = loadMs;
+    this.pid = pipe.pid;
+    pipe.onMessage = (message) => this.#receive(message);
+    this.ended = pipe.ended.then((error) => {
+      this.#cancelTick?.();
+      this.#failAll(error);
+      return error;
+    });
+  }
+
+  /** Killed or gone: it takes no more runs. */
+  get isEnding(): boolean {
+    return this.#pipe.endReason !== undefined;
+  }
+
+  /** Has it answered at least one run? A restart policy wants to know. */
+  get fruitful(): boolean {
+    return this.#answered > 0;
+  }
+
+  /**
+   * Runs once. `measuredMs` is what the hang policy holds it to. Rejects with RuntimeError; at once when the signal
+   * aborts, while the executor ends the run where its engine can.
+   */
+  run(
+    feeds: readonly NamedTensor[],
+    outputs: readonly string[],
+    signal: AbortSignal,
+    measuredMs: number | undefined,
+  ): Promise<GraphRunResult> {
+    const label = this.#options.label;
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(new RuntimeError('cancelled', 'cancelled before it began'));
+      if (this.#pipe.endReason !== undefined) return reject(this.#pipe.endReason);
+      if (this.#runs.size >= IN_FLIGHT_MAX) {
+        return reject(new RuntimeError('run-failed', `${label} has ${IN_FLIGHT_MAX} runs in flight already`));
+      }
+      const id = this.#nextId++;
+      const onAbort = (): void => {
+        this.#pipe.send({ type: 'cancel', id });
+        reject(new RuntimeError('cancelled', 'cancelled in mid-run')); // its slot stays taken until the executor answers
+      };
+      const settle = (): void => signal.removeEventListener('abort', onAbort);
+      signal.addEventListener('abort', onAbort, { once: true });
+      this.#runs.set(id, {
+        resolve: (result) => (settle(), resolve(result)),
+        reject: (error) => (settle(), reject(error)),
+        measuredMs,
+        startedMs: this.#runs.size < this.#options.slots ? this.#now() : undefined,
+      });
+      try {
+        this.#pipe.send({ type: 'run', id, tensors: feeds, outputs: [...outputs] });
+      } catch (cause) {
+        this.#finish(id)?.reject(
+          new RuntimeError('invalid-input', cause instanceof Error ? cause.message : '', { cause }),
+        );
+      }
+      if (this.#cancelTick === undefined) this.#scheduleTick();
+      return undefined;
+    });
+  }
+
+  /** SIGKILL; runs in flight reject with `reason`. */
+  kill(reason: RuntimeError): void {
+    this.#pipe.kill(reason);
+    this.#failAll(reason);
+  }
+
+  /** Lets the runs in flight end, then the process. */
+  async close(): Promise<void> {
+    if (this.#runs.size > 0) await new Promise<void>((resolve) => this.#drained.push(resolve));
+    const closed = new RuntimeError('closed', `${this.#options.label} was closed`);
+    this.#pipe.expectEnd(closed);
+    this.#pipe.send({ type: 'close' });
+    const cancel = this.#clock.after(EXIT_LIMIT_MS, () => this.#pipe.kill(closed));
+    await this.ended;
+    cancel();
+  }
+
+  #receive(message: FromExecutor): void {
+    this.#pingSentMs = undefined; // any word is a sign of life
+    if (message.type === 'result') {
+      this.#answered += 1;
+      const outputs = message.tensors as NamedTensor[];
+      this.#finish(message.id)?.resolve({ outputs, computeUs: message.computeUs });
+    } else if (message.type === 'failed' && message.id !== undefined) {
+      this.#answered += 1;
+      this.#finish(message.id)?.reject(new RuntimeError(message.code, message.message));
+    }
+  }
+
+  /** Takes a run out of the table; the next one that waits has its slot now. */
+  #finish(id: number): RunInFlight | undefined {
+    const run = this.#runs.get(id);
+    this.#runs.delete(id);
+    let slots = this.#options.slots;
+    for (const other of this.#runs.values()) {
+      if (slots-- === 0) break;
+      other.startedMs ??= this.#now();
+    }
+    if (this.#runs.size === 0) {
+      for (const resolve of this.#drained.splice(0)) resolve();
+    }
+    return run;
+  }
+
+  #failAll(error: RuntimeError): void {
+    for (const run of this.#runs.values()) run.reject(error);
+    this.#runs.clear();
+    for (const resolve of this.#drained.splice(0)) resolve();
+  }
+
+  #now(): number {
+    return this.#watch.look(this.#clock.monotonicMs());
+  }
+
+  /** Watches only while something is in flight: an idle device is left alone. */
+  #scheduleTick(): void {
+    this.#cancelTick = this.#clock.after(WATCH_INTERVAL_MS, () => {
+      this.#cancelTick = undefined;
+      if (this.#runs.size === 0 || this.#pipe.endReason !== undefined) {
+        this.#pingSentMs = undefined;
+        return;
+      }
+      const nowMs = this.#now();
+      const running = [...this.#runs.values()].flatMap(({ startedMs, measuredMs }) => {
+        return startedMs === undefined ? [] : [{ startedMs, measuredMs }];
+      });
+      const answersWhileRunning = this.loaded.engine.capabilities.concurrentRuns;
+      const reason = hangReason({ nowMs, pingSentMs: this.#pingSentMs, answersWhileRunning, running }, this.#limits);
+      if (reason !== undefined) {
+        this.kill(new RuntimeError('executor-hung', `the executor of ${this.#options.label} hung: ${reason}`));
+        return;
+      }
+      if (this.#pingSentMs === undefined) {
+        this.#pingSentMs = nowMs;
+        this.#pipe.send({ type: 'ping', id: 0 });
+      }
+      this.#scheduleTick();
+    });
+  }
+}
+
+/** The child process and its pipe, without any notion of runs. */
+class ExecutorPipe {
+  readonly pid: number;
+  readonly ended: Promise<RuntimeError>;
+  onMessage: (message: FromExecutor) => void = () => undefined;
+  readonly #child: ChildProcess;
+  readonly #socket: Duplex;
+  readonly #reader = new FrameReader();
+  #reason: RuntimeError | undefined;
+  #expected: RuntimeError | undefined;
+  #stderr = '';
+
+  constructor(options: ExecutorProcessOptions, log: Log) {
+    const { label } = options;
+    // Executors always start from the compiled tree, also when this file runs from source.
+    const entry = createRequire(import.meta.url).resolve('@tidegate/shared/runtime/executor/main.js');
+    this.#child = spawn(process.execPath, [entry, label], {
+      stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+      env: executorEnvironment(options.slots),
+    });
+    this.pid = this.#child.pid ?? -1;
+    this.#socket = this.#child.stdio[3] as Duplex;
+    this.#socket.on('data', (chunk: Uint8Array) => this.#read(chunk));
+    this.#socket.on('error', (error) => log.debug({ label, error: error.message }, 'executor pipe'));
+    (this.#child.stderr as Readable).setEncoding('utf8').on('data', (text: string) => {
+      this.#stderr = (this.#stderr + text).slice(-STDERR_KEPT_CHARS);
+      log.debug({ label, pid: this.pid, text: text.slice(0, STDERR_KEPT_CHARS).trimEnd() }, 'executor says');
+    });
+    this.ended = new Promise((resolve) => {
+      this.#child.on('error', (cause) => {
+        this.#reason ??= new RuntimeError('executor-died', `the executor of ${label} can't start: ${cause.message}`, {
+          cause,
+        });
+        if (this.#child.pid === undefined) resolve(this.#reason);
+      });
+      // `close`, not `exit`: what it wrote before it ended has been read by then.
+      this.#child.on('close', (code, signal) => {
+        this.#reason ??= this.#expected ?? this.#death(label, code, signal);
+        resolve(this.#reason);
+      });
+    });
+  }
+
+  /** Why nothing can be sent any more; undefined while it lives. */
+  get endReason(): RuntimeError | undefined {
+    return this.#reason;
+  }
+
+  /** Throws FrameError for a message beyond the limits; to a dead executor it sends nothing. */
+  send(message: ToExecutor): void {
+    const chunks = encodeMessage(message);
+    if (this.#reason !== undefined || !this.#socket.writable) return;
+    this.#socket.cork();
+    for (const chunk of chunks) this.#socket.write(chunk);
+    this.#socket.uncork();
+  }
+
+  /** An end from now on is no accident. */
+  expectEnd(reason: RuntimeError): void {
+    this.#expected = reason;
+  }
+
+  kill(reason: RuntimeError): void {
+    this.#reason ??= reason;
+    this.#child.kill('SIGKILL');
+  }
+
+  #read(chunk: Uint8Array): void {
+    if (this.#reason !== undefined) return;
+    try {
+      for (const frame of this.#reader.push(chunk)) this.onMessage(decodeFromExecutor(frame));
+    } catch (cause) {
+      this.kill(new RuntimeError('executor-died', `the executor wrote no frame: ${String(cause)}`, { cause }));
+    }
+  }
+
+  #death(label: string, code: number | null, signal: NodeJS.Signals | null): RuntimeError {
+    const how = signal === null ? `code ${code}` : `signal ${signal}`;
+    const said = this.#stderr.trim() === '' ? '' : `: ${this.#stderr.trim()}`;
+    return new RuntimeError('executor-died', `the executor of ${label} ended (${how})${said}`);
+  }
+}
+
+/** Threads of libuv's pool carry the runs, so there must be one for each slot, and one more for loading and files. */
+function executorEnvironment(slots: number): NodeJS.ProcessEnv {
+  const { NODE_OPTIONS: _, ...inherited } = process.env; // a debugger's or test runner's options are not the executor's
+  return { ...inherited, UV_THREADPOOL_SIZE: String(slots + 2) };
+}

@@ -1,0 +1,108 @@
+// What the runtime and an executor say to each other, as the headers of frames (frames.ts). Both ends are one release, so
+// there is no versioning; but a damaged executor may write anything, so what arrives is parsed before it is used.
+import type { EngineCapabilities, Provider, ProviderReport } from './engine.js';
+import { blobsOf, encodeFrame, FrameError, type Frame } from './frames.js';
+import type { RuntimeErrorCode } from './runtime-error.js';
+import { isDatatype } from '../tensor/datatype.js';
+import type { NamedTensor, TensorSpec } from '../tensor/tensor.js';
+
+/** A tensor in a header: its bytes follow as a blob. */
+interface TensorHeader extends TensorSpec {
+  readonly sizeBytes: number;
+}
+
+export interface LoadedMessage {
+  readonly type: 'loaded';
+  readonly engine: { readonly name: string; readonly version: string; readonly capabilities: EngineCapabilities };
+  /** Why it is not the preferred engine. */
+  readonly fallbackReason?: string;
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+  readonly provider: ProviderReport;
+}
+
+export type ToExecutor =
+  | {
+      readonly type: 'load';
+      readonly path: string;
+      readonly providers: readonly Provider[];
+      readonly intraOpThreads: number;
+      readonly slots: number;
+    }
+  | { readonly type: 'run'; readonly id: number; readonly tensors: readonly NamedTensor[]; readonly outputs: string[] }
+  | { readonly type: 'cancel'; readonly id: number }
+  | { readonly type: 'ping'; readonly id: number }
+  | { readonly type: 'close' };
+
+export type FromExecutor =
+  | LoadedMessage
+  | { readonly type: 'failed'; readonly id?: number; readonly code: RuntimeErrorCode; readonly message: string }
+  | {
+      readonly type: 'result';
+      readonly id: number;
+      readonly computeUs: number;
+      readonly tensors: readonly NamedTensor[];
+    }
+  | { readonly type: 'pong'; readonly id: number };
+
+/** A message as chunks for one gathered write. Throws FrameError beyond the limits of a frame. */
+export function encodeMessage(message: ToExecutor | FromExecutor): Uint8Array[] {
+  if (!('tensors' in message)) return encodeFrame(message);
+  const tensors = message.tensors.map(({ name, datatype, shape, data }): TensorHeader => {
+    return { name, datatype, shape, sizeBytes: data.byteLength };
+  });
+  return encodeFrame(
+    { ...message, tensors },
+    message.tensors.map((tensor) => tensor.data),
+  );
+}
+
+/** Reads a frame from the runtime. Throws FrameError. */
+export function decodeToExecutor(frame: Frame): ToExecutor {
+  return decode(frame, ['load', 'run', 'cancel', 'ping', 'close']) as unknown as ToExecutor;
+}
+
+/** Reads a frame from an executor. Throws FrameError. */
+export function decodeFromExecutor(frame: Frame): FromExecutor {
+  return decode(frame, ['loaded', 'failed', 'result', 'pong']) as unknown as FromExecutor;
+}
+
+function decode(frame: Frame, types: readonly string[]): Record<string, unknown> {
+  const header = frame.header;
+  if (!isRecord(header) || typeof header['type'] !== 'string' || !types.includes(header['type'])) {
+    throw new FrameError('an unknown message');
+  }
+  const type = header['type'];
+  if (type !== 'load' && type !== 'loaded' && type !== 'close' && header['id'] !== undefined) integer(header, 'id');
+  if (type === 'run' || type === 'result') return { ...header, tensors: tensorsOf(frame, header['tensors']) };
+  if (frame.body.byteLength > frame.blobsAt) throw new FrameError(`a "${type}" message with blobs`);
+  return header;
+}
+
+function tensorsOf(frame: Frame, value: unknown): NamedTensor[] {
+  if (!Array.isArray(value)) throw new FrameError('"tensors" is no array');
+  const headers = value.map((item: unknown): TensorHeader => {
+    if (!isRecord(item) || typeof item['name'] !== 'string' || !isDatatype(item['datatype'])) {
+      throw new FrameError('a tensor without a name or a known datatype');
+    }
+    const { name, datatype, shape } = item;
+    if (!Array.isArray(shape) || !shape.every((d) => Number.isSafeInteger(d)))
+      throw new FrameError(`shape of "${name}"`);
+    return { name, datatype, shape: shape as number[], sizeBytes: integer(item, 'sizeBytes') };
+  });
+  const blobs = blobsOf(
+    frame,
+    headers.map((header) => header.sizeBytes),
+  );
+  return headers.map(({ name, datatype, shape }, i) => ({ name, datatype, shape, data: blobs[i] as Uint8Array }));
+}
+
+function integer(record: Record<string, unknown>, field: string): number {
+  const value = record[field];
+  if (typeof value !== 'number' || !Number.isSafeInteger(value)) throw new FrameError(`"${field}" is no integer`);
+  return value;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

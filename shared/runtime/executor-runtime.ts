@@ -1,0 +1,224 @@
+// The runtime: graphs in executor processes that are watched and replaced (design decisions 3 and 17). A dead or hung executor
+// fails its own runs with a retryable error and is replaced at once; runs that come meanwhile wait for the new one within their
+// signal. ONNX Runtime and koffi never enter this process.
+import { availableParallelism } from 'node:os';
+import { ExecutorProcess, type ExecutorProcessModules } from './executor-process.js';
+import type { GraphRunner, GraphRunResult, LoadGraphOptions, Runtime } from './graph-runner.js';
+import { decideRestart, recentDeaths, type Death } from './restart-policy.js';
+import { inputElements, RunProfile } from './run-profile.js';
+import { RuntimeError } from './runtime-error.js';
+import { delay } from '../system/clock.js';
+import type { NamedTensor } from '../tensor/tensor.js';
+
+/** A replacement that takes longer to load counts as a death. */
+const RELOAD_LIMIT_MS = 300_000;
+
+export type ExecutorRuntimeModules = ExecutorProcessModules;
+
+export class ExecutorRuntime implements Runtime {
+  readonly #modules: ExecutorRuntimeModules;
+  readonly #runners = new Set<SupervisedRunner>();
+  #closed = false;
+
+  constructor(modules: ExecutorRuntimeModules) {
+    this.#modules = modules;
+  }
+
+  async load(options: LoadGraphOptions, signal: AbortSignal): Promise<GraphRunner> {
+    if (this.#closed) throw new RuntimeError('closed', 'the runtime is closed');
+    const slots = options.concurrency ?? Math.max(1, Math.floor(availableParallelism() / options.intraOpThreads));
+    const executor = await ExecutorProcess.start({ ...options, slots }, this.#modules, signal);
+    const { fallbackReason, engine } = executor.loaded;
+    if (fallbackReason !== undefined) {
+      this.#modules.log.warn({ label: options.label, engine: engine.name, reason: fallbackReason }, 'engine fell back');
+    }
+    const runner = new SupervisedRunner({ ...options, slots }, this.#modules, executor, () =>
+      this.#runners.delete(runner),
+    );
+    this.#runners.add(runner);
+    if (this.#closed) {
+      await runner.close();
+      throw new RuntimeError('closed', 'the runtime was closed meanwhile');
+    }
+    return runner;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all([...this.#runners].map((runner) => runner.close()));
+  }
+}
+
+type State =
+  | { readonly kind: 'up'; readonly executor: ExecutorProcess }
+  | { readonly kind: 'replacing'; readonly done: Promise<void> }
+  | { readonly kind: 'down'; readonly untilMs: number; readonly error: RuntimeError }
+  | { readonly kind: 'closed' };
+
+class SupervisedRunner implements GraphRunner {
+  readonly concurrency: number;
+  readonly #options: LoadGraphOptions & { readonly slots: number };
+  readonly #modules: ExecutorRuntimeModules;
+  readonly #profile = new RunProfile();
+  readonly #closing = new AbortController();
+  readonly #onClose: () => void;
+  #state: State;
+  /** The last executor that loaded: what it said holds until the next one says otherwise. */
+  #last: ExecutorProcess;
+  #deaths: Death[] = [];
+
+  constructor(
+    options: LoadGraphOptions & { readonly slots: number },
+    modules: ExecutorRuntimeModules,
+    executor: ExecutorProcess,
+    onClose: () => void,
+  ) {
+    this.#options = options;
+    this.#modules = modules;
+    this.#onClose = onClose;
+    this.#last = executor;
+    this.#state = { kind: 'up', executor };
+    this.concurrency = executor.loaded.engine.capabilities.concurrentRuns ? options.slots : 1;
+    this.#supervise(executor);
+  }
+
+  get inputs(): GraphRunner['inputs'] {
+    return this.#last.loaded.inputs;
+  }
+  get outputs(): GraphRunner['outputs'] {
+    return this.#last.loaded.outputs;
+  }
+  get provider(): GraphRunner['provider'] {
+    return this.#last.loaded.provider;
+  }
+  get engine(): GraphRunner['engine'] {
+    return this.#last.loaded.engine;
+  }
+  get loadMs(): number {
+    return this.#last.loadMs;
+  }
+  get pid(): number | undefined {
+    return this.#state.kind === 'up' ? this.#state.executor.pid : undefined;
+  }
+
+  measuredUs(feeds: readonly NamedTensor[]): number | undefined {
+    return this.#profile.expectedUs(inputElements(feeds));
+  }
+
+  async run(feeds: readonly NamedTensor[], outputs: readonly string[], signal: AbortSignal): Promise<GraphRunResult> {
+    const executor = await this.#ready(signal);
+    const elements = inputElements(feeds);
+    const slowestUs = this.#profile.slowestUs(elements);
+    const result = await executor.run(feeds, outputs, signal, slowestUs === undefined ? undefined : slowestUs / 1000);
+    this.#profile.record(elements, result.computeUs);
+    return result;
+  }
+
+  async close(): Promise<void> {
+    if (this.#state.kind === 'closed') return;
+    const before = this.#state;
+    this.#state = { kind: 'closed' };
+    this.#closing.abort();
+    this.#onClose();
+    if (before.kind === 'up') await before.executor.close();
+    if (before.kind === 'replacing') await before.done;
+  }
+
+  /** The executor that is up, or the one that is coming, within the signal. */
+  async #ready(signal: AbortSignal): Promise<ExecutorProcess> {
+    for (;;) {
+      const state = this.#state;
+      if (state.kind === 'up') {
+        if (!state.executor.isEnding) return state.executor;
+        await within(
+          state.executor.ended.then(() => undefined),
+          signal,
+        ); // killed, but not gone yet: what failed with it must not be sent to it again
+        continue;
+      }
+      if (state.kind === 'closed') throw new RuntimeError('closed', `${this.#options.label} was closed`);
+      if (state.kind === 'down') {
+        if (this.#modules.clock.monotonicMs() < state.untilMs) throw state.error;
+        this.#deaths = [];
+        this.#replace();
+        continue;
+      }
+      await within(state.done, signal);
+    }
+  }
+
+  #supervise(executor: ExecutorProcess): void {
+    void executor.ended.then((error) => {
+      if (this.#state.kind !== 'up' || this.#state.executor !== executor) return;
+      this.#modules.log.warn({ label: this.#options.label, pid: executor.pid, error: error.message }, 'executor ended');
+      this.#countDeath(executor.fruitful);
+      this.#replace();
+    });
+  }
+
+  #countDeath(fruitful: boolean): void {
+    const nowMs = this.#modules.clock.monotonicMs();
+    this.#deaths = recentDeaths([...this.#deaths, { atMs: nowMs, fruitful }], nowMs);
+  }
+
+  #replace(): void {
+    // Begins after the state says so: a restart that decides at once would be overwritten otherwise.
+    const done = Promise.resolve()
+      .then(() => this.#restart())
+      .catch((error: unknown) => {
+        if (this.#state.kind === 'closed') return;
+        const cause =
+          error instanceof RuntimeError ? error : new RuntimeError('executor-died', String(error), { cause: error });
+        this.#state = { kind: 'down', untilMs: this.#modules.clock.monotonicMs(), error: cause };
+      });
+    this.#state = { kind: 'replacing', done };
+  }
+
+  /** Starts executors until one is up, or the policy says to stay down. */
+  async #restart(): Promise<void> {
+    const { clock, log } = this.#modules;
+    const { label } = this.#options;
+    for (;;) {
+      const decision = decideRestart(this.#deaths, clock.monotonicMs());
+      if (decision.kind === 'stay-down') {
+        const error = new RuntimeError('run-failed', `${label} is down: ${decision.reason}`);
+        log.error({ label, reason: decision.reason }, 'executor stays down');
+        if (this.#state.kind !== 'closed') this.#state = { kind: 'down', untilMs: decision.untilMs, error };
+        return;
+      }
+      if (decision.delayMs > 0) await delay(clock, decision.delayMs, this.#closing.signal);
+      try {
+        const limit = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(RELOAD_LIMIT_MS)]);
+        const executor = await ExecutorProcess.start(this.#options, this.#modules, limit);
+        if (this.#closing.signal.aborted) {
+          await executor.close();
+          return;
+        }
+        log.info({ label, pid: executor.pid, loadMs: Math.round(executor.loadMs) }, 'executor replaced');
+        this.#last = executor;
+        this.#state = { kind: 'up', executor };
+        this.#supervise(executor);
+        return;
+      } catch (error) {
+        if (this.#closing.signal.aborted) return;
+        log.warn({ label, error: error instanceof Error ? error.message : String(error) }, 'executor not replaced');
+        this.#countDeath(false);
+      }
+    }
+  }
+}
+
+/** Waits for `promise`, but no longer than the signal. Rejects with RuntimeError `cancelled`. */
+function within(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void =>
+      reject(new RuntimeError('cancelled', 'cancelled while the executor was being replaced'));
+    if (signal.aborted) return onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+    void promise.then(() => {
+      signal.removeEventListener('abort', onAbort);
+      resolve();
+    });
+    return undefined;
+  });
+}

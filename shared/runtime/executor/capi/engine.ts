@@ -1,0 +1,106 @@
+// The default engine: ONNX Runtime through its C API (design decision 3). Sessions share one environment; threads do not
+// spin while idle.
+import { CapiSession, readSessionIo, type SessionIo } from './session.js';
+import { Ort, textsAt, type Pointer } from './table.js';
+import type { ValueContext } from './values.js';
+import { climb } from '../ladder.js';
+import type { Engine, EngineSession, LoadOptions, Provider } from '../../engine.js';
+import { RuntimeError } from '../../runtime-error.js';
+
+const LOG_LEVEL_ERROR = 3;
+const ALLOCATOR_DEVICE = 0;
+const MEMORY_DEFAULT = 0;
+/** Our names by ONNX Runtime's, and what the append call wants to hear. */
+const ORT_PROVIDERS: Readonly<Record<Provider, { readonly listed: string; readonly append: string | undefined }>> = {
+  cpu: { listed: 'CPUExecutionProvider', append: undefined },
+  webgpu: { listed: 'WebGpuExecutionProvider', append: 'WebGPU' },
+  cuda: { listed: 'CUDAExecutionProvider', append: 'CUDA' },
+};
+
+/** Throws where the library, koffi or the platform isn't there; the caller then takes the other engine. */
+export function createCapiEngine(): Engine {
+  return new CapiEngine(new Ort());
+}
+
+class CapiEngine implements Engine {
+  readonly name = 'ort-capi';
+  readonly capabilities = { concurrentRuns: true, cancellable: true, persistentTensors: false };
+  readonly version: string;
+  readonly #context: ValueContext;
+  readonly #env: bigint;
+  readonly #sessions = new Set<EngineSession>();
+
+  constructor(ort: Ort) {
+    this.version = ort.version;
+    this.#env = ort.make('CreateEnv', LOG_LEVEL_ERROR, 'tidegate');
+    ort.call('DisableTelemetryEvents', this.#env);
+    this.#context = {
+      ort,
+      cpuMemory: ort.make('CreateCpuMemoryInfo', ALLOCATOR_DEVICE, MEMORY_DEFAULT),
+      allocator: ort.make('GetAllocatorWithDefaultOptions'),
+    };
+  }
+
+  async load(options: LoadOptions, signal: AbortSignal): Promise<EngineSession> {
+    const { result, report } = await climb(options.providers, this.#available(), (provider) =>
+      this.#create(options, provider, signal),
+    );
+    const session = new CapiSession(this.#context, result.session, result.io, report);
+    this.#sessions.add(session);
+    return session;
+  }
+
+  /** Ends after the runs in flight. The environment stays: it is the process's. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#sessions].map((session) => session.close()));
+    this.#sessions.clear();
+  }
+
+  async #create(
+    options: LoadOptions,
+    provider: Provider,
+    signal: AbortSignal,
+  ): Promise<{ readonly session: bigint; readonly io: SessionIo }> {
+    if (signal.aborted) throw new RuntimeError('cancelled', 'loading was cancelled');
+    const { ort } = this.#context;
+    const sessionOptions = ort.make('CreateSessionOptions');
+    const cancel = (): void => ort.call('SessionOptionsSetLoadCancellationFlag', sessionOptions, true);
+    try {
+      ort.call('SetIntraOpNumThreads', sessionOptions, options.intraOpThreads);
+      ort.call('AddSessionConfigEntry', sessionOptions, 'session.intra_op.allow_spinning', '0');
+      const { append } = ORT_PROVIDERS[provider];
+      if (append !== undefined) {
+        ort.call('SessionOptionsAppendExecutionProvider', sessionOptions, append, null, null, 0);
+      }
+      signal.addEventListener('abort', cancel, { once: true });
+      const out: [Pointer] = [null];
+      await ort.callAsync('CreateSession', this.#env, options.path, sessionOptions, out);
+      const session = out[0];
+      if (session === null) throw new RuntimeError('load-failed', 'the engine made no session');
+      try {
+        return { session, io: readSessionIo(this.#context, session) };
+      } catch (cause) {
+        ort.release('ReleaseSession', session);
+        throw cause;
+      }
+    } catch (cause) {
+      if (signal.aborted) throw new RuntimeError('cancelled', 'loading was cancelled', { cause });
+      if (cause instanceof RuntimeError) throw cause;
+      throw new RuntimeError('load-failed', cause instanceof Error ? cause.message : String(cause), { cause });
+    } finally {
+      signal.removeEventListener('abort', cancel);
+      ort.release('ReleaseSessionOptions', sessionOptions);
+    }
+  }
+
+  #available(): Set<Provider> {
+    const { ort } = this.#context;
+    const names: [Pointer] = [null];
+    const count: [number] = [0];
+    ort.call('GetAvailableProviders', names, count);
+    const listed = textsAt(names[0], count[0]);
+    ort.call('ReleaseAvailableProviders', names[0], count[0]);
+    const providers = Object.entries(ORT_PROVIDERS) as [Provider, { listed: string }][];
+    return new Set(providers.filter(([, entry]) => listed.includes(entry.listed)).map(([provider]) => provider));
+  }
+}

@@ -1,0 +1,123 @@
+// The executor: a process that holds one graph and runs it for its parent, over frames on file descriptor 3. It may crash, hang
+// or be killed without harm to anyone else (design decision 3). It ends when the pipe closes, so it never outlives its parent,
+// however that died; and it leaves SIGINT and SIGTERM to the parent, which first lets accepted requests finish.
+import { writeFileSync } from 'node:fs';
+import { Socket, type OnReadOpts, type SocketConstructorOpts } from 'node:net';
+import { pickEngine } from './pick-engine.js';
+import { RunSlots } from './run-slots.js';
+import { decodeToExecutor, encodeMessage, type FromExecutor, type ToExecutor } from '../executor-protocol.js';
+import { FrameReader, type Frame } from '../frames.js';
+import type { EngineSession } from '../engine.js';
+import { RuntimeError, type RuntimeErrorCode } from '../runtime-error.js';
+
+const PIPE_FD = 3;
+
+const reader = new FrameReader();
+// Bytes are read to where they belong: a large frame fills its own memory, without a copy in between.
+const onread: OnReadOpts = {
+  buffer: () => reader.space(),
+  callback: (count) => {
+    receive(() => reader.filled(count));
+    return true;
+  },
+};
+const options: SocketConstructorOpts & { onread: OnReadOpts } = { fd: PIPE_FD, readable: true, writable: true, onread };
+const pipe = new Socket(options);
+
+/** Ends at once and without ONNX Runtime's destructors, which may crash or wait while a run is in flight. */
+function die(): never {
+  process.kill(process.pid, 'SIGKILL');
+  throw new Error('unreachable');
+}
+
+function send(message: FromExecutor): void {
+  pipe.cork();
+  for (const chunk of encodeMessage(message)) pipe.write(chunk);
+  pipe.uncork();
+}
+
+function sendError(id: number | undefined, error: unknown, otherwise: RuntimeErrorCode): void {
+  const code = error instanceof RuntimeError ? error.code : otherwise;
+  const message = error instanceof Error ? error.message : String(error);
+  send({ type: 'failed', ...(id === undefined ? {} : { id }), code, message });
+}
+
+let session: EngineSession | undefined;
+let slots: RunSlots | undefined;
+
+function receive(read: () => Frame[]): void {
+  try {
+    for (const frame of read()) handle(decodeToExecutor(frame));
+  } catch (error) {
+    console.error('executor: the parent sent no frame:', error); // a bug on our side: better dead than wrong
+    die();
+  }
+}
+
+function handle(message: ToExecutor): void {
+  switch (message.type) {
+    case 'load':
+      void load(message);
+      return;
+    case 'run':
+      void run(message);
+      return;
+    case 'cancel':
+      slots?.cancel(message.id);
+      return;
+    case 'ping':
+      send({ type: 'pong', id: message.id });
+      return;
+    case 'close':
+      void close();
+  }
+}
+
+async function load(message: Extract<ToExecutor, { type: 'load' }>): Promise<void> {
+  try {
+    const { engine, fallbackReason } = await pickEngine(process.env['TIDEGATE_ENGINE']);
+    session = await engine.load(message, new AbortController().signal);
+    slots = new RunSlots(engine.capabilities.concurrentRuns ? message.slots : 1);
+    send({
+      type: 'loaded',
+      engine: { name: engine.name, version: engine.version, capabilities: engine.capabilities },
+      ...(fallbackReason === undefined ? {} : { fallbackReason }),
+      inputs: session.inputs,
+      outputs: session.outputs,
+      provider: session.provider,
+    });
+  } catch (error) {
+    sendError(undefined, error, 'load-failed');
+  }
+}
+
+async function run({ id, tensors, outputs }: Extract<ToExecutor, { type: 'run' }>): Promise<void> {
+  try {
+    if (session === undefined || slots === undefined) throw new RuntimeError('run-failed', 'no graph is loaded');
+    const loaded = session;
+    const { result, computeUs } = await slots.run(id, (signal) => loaded.run(tensors, outputs, signal));
+    send({ type: 'result', id, computeUs, tensors: result });
+  } catch (error) {
+    sendError(id, error, 'run-failed');
+  }
+}
+
+async function close(): Promise<void> {
+  await slots?.idle();
+  pipe.end(die);
+}
+
+pipe.on('close', die);
+pipe.on('error', die);
+pipe.on('end', die);
+pipe.resume();
+process.on('SIGINT', () => undefined); // the parent's to answer
+process.on('SIGTERM', () => undefined);
+process.title = `tidegate-executor ${process.argv[2] ?? ''}`;
+if (process.platform === 'linux') {
+  try {
+    writeFileSync('/proc/self/oom_score_adj', '500'); // when memory runs out, an executor goes, not the agent
+  } catch (error) {
+    console.error('executor: could not offer itself to the OOM killer:', error);
+  }
+}

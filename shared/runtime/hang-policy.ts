@@ -1,0 +1,76 @@
+// When is an executor hung (field lesson B20)? Two signs, either is enough:
+// it doesn't answer a ping although its engine leaves it free to (stopped, spinning, swapped out); or a run takes far longer
+// than runs of its size ever took. A first run, whose time nobody knows, is only held to a generous limit: it may compile for
+// long (B19), and while pings are answered it is alive. Pure: the shell in executor-process.ts supplies the times and kills.
+
+export interface HangLimits {
+  /** No run is called hung sooner than this. */
+  readonly floorMs: number;
+  /** Times the slowest measured run of its size. */
+  readonly factor: number;
+  /** For a run whose time isn't known. */
+  readonly unmeasuredMs: number;
+  /** A ping unanswered for so long means that the process doesn't run. */
+  readonly silenceMs: number;
+}
+
+export const HANG_LIMITS: HangLimits = { floorMs: 2_000, factor: 8, unmeasuredMs: 120_000, silenceMs: 2_000 };
+
+export interface RunningRun {
+  /** When it got its slot, in watch time. */
+  readonly startedMs: number;
+  /** The slowest measured run of its size. */
+  readonly measuredMs: number | undefined;
+}
+
+export interface Pulse {
+  /** Watch time. */
+  readonly nowMs: number;
+  /** When the oldest unanswered ping was sent, in watch time. */
+  readonly pingSentMs: number | undefined;
+  /** False where runs block the executor's event loop: then silence says nothing. */
+  readonly answersWhileRunning: boolean;
+  readonly running: readonly RunningRun[];
+}
+
+/** Why the executor is hung; undefined while it isn't. */
+export function hangReason(pulse: Pulse, limits: HangLimits = HANG_LIMITS): string | undefined {
+  const { nowMs, pingSentMs } = pulse;
+  if (pulse.answersWhileRunning && pingSentMs !== undefined && nowMs - pingSentMs > limits.silenceMs) {
+    return `no sign of life for ${Math.round(nowMs - pingSentMs)} ms`;
+  }
+  for (const { startedMs, measuredMs } of pulse.running) {
+    const limitMs = runLimitMs(measuredMs, limits);
+    const tookMs = nowMs - startedMs;
+    if (tookMs <= limitMs) continue;
+    const against = measuredMs === undefined ? 'never measured' : `the slowest so far took ${measuredMs.toFixed(1)} ms`;
+    return `a run has taken ${Math.round(tookMs)} ms (${against}, limit ${Math.round(limitMs)} ms)`;
+  }
+  return undefined;
+}
+
+/** How long a run may take. */
+export function runLimitMs(measuredMs: number | undefined, limits: HangLimits = HANG_LIMITS): number {
+  return measuredMs === undefined ? limits.unmeasuredMs : Math.max(limits.floorMs, limits.factor * measuredMs);
+}
+
+/**
+ * Time as the watcher lived it: it advances with the clock, but by no more than `capMs` between two looks. When the watcher's
+ * own process was stopped, suspended or starved, that gap must not be held against the executor.
+ */
+export class WatchTime {
+  readonly #capMs: number;
+  #watchedMs = 0;
+  #lastLookMs: number;
+
+  constructor(nowMs: number, capMs: number) {
+    this.#lastLookMs = nowMs;
+    this.#capMs = capMs;
+  }
+
+  look(nowMs: number): number {
+    this.#watchedMs += Math.min(nowMs - this.#lastLookMs, this.#capMs);
+    this.#lastLookMs = nowMs;
+    return this.#watchedMs;
+  }
+}

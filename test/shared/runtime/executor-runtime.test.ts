@@ -1,0 +1,224 @@
+// The runtime over real executor processes: many runs at once, death, hanging, replacement, closing, the parent's death.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { afterEach, describe, expect, it } from 'vitest';
+import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
+import type { GraphRunner } from '@tidegate/shared/runtime/graph-runner.js';
+import { RuntimeError } from '@tidegate/shared/runtime/runtime-error.js';
+import { systemClock } from '@tidegate/shared/system/clock.js';
+import { silentLog, type Log } from '@tidegate/shared/system/log.js';
+import { bytesOf, float32Of, tensor, type NamedTensor } from '@tidegate/shared/tensor/tensor.js';
+
+const fixture = (name: string): string => fileURLToPath(new URL(`../../fixtures/onnx/${name}.onnx`, import.meta.url));
+const never = new AbortController().signal;
+const FOREVER = 2_000_000_000;
+
+/** Feeds of slow.onnx: `rounds` matrix products; `tag` comes back. */
+const slow = (rounds: number, tag: readonly number[] = [rounds]): NamedTensor[] => [
+  tensor('rounds', 'INT64', [], bytesOf(BigInt64Array.of(BigInt(rounds)))),
+  tensor('tag', 'FP32', [tag.length], bytesOf(Float32Array.from(tag))),
+];
+
+describe('the executor runtime', () => {
+  const runtimes: ExecutorRuntime[] = [];
+  const start = (log: Log = silentLog): ExecutorRuntime => {
+    const runtime = new ExecutorRuntime({ clock: systemClock, log });
+    runtimes.push(runtime);
+    return runtime;
+  };
+  const load = (name: string, runtime = start(), concurrency = 2): Promise<GraphRunner> =>
+    runtime.load({ label: name, path: fixture(name), providers: ['cpu'], intraOpThreads: 1, concurrency }, never);
+  const errorOf = async (promise: Promise<unknown>): Promise<RuntimeError> => {
+    const error: unknown = await promise.catch((cause: unknown) => cause);
+    expect(error).toBeInstanceOf(RuntimeError);
+    return error as RuntimeError;
+  };
+  const tagOf = async (run: ReturnType<GraphRunner['run']>): Promise<number[]> => {
+    const { outputs } = await run;
+    return [...float32Of(outputs.find((output) => output.name === 'tag_out')!)];
+  };
+  const alive = (pid: number): boolean => {
+    try {
+      process.kill(pid, 0);
+      return true;
+    } catch {
+      return false; // ESRCH: no such process
+    }
+  };
+
+  afterEach(async () => {
+    await Promise.all(runtimes.splice(0).map((runtime) => runtime.close()));
+  });
+
+  it('loads, runs, measures and closes', async () => {
+    const runner = await load('matmul');
+    expect(runner.inputs).toEqual([{ name: 'x', datatype: 'FP32', shape: [-1, 4] }]);
+    expect(runner.engine).toMatchObject({
+      name: 'ort-capi',
+      capabilities: { concurrentRuns: true, cancellable: true },
+    });
+    expect(runner.provider).toMatchObject({ runs: 'cpu', tried: [] });
+    expect(runner.loadMs).toBeGreaterThan(0);
+    const x = tensor('x', 'FP32', [1, 4], bytesOf(Float32Array.of(1, 1, 1, 1)));
+    expect(runner.measuredUs([x])).toBeUndefined();
+    const { outputs, computeUs } = await runner.run([x], [], never);
+    expect([...float32Of(outputs[0]!)]).toEqual([6, 46]);
+    expect(runner.measuredUs([x])).toBe(computeUs);
+    const pid = runner.pid!;
+    await runner.close();
+    expect(alive(pid)).toBe(false);
+    expect((await errorOf(runner.run([x], [], never))).code).toBe('closed');
+  });
+
+  it('carries tensors larger than any buffer on the way, exactly', async () => {
+    const runner = await load('identity-uint8');
+    const data = Uint8Array.from({ length: 5_000_003 }, (_, i) => (i * 31) ^ (i >> 8));
+    const { outputs } = await runner.run([tensor('x', 'UINT8', [data.length], data)], [], never);
+    expect(Buffer.compare(outputs[0]!.data, data)).toBe(0);
+  });
+
+  it('answers each of 200 runs at once with its own result', async () => {
+    const runner = await load('slow');
+    const tags = Array.from({ length: 200 }, (_, i) => i);
+    const answers = await Promise.all(tags.map((tag) => tagOf(runner.run(slow(tag % 7, [tag, -tag]), [], never))));
+    expect(answers).toEqual(tags.map((tag) => [tag, -tag]));
+  });
+
+  it("says the engine's reason when a graph can't be loaded", async () => {
+    const error = await errorOf(load('broken'));
+    expect(error.code).toBe('load-failed');
+    expect(error.message).toMatch(/protobuf/i);
+  });
+
+  it('refuses a wrong input by name and runs the next', async () => {
+    const runner = await load('slow');
+    const error = await errorOf(runner.run(slow(1).slice(0, 1), [], never));
+    expect(error).toMatchObject({ code: 'invalid-input', message: 'input "tag" is missing', retryable: false });
+    expect(await tagOf(runner.run(slow(1, [5]), [], never))).toEqual([5]);
+  });
+
+  it('ends a run whose caller went away, and frees its slot (B27)', async () => {
+    const runner = await load('slow', start(), 1);
+    const controller = new AbortController();
+    const gone = runner.run(slow(FOREVER), [], controller.signal);
+    const waiting = tagOf(runner.run(slow(1, [9]), [], never));
+    const { pid } = runner;
+    controller.abort();
+    expect((await errorOf(gone)).code).toBe('cancelled');
+    expect(await waiting).toEqual([9]);
+    expect(runner.pid).toBe(pid);
+  });
+
+  it('replaces an executor that was killed in mid-run; a retry is answered, other graphs notice nothing', async () => {
+    const runtime = start();
+    const [victim, other] = await Promise.all([load('slow', runtime), load('matmul', runtime)]);
+    const x = tensor('x', 'FP32', [1, 4], bytesOf(Float32Array.of(1, 1, 1, 1)));
+    const otherPid = other.pid;
+    const before = victim.pid!;
+    const run = victim.run(slow(FOREVER), [], never);
+    await victim.run(slow(1), [], never); // the other is in mid-run by now
+    process.kill(before, 'SIGKILL');
+    const error = await errorOf(run);
+    expect(error).toMatchObject({ code: 'executor-died', retryable: true });
+    expect(error.message).toMatch(/SIGKILL/);
+    const retry = tagOf(victim.run(slow(1, [4]), [], AbortSignal.timeout(5_000)));
+    expect((await other.run([x], [], never)).outputs).toHaveLength(1);
+    expect(await retry).toEqual([4]);
+    expect(victim.pid).not.toBe(before);
+    expect(other.pid).toBe(otherPid);
+  });
+
+  it('kills and replaces an executor that was stopped, in under 5 s once runs are measured (B20)', async () => {
+    const runner = await load('slow');
+    for (let i = 0; i < 3; i++) await runner.run(slow(10), [], never);
+    const before = runner.pid!;
+    process.kill(before, 'SIGSTOP');
+    const startedMs = performance.now();
+    const error = await errorOf(runner.run(slow(10), [], never));
+    expect(error).toMatchObject({ code: 'executor-hung', retryable: true });
+    expect(await tagOf(runner.run(slow(10, [3]), [], never))).toEqual([3]);
+    expect(performance.now() - startedMs).toBeLessThan(5_000);
+    expect(runner.pid).not.toBe(before);
+    expect(alive(before)).toBe(false);
+  });
+
+  it('leaves a first run alone that is slow but alive (B19)', async () => {
+    const runner = await load('slow');
+    const { pid } = runner;
+    const controller = new AbortController();
+    const run = runner.run(slow(FOREVER), [], controller.signal);
+    await new Promise((resolve) => setTimeout(resolve, 2_600)); // longer than the floor: time itself is under test
+    expect(runner.pid).toBe(pid);
+    controller.abort();
+    expect((await errorOf(run)).code).toBe('cancelled');
+    expect(await tagOf(runner.run(slow(1, [2]), [], never))).toEqual([2]);
+  });
+
+  it('stops waiting for a replacement when the caller stops', async () => {
+    const runner = await load('slow');
+    process.kill(runner.pid!, 'SIGKILL');
+    await errorOf(runner.run(slow(FOREVER), [], never));
+    expect((await errorOf(runner.run(slow(1), [], AbortSignal.timeout(1)))).code).toBe('cancelled');
+    expect(await tagOf(runner.run(slow(1, [8]), [], never))).toEqual([8]);
+  });
+
+  it('stays down with a reason when no executor ever answers, until the graph is loaded anew', async () => {
+    const runtime = start();
+    const runner = await load('slow', runtime);
+    for (let i = 0; i < 3; i++) {
+      const run = errorOf(runner.run(slow(FOREVER), [], never));
+      while (runner.pid === undefined) await new Promise((resolve) => setImmediate(resolve));
+      process.kill(runner.pid, 'SIGKILL');
+      expect((await run).code).toBe('executor-died');
+    }
+    const down = await errorOf(runner.run(slow(1), [], never));
+    expect(down).toMatchObject({ code: 'run-failed', retryable: false });
+    expect(down.message).toMatch(/slow is down: 3 executors ended/);
+    expect(runner.pid).toBeUndefined();
+    expect(await tagOf((await load('slow', runtime)).run(slow(1, [1]), [], never))).toEqual([1]);
+  });
+
+  it('lets runs in flight end before it closes', async () => {
+    const runner = await load('slow');
+    const run = tagOf(runner.run(slow(2_000, [6]), [], never));
+    await new Promise((resolve) => setImmediate(resolve));
+    await runner.close();
+    expect(await run).toEqual([6]);
+  });
+
+  it('can be cancelled while it loads, and leaves no process', async () => {
+    const runtime = start();
+    const controller = new AbortController();
+    const loading = runtime.load(
+      { label: 'slow', path: fixture('slow'), providers: [], intraOpThreads: 1 },
+      controller.signal,
+    );
+    controller.abort();
+    expect((await errorOf(loading)).code).toBe('cancelled');
+  });
+
+  it('leaves no executor behind when the parent is killed in mid-run', async () => {
+    const script = fileURLToPath(new URL('../../../shared/dist/runtime/executor-runtime.js', import.meta.url));
+    const program = `
+      const { ExecutorRuntime } = await import(${JSON.stringify(script)});
+      const { systemClock } = await import('@tidegate/shared/system/clock.js');
+      const { silentLog } = await import('@tidegate/shared/system/log.js');
+      const runtime = new ExecutorRuntime({ clock: systemClock, log: silentLog });
+      const signal = new AbortController().signal;
+      const runner = await runtime.load({ label: 'slow', path: process.argv[1], providers: [], intraOpThreads: 1 }, signal);
+      const rounds = new Uint8Array(BigInt64Array.of(${FOREVER}n).buffer);
+      const tag = { name: 'tag', datatype: 'FP32', shape: [0], data: new Uint8Array(0) };
+      void runner.run([{ name: 'rounds', datatype: 'INT64', shape: [], data: rounds }, tag], [], signal);
+      console.log(runner.pid);`;
+    const parent = spawn(process.execPath, ['--input-type=module', '-e', program, fixture('slow')], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const [line] = (await once(parent.stdout, 'data')) as [Buffer];
+    const pid = Number(line.toString());
+    expect(alive(pid)).toBe(true);
+    parent.kill('SIGKILL');
+    await once(parent, 'exit');
+    await expect.poll(() => alive(pid), { timeout: 3_000, interval: 20 }).toBe(false);
+  });
+});
