@@ -39,10 +39,10 @@ export const classify: StepDefinition<ClassifyParameters> = {
           { datatype: 'FP32', shape: [rows, width] },
         ];
       },
-      run: (inputs) => {
+      run: async (inputs) => {
         const input = onlyInput(STEP, inputs);
         expectTensor(STEP, 'FP32', [-1, classes], input);
-        return Promise.resolve(classifyRows(input, labels, settings.activation));
+        return classifyRows(input, labels, settings.activation);
       },
     };
   },

@@ -43,10 +43,10 @@ export const ctcDecode: StepDefinition<z.infer<typeof parameters>> = {
           { datatype: 'FP32', shape: [rows] },
         ];
       },
-      run: (inputs) => {
+      run: async (inputs) => {
         const input = onlyInput(STEP, inputs);
         expectTensor(STEP, 'FP32', [-1, -1, classes], input);
-        return Promise.resolve(decodeAll(input, characters, blank));
+        return decodeAll(input, characters, blank);
       },
     };
   },

@@ -36,7 +36,7 @@ export const normalise: StepDefinition<NormaliseParameters> = {
         const shape = settings.layout === 'NCHW' ? [1, channels, height, width] : [1, height, width, channels];
         return [{ datatype: 'FP32', shape }];
       },
-      run: (inputs) => Promise.resolve([normaliseTensor(onlyInput(STEP, inputs), settings)]),
+      run: async (inputs) => [normaliseTensor(onlyInput(STEP, inputs), settings)],
     }),
 };
 

@@ -26,7 +26,7 @@ export const padWidth: StepDefinition<PadWidthParameters> = {
         const [n = 1, channels = -1, height = -1, width = -1] = input.shape;
         return [{ datatype: 'FP32', shape: [n, channels, height, width < 0 ? -1 : paddedWidth(settings, width)] }];
       },
-      run: (inputs) => Promise.resolve([padTensor(onlyInput(STEP, inputs), settings)]),
+      run: async (inputs) => [padTensor(onlyInput(STEP, inputs), settings)],
     }),
 };
 

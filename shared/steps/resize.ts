@@ -44,7 +44,7 @@ export const resize: StepDefinition<ResizeParameters> = {
         const width = settings.keepAspect ? -1 : (settings.width ?? -1);
         return [{ datatype: 'UINT8', shape: [1, settings.height, width, input.shape[3] ?? -1] }];
       },
-      run: (inputs) => Promise.resolve([resizeTensor(onlyInput(STEP, inputs), settings)]),
+      run: async (inputs) => [resizeTensor(onlyInput(STEP, inputs), settings)],
     }),
 };
 
