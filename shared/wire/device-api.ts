@@ -6,7 +6,8 @@ export const devicePaths = {
   enrol: '/device/v1/enrol',
   desired: '/device/v1/desired', // GET, ETag = "<version>"; 304
   reported: '/device/v1/reported', // PUT ReportedState
-  telemetry: '/device/v1/telemetry', // POST TelemetryRecord (fallback when MQTT is away)
+  telemetry: '/device/v1/telemetry', // POST TelemetryRecord (fallback when MQTT is away); answers TelemetryAck
+  renew: '/device/v1/renew', // POST, also with an expired certificate: a new one for the same key (RenewResponse)
   blob: (hex: string): string => `/device/v1/blobs/${hex}`, // GET, Range
   tufMetadata: '/tuf/image/metadata/',
   tufTargets: '/tuf/image/targets/',
@@ -28,4 +29,15 @@ export const hubSubscriptions = ['reported', 'telemetry', 'presence'].map((leaf)
 
 export const presenceSchema = z.strictObject({ connectionId: z.string(), online: z.boolean() });
 export type Presence = z.infer<typeof presenceSchema>;
+export const renewResponseSchema = z.strictObject({ certificatePem: z.string() });
+
+/** Body of every answer of the device port that is no success, except under /v2. */
+export const deviceErrorSchema = z.object({
+  error: z.string(),
+  /** `token-expired`, `foreign-certificate`, `body-too-large`, `invalid-body`, `not-found` ... */
+  code: z.string(),
+  /** What in the request is wrong. */
+  field: z.string().optional(),
+});
+export type DeviceErrorBody = z.infer<typeof deviceErrorSchema>;
 export const telemetryAckSchema = z.strictObject({ seq: z.int().min(0) });

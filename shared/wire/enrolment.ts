@@ -22,9 +22,17 @@ export const enrolRequestSchema = z.strictObject({
   nonce: z.string().min(16).max(128),
   proof: z.string().max(1024),
   /** Wished name; the hub makes it unique or refuses. */
-  name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/).optional(),
+  name: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9-]{0,62}$/)
+    .optional(),
 });
 export type EnrolRequest = z.infer<typeof enrolRequestSchema>;
+
+/** What the device signs to prove that it holds its key. */
+export function enrolProofText(tokenId: string, nonce: string): string {
+  return `tidegate-enrol:${tokenId}:${nonce}`;
+}
 
 export const enrolResponseSchema = z.strictObject({
   deviceId: z.string(),
