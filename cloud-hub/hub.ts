@@ -46,7 +46,7 @@ const QUEUE_DEPTH = 256;
 const REQUEST_TIMEOUT_MS = 3_600_000;
 const UPLOAD_SWEEP_MS = 3_600_000;
 
-export interface HubModules {
+interface HubModules {
   readonly clock: Clock;
   readonly files: Files;
   readonly log: Log;

@@ -37,7 +37,7 @@ import { z } from 'zod';
 import { bearerOf, mayUse, type Caller, type Tokens } from '../security/tokens.js';
 import { PROBLEM_TYPE, frameworkProblem, problem } from './problem.js';
 
-export const LIMIT_JSON_BODY_BYTES = 4 * 1024 * 1024;
+const LIMIT_JSON_BODY_BYTES = 4 * 1024 * 1024;
 
 export type Api = FastifyInstance<Server, IncomingMessage, ServerResponse, FastifyBaseLogger, ZodTypeProvider>;
 
@@ -62,7 +62,7 @@ declare module 'fastify' {
 
 const NOBODY: Caller = { actor: 'anonymous', tokenId: '', scopes: [] };
 
-export interface ApiModules {
+interface ApiModules {
   readonly tokens: Pick<Tokens, 'verify'>;
   readonly log: Log;
   readonly version: string;

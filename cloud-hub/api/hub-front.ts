@@ -10,7 +10,7 @@ import type { Area, HubMetrics } from './hub-metrics.js';
 import type { LiveChannel } from './live.js';
 import type { StaticFiles } from './static-files.js';
 
-export interface HubFrontModules {
+interface HubFrontModules {
   readonly api: Pick<Api, 'routing'>;
   readonly live: LiveChannel;
   readonly tokens: Pick<Tokens, 'verify'>;

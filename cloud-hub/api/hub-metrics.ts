@@ -4,7 +4,7 @@ import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
 /** What a path of the hub's port belongs to. */
 export type Area = 'api' | 'v2' | 'metrics' | 'console';
 
-export interface HubGauges {
+interface HubGauges {
   readonly loadedModels: () => number;
   readonly liveClients: () => number;
   readonly inferencesInFlight: () => number;

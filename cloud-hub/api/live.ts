@@ -19,7 +19,7 @@ const LIMIT_CLIENTS = 256;
 const LIMIT_WAITING_BYTES = 4 * 1024 * 1024;
 const PING_INTERVAL_MS = 30_000;
 
-export interface LiveModules {
+interface LiveModules {
   readonly tokens: Pick<Tokens, 'verify'>;
   readonly events: HubEvents;
   readonly clock: Clock;

@@ -18,8 +18,8 @@ import { idParamsSchema, page, type Api, type RouteDomain } from './api.js';
 import { ApiError, problem } from './problem.js';
 
 /** Longest piece of a file in one request; a client that sends larger ones splits them. */
-export const LIMIT_PIECE_BYTES = 4 * 1024 ** 3;
-export const OCTETS = 'application/octet-stream';
+const LIMIT_PIECE_BYTES = 4 * 1024 ** 3;
+const OCTETS = 'application/octet-stream';
 
 const STATUS: Readonly<Record<RegistryErrorCode, number>> = {
   'not-found': 404,
@@ -49,7 +49,7 @@ export function modelRoutes(registry: RegistryService, uploads: Uploads): RouteD
   };
 }
 
-export function registryProblem(error: unknown): Problem | undefined {
+function registryProblem(error: unknown): Problem | undefined {
   return error instanceof RegistryError ? problem(STATUS[error.code], error.message, error.field) : undefined;
 }
 

@@ -3,7 +3,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { Problem } from '@tidegate/shared/wire/admin-api.js';
 import type { FastifyError } from 'fastify';
-import { hasZodFastifySchemaValidationErrors, isResponseSerializationError } from 'fastify-type-provider-zod';
+import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
 
 export const PROBLEM_TYPE = 'application/problem+json';
 
@@ -35,10 +35,14 @@ export function frameworkProblem(error: unknown): Problem | undefined {
   if (hasZodFastifySchemaValidationErrors(error)) {
     const first = error.validation[0];
     const where = error.validationContext ?? 'request';
-    const field = first?.instancePath === undefined || first.instancePath === '' ? where : first.instancePath.slice(1);
-    return problem(400, `${where}: ${first?.message ?? 'does not fit the schema'}`, field);
+    const unknownKey = (first?.params as { keys?: readonly string[] } | undefined)?.keys?.[0];
+    const path = [...(first?.instancePath ?? '').split('/'), unknownKey].filter((part) => part);
+    return problem(
+      400,
+      `${where}: ${first?.message ?? 'does not fit the schema'}`,
+      path.length === 0 ? where : path.join('/'),
+    );
   }
-  if (isResponseSerializationError(error)) return undefined;
   if (error instanceof Error && 'statusCode' in error) {
     const { statusCode, message } = error as FastifyError;
     if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) return problem(statusCode, message);

@@ -12,7 +12,7 @@ export type Credentials = z.infer<typeof credentialsSchema>;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-export function credentialsPath(environment: Environment): string {
+function credentialsPath(environment: Environment): string {
   return join(environment['TIDEGATE_CONFIG_DIR'] ?? join(homedir(), '.config', 'tidegate'), 'hub.json');
 }
 

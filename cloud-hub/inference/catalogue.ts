@@ -13,7 +13,7 @@ export interface CatalogueEntry {
   readonly yaml: ModelYaml;
 }
 
-export interface CatalogueModules {
+interface CatalogueModules {
   readonly db: Database;
   readonly registry: Pick<Registry, 'variants'>;
   readonly content: ContentStore;

@@ -15,9 +15,9 @@ import type { Catalogue, CatalogueEntry } from './catalogue.js';
 import { LoadedModels } from './loaded-models.js';
 
 /** A version that is loaded on the hub; ServedModel is one. */
-export type HubModel = Pick<ServedModel, 'infer' | 'close'>;
+type HubModel = Pick<ServedModel, 'infer' | 'close'>;
 
-export interface HubInferenceModules {
+interface HubInferenceModules {
   readonly catalogue: Catalogue;
   readonly load: (entry: CatalogueEntry) => Promise<HubModel>;
   readonly clock: Clock;

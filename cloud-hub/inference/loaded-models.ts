@@ -1,7 +1,7 @@
 // Models that are loaded on the hub: at most a stated number, the one unused for longest makes room. Loading is shared by all who
 // wait for it. The one that leaves is closed before the next is loaded (closing waits for its own requests), so memory
 // never holds more than the limit.
-export interface Closable {
+interface Closable {
   close(): Promise<void>;
 }
 

@@ -16,7 +16,7 @@ const ATTEMPTS = 3;
 const RETRY_DELAY_MS = 2_000;
 const ACTOR = 'system:registry';
 
-export interface PipelineModules {
+interface PipelineModules {
   readonly db: Database;
   readonly folders: PackageFolders;
   readonly checker: PackageChecker;

@@ -21,7 +21,7 @@ import {
   type VersionRow,
 } from './version-rows.js';
 
-export interface RegistryModules extends PublishModules {
+interface RegistryModules extends PublishModules {
   readonly folders: PackageFolders;
   readonly pipeline: Pipeline;
 }

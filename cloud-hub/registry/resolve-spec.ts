@@ -3,7 +3,7 @@
 // reached only where no such number exists; publishing refuses such labels.
 import { RegistryError } from './registry-error.js';
 
-export interface Candidate {
+interface Candidate {
   readonly version: number;
   readonly label: string | null;
   readonly digest: string;

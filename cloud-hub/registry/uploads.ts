@@ -11,7 +11,7 @@ import type { Database } from '../storage/database.js';
 import { recordAudit } from '../security/audit.js';
 import { RegistryError } from './registry-error.js';
 
-export interface UploadLimits {
+interface UploadLimits {
   readonly packageBytes: number;
   readonly openUploads: number;
   /** Time without a new piece after which an upload is forgotten. */
@@ -24,7 +24,7 @@ export const UPLOAD_LIMITS: UploadLimits = {
   idleMs: 24 * 3600 * 1000,
 };
 
-export interface NewUpload {
+interface NewUpload {
   readonly model: string;
   readonly files: readonly FileEntry[];
   readonly allowUnknownLicence: boolean;
@@ -36,7 +36,7 @@ export interface OpenUpload extends NewUpload {
   readonly version: number | undefined;
 }
 
-export interface ReceivedFile {
+interface ReceivedFile {
   readonly receivedBytes: number;
   readonly complete: boolean;
 }

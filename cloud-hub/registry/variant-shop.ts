@@ -21,7 +21,7 @@ import type { MadeVariant, PackageOptimizer, TargetSigner } from './package-port
 import type { PackageFolders } from './package-folders.js';
 import { manifestOf, type VersionRow } from './version-rows.js';
 
-export interface VariantShopModules {
+interface VariantShopModules {
   readonly db: Database;
   readonly folders: PackageFolders;
   readonly optimizer: PackageOptimizer;

@@ -5,7 +5,7 @@ import type { auditRowSchema } from '@tidegate/shared/wire/admin-api.js';
 import type { z } from 'zod';
 import type { Database, Tables } from '../storage/database.js';
 
-export interface AuditEntry {
+interface AuditEntry {
   /** `token:ci`, `device:cam-1`, `system:rollouts`. */
   readonly actor: string;
   /** `model.publish`, `rollout.start` ... */
@@ -30,7 +30,7 @@ export const recordAudit: RecordAudit = async (db, entry, nowMs) => {
     .execute();
 };
 
-export type AuditRow = z.infer<typeof auditRowSchema>;
+type AuditRow = z.infer<typeof auditRowSchema>;
 
 /** Newest first. `beforeId`: rows older than that one. `subject` matches from its beginning (`ocr-line`, `ocr-line@3`). */
 export async function listAudit(
