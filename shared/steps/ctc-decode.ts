@@ -95,7 +95,13 @@ function decodeRow(
 
 /** The first of the largest, as numpy's argmax. */
 function largest(values: Float32Array, start: number, count: number): number {
-  let best = 0;
-  for (let i = 1; i < count; i += 1) if (values[start + i]! > values[start + best]!) best = i;
+  let [best, most] = [0, values[start] ?? 0];
+  for (let i = 1; i < count; i += 1) {
+    const value = values[start + i]!;
+    if (value > most) {
+      best = i;
+      most = value;
+    }
+  }
   return best;
 }

@@ -2,7 +2,7 @@
 // (resize.ts), so that results equal the references'. Input BYTES [1], output UINT8 [1, H, W, 3].
 //
 // A picture is untrusted. Its format is told by its first bytes, so that only the JPEG, PNG and WebP decoders are ever
-// reached; its dimensions are read from the header and bounded before a pixel is decoded (picture bombs). EXIF
+// reached; sharp holds the header's dimensions against the limit before it decodes a pixel (picture bombs). EXIF
 // orientation is applied; transparency is laid on white; 16 bits, greys and CMYK become 8-bit sRGB.
 import sharp from 'sharp';
 import { z } from 'zod';
@@ -47,7 +47,6 @@ export const decodeImage: StepDefinition<z.infer<typeof parameters>> = {
         const [encoded] = decodeBytes(input.data) ?? [];
         if (encoded === undefined) throw new StepError(STEP, 'is given no element');
         checkFormat(encoded);
-        await checkDimensions(encoded, maxPixels);
         signal.throwIfAborted();
         return [await decode(encoded, channels, maxPixels)];
       },
@@ -74,33 +73,27 @@ function formatOf(encoded: Uint8Array): 'jpeg' | 'png' | 'webp' | undefined {
   return undefined;
 }
 
-async function checkDimensions(encoded: Uint8Array, maxPixels: number): Promise<void> {
-  let size: { width: number; height: number };
-  try {
-    size = await sharp(encoded, { limitInputPixels: false, pages: 1 }).metadata();
-  } catch (cause) {
-    throw new StepError(STEP, `the picture's header can't be read (${messageOf(cause)})`, { cause });
-  }
-  const { width, height } = size;
-  if (width * height > maxPixels) {
-    throw new StepError(STEP, `the picture is ${width} x ${height}; at most ${maxPixels} pixels are allowed`);
-  }
+async function decode(encoded: Uint8Array, channels: 'bgr' | 'rgb', maxPixels: number): Promise<Tensor> {
+  const picture = sharp(encoded, { limitInputPixels: maxPixels, pages: 1, failOn: 'error' })
+    .rotate()
+    .flatten({ background: '#ffffff' })
+    .toColourspace('srgb')
+    .raw({ depth: 'uchar' });
+  const { data, info } = await picture.toBuffer({ resolveWithObject: true }).catch(async (cause: unknown) => {
+    throw new StepError(STEP, `the picture ${await faultOf(encoded, maxPixels, cause)}`, { cause });
+  });
+  const pixels = asThreeChannels(data, info.channels, channels === 'bgr');
+  return { datatype: 'UINT8', shape: [1, info.height, info.width, 3], data: pixels };
 }
 
-async function decode(encoded: Uint8Array, channels: 'bgr' | 'rgb', maxPixels: number): Promise<Tensor> {
+/** Why it could not be decoded: beyond the limit, by its header, or what libvips says. */
+async function faultOf(encoded: Uint8Array, maxPixels: number, cause: unknown): Promise<string> {
   try {
-    const { data, info } = await sharp(encoded, { limitInputPixels: maxPixels, pages: 1, failOn: 'error' })
-      .rotate()
-      .flatten({ background: '#ffffff' })
-      .toColourspace('srgb')
-      .raw({ depth: 'uchar' })
-      .toBuffer({ resolveWithObject: true });
-    const { width, height } = info;
-    const pixels = asThreeChannels(data, info.channels, channels === 'bgr');
-    return { datatype: 'UINT8', shape: [1, height, width, 3], data: pixels };
-  } catch (cause) {
-    if (cause instanceof StepError) throw cause;
-    throw new StepError(STEP, `the picture can't be decoded (${messageOf(cause)})`, { cause });
+    const { width, height } = await sharp(encoded, { limitInputPixels: false, pages: 1 }).metadata();
+    if (width * height > maxPixels) return `is ${width} x ${height}; at most ${maxPixels} pixels are allowed`;
+    return `can't be decoded (${messageOf(cause)})`;
+  } catch (headerCause) {
+    return `has no header that can be read (${messageOf(headerCause)})`;
   }
 }
 
