@@ -284,7 +284,9 @@ describe.each(['capi', 'binding'])('the engine "%s"', (name) => {
   it('answers each of many simultaneous runs with its own result', async () => {
     const session = await load('slow');
     const tags = Array.from({ length: 32 }, (_, i) => i + 1);
-    const answers = await Promise.all(tags.map((tag) => session.run(rounds(tag), ['tag_out'], never)));
+    const answers = await Promise.all(
+      tags.map((tag) => session.run(rounds(tag), ['tag_out'], new AbortController().signal)),
+    );
     expect(answers.map(([tag]) => float32Of(tag!)[0])).toEqual(tags);
     await session.close();
   });
@@ -296,8 +298,8 @@ describe.each(['capi', 'binding'])('the engine "%s"', (name) => {
     expect(float32Of((await run)[0]!)[0]).toBeCloseTo(1, 3);
   });
 
-  it('ends a run in mid-flight where it says that it can (B27)', async () => {
-    if (!engine.capabilities.cancellable) return;
+  it('ends a run in mid-flight where it says that it can (B27)', async (context) => {
+    context.skip(!engine.capabilities.cancellable, 'not declared');
     const session = await load('slow');
     const controller = new AbortController();
     const run = session.run(rounds(100_000_000), [], controller.signal); // hours
@@ -308,8 +310,8 @@ describe.each(['capi', 'binding'])('the engine "%s"', (name) => {
     await session.close();
   });
 
-  it('leaves the event loop free where it says that runs are concurrent', async () => {
-    if (!engine.capabilities.concurrentRuns) return;
+  it('leaves the event loop free where it says that runs are concurrent', async (context) => {
+    context.skip(!engine.capabilities.concurrentRuns, 'not declared');
     const session = await load('slow');
     const order: string[] = [];
     const long = session.run(rounds(20_000), ['mean'], never).then(() => order.push('long'));

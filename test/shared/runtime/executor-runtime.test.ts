@@ -81,7 +81,9 @@ describe('the executor runtime', () => {
   it('answers each of 200 runs at once with its own result', async () => {
     const runner = await load('slow');
     const tags = Array.from({ length: 200 }, (_, i) => i);
-    const answers = await Promise.all(tags.map((tag) => tagOf(runner.run(slow(tag % 7, [tag, -tag]), [], never))));
+    const answers = await Promise.all(
+      tags.map((tag) => tagOf(runner.run(slow(tag % 7, [tag, -tag]), [], new AbortController().signal))),
+    );
     expect(answers).toEqual(tags.map((tag) => [tag, -tag]));
   });
 

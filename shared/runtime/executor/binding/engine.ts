@@ -51,7 +51,7 @@ class BindingEngine implements Engine {
       InferenceSession.create(options.path, {
         executionProviders: provider === 'cpu' ? ['cpu'] : [provider, 'cpu'],
         intraOpNumThreads: options.intraOpThreads,
-        logSeverityLevel: 3,
+        logSeverityLevel: 4,
         extra: { session: { intra_op: { allow_spinning: '0' } } },
       }),
     );

@@ -7,7 +7,8 @@ import { climb } from '../ladder.js';
 import type { Engine, EngineSession, LoadOptions, Provider } from '../../engine.js';
 import { RuntimeError } from '../../runtime-error.js';
 
-const LOG_LEVEL_ERROR = 3;
+/** Every error comes back to the caller; ONNX Runtime need not write it to stderr as well. */
+const LOG_LEVEL_FATAL = 4;
 const ALLOCATOR_DEVICE = 0;
 const MEMORY_DEFAULT = 0;
 /** Our names by ONNX Runtime's, and what the append call wants to hear. */
@@ -32,7 +33,7 @@ class CapiEngine implements Engine {
 
   constructor(ort: Ort) {
     this.version = ort.version;
-    this.#env = ort.make('CreateEnv', LOG_LEVEL_ERROR, 'tidegate');
+    this.#env = ort.make('CreateEnv', LOG_LEVEL_FATAL, 'tidegate');
     ort.call('DisableTelemetryEvents', this.#env);
     this.#context = {
       ort,

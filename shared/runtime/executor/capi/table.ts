@@ -8,6 +8,10 @@ import koffi, { type LibraryHandle } from 'koffi';
 /** The table's version that has every function used here. */
 const API_VERSION = 20;
 
+// Native code of an asynchronous call runs on koffi's own stack (128 KiB unless told): ONNX Runtime gets what a thread would
+// give it. Once, before the first library is loaded.
+koffi.config({ async_stack_size: 8 << 20, async_heap_size: 64 << 10, max_async_calls: 1024 });
+
 /** A native address; koffi gives null for NULL. */
 export type Pointer = bigint | null;
 type Out = [Pointer];
@@ -77,6 +81,13 @@ const FUNCTIONS = {
 
 type Native = ((...args: unknown[]) => unknown) & { async: (...args: unknown[]) => void };
 
+// Named types are the process's, so each is made once.
+const GET_API = koffi.proto('void* GetApi(uint32_t version)');
+const GET_VERSION = koffi.proto('const char* GetVersion()');
+const PROTOTYPES = Object.entries(FUNCTIONS).map(
+  ([name, [index, result, args]]) => [name, index, koffi.proto(`${result} ${name}(${args})`)] as const,
+);
+
 export class OrtError extends Error {
   override readonly name = 'OrtError';
 }
@@ -90,21 +101,15 @@ export class Ort {
 
   /** Throws where the library can't be loaded or is older than the table that is needed. */
   constructor() {
-    // Native code of an asynchronous call runs on koffi's own stack: ONNX Runtime gets what a thread would give it.
-    koffi.config({ async_stack_size: 8 << 20, async_heap_size: 64 << 10, max_async_calls: 1024 });
     this.#library = koffi.load(libraryPath());
     const base = this.#library.func('void* OrtGetApiBase()')() as Pointer;
-    const getApi = koffi.decode(
-      koffi.decode(base, 0, 'void*'),
-      koffi.proto('void* GetApi(uint32_t version)'),
-    ) as Native;
-    const getVersion = koffi.decode(koffi.decode(base, 8, 'void*'), koffi.proto('const char* GetVersion()')) as Native;
+    const getApi = koffi.decode(koffi.decode(base, 0, 'void*'), GET_API) as Native;
+    const getVersion = koffi.decode(koffi.decode(base, 8, 'void*'), GET_VERSION) as Native;
     this.version = getVersion() as string;
     const api = getApi(API_VERSION) as Pointer;
     if (api === null) throw new OrtError(`ONNX Runtime ${this.version} has no API version ${API_VERSION}`);
-    const entries = Object.entries(FUNCTIONS).map(([name, [index, result, args]]) => {
-      const address = koffi.decode(api, index * 8, 'void*') as Pointer;
-      return [name, koffi.decode(address, koffi.proto(`${result} ${name}(${args})`)) as Native];
+    const entries = PROTOTYPES.map(([name, index, prototype]) => {
+      return [name, koffi.decode(koffi.decode(api, index * 8, 'void*'), prototype) as Native];
     });
     this.#functions = Object.fromEntries(entries) as Record<keyof typeof FUNCTIONS, Native>;
   }

@@ -1,0 +1,54 @@
+import { describe, expect, it } from 'vitest';
+import {
+  decodeFromExecutor,
+  decodeToExecutor,
+  encodeMessage,
+  type FromExecutor,
+  type ToExecutor,
+} from '@tidegate/shared/runtime/executor-protocol.js';
+import { encodeFrame, FrameError, FrameReader, type Frame } from '@tidegate/shared/runtime/frames.js';
+import { tensor } from '@tidegate/shared/tensor/tensor.js';
+
+const frameOf = (chunks: readonly Uint8Array[]): Frame => new FrameReader().push(Buffer.concat(chunks))[0]!;
+const tensors = [tensor('a', 'FP32', [1, 2], Buffer.alloc(8, 1)), tensor('b', 'BYTES', [0], Buffer.alloc(0))];
+
+describe('the executor protocol', () => {
+  it.each<ToExecutor>([
+    { type: 'load', path: 'model.onnx', providers: ['webgpu'], intraOpThreads: 2, slots: 3 },
+    { type: 'run', id: 7, tensors, outputs: ['y'] },
+    { type: 'cancel', id: 7 },
+    { type: 'ping', id: 0 },
+    { type: 'close' },
+  ])('brings $type to the executor', (message) => {
+    expect(decodeToExecutor(frameOf(encodeMessage(message)))).toMatchObject(message);
+  });
+
+  it.each<FromExecutor>([
+    { type: 'result', id: 7, computeUs: 12, tensors },
+    { type: 'failed', id: 7, code: 'run-failed', message: 'why' },
+    { type: 'failed', code: 'load-failed', message: 'why' },
+    { type: 'pong', id: 0 },
+  ])('brings $type from the executor', (message) => {
+    expect(decodeFromExecutor(frameOf(encodeMessage(message)))).toMatchObject(message);
+  });
+
+  it.each<[string, object, Uint8Array[]]>([
+    ['an unknown type', { type: 'hello' }, []],
+    ['a type of the other direction', { type: 'close' }, []],
+    ['an id that is no number', { type: 'pong', id: 'x' }, []],
+    ['a result without tensors', { type: 'result', id: 1, computeUs: 1 }, []],
+    [
+      'an unknown datatype',
+      { type: 'result', id: 1, tensors: [{ name: 'a', datatype: 'FP8', shape: [], sizeBytes: 0 }] },
+      [],
+    ],
+    [
+      'a size beyond the frame',
+      { type: 'result', id: 1, tensors: [{ name: 'a', datatype: 'INT8', shape: [9], sizeBytes: 9 }] },
+      [],
+    ],
+    ['surplus bytes', { type: 'pong', id: 1 }, [Buffer.alloc(5)]],
+  ])('refuses %s from a damaged executor', (_, header, blobs) => {
+    expect(() => decodeFromExecutor(frameOf(encodeFrame(header, blobs)))).toThrow(FrameError);
+  });
+});
