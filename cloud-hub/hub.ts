@@ -15,15 +15,19 @@ import type { Files } from '@tidegate/shared/system/files.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import { createApi, type RouteDomain } from './api/api.js';
 import { auditRoutes } from './api/audit-routes.js';
+import { fleetRoutes } from './api/fleet-routes.js';
 import { healthRoutes } from './api/health-routes.js';
 import { HubFront } from './api/hub-front.js';
 import { HubMetrics } from './api/hub-metrics.js';
 import { LiveChannel } from './api/live.js';
 import { modelRoutes } from './api/model-routes.js';
+import { rolloutRoutes } from './api/rollout-routes.js';
 import { StaticFiles } from './api/static-files.js';
 import { tokenRoutes } from './api/token-routes.js';
 import { requireInitialised, type DataPaths } from './config/data-folder.js';
 import type { HubSettings } from './config/settings-table.js';
+import type { DesiredPublisher } from './fleet/fleet.js';
+import { FleetService } from './fleet/fleet-service.js';
 import { HubEvents } from './hub-events.js';
 import { HUB_VERSION } from './hub-version.js';
 import { Catalogue } from './inference/catalogue.js';
@@ -34,6 +38,10 @@ import { Pipeline } from './registry/pipeline.js';
 import { RegistryService } from './registry/registry-service.js';
 import { UPLOAD_LIMITS, Uploads } from './registry/uploads.js';
 import { VariantShop } from './registry/variant-shop.js';
+import { RolloutService } from './rollouts/rollout-service.js';
+import { recordAudit } from './security/audit.js';
+import { openCertificateAuthority } from './security/certificate-authority.js';
+import { Enrolment } from './security/enrolment.js';
 import { KeyStore } from './security/key-store.js';
 import { Tokens } from './security/tokens.js';
 import { openTufRepository } from './security/tuf-repository.js';
@@ -106,6 +114,7 @@ async function start(settings: HubSettings, modules: HubModules, closing: Closin
   const parts: Parts = { ...modules, settings, paths, db, runtime, content, events: new HubEvents(log) };
   const { registry, uploads, pipeline } = await openRegistry(parts, closing);
   const { inference, oip } = await openInference(parts, registry, closing);
+  const { fleet, rollouts, enrolment } = await openFleet(parts, registry, closing);
 
   const tokens = new Tokens(db, clock);
   let draining = false;
@@ -113,6 +122,8 @@ async function start(settings: HubSettings, modules: HubModules, closing: Closin
     healthRoutes(HUB_VERSION, () => draining),
     modelRoutes(registry, uploads),
     tokenRoutes(tokens),
+    fleetRoutes(fleet, enrolment),
+    rolloutRoutes(rollouts),
     auditRoutes(db),
   ];
   const api = await createApi({ tokens, log, version: HUB_VERSION }, domains);
@@ -139,6 +150,7 @@ async function start(settings: HubSettings, modules: HubModules, closing: Closin
     await http.close(settings.drainTimeout);
   });
   pipeline.wake();
+  await rollouts.start();
   return { readyLine: `http=${http.address}`, drain: () => closing.run() };
 }
 
@@ -238,6 +250,32 @@ async function openInference(
     serverVersion: HUB_VERSION,
   });
   return { inference, oip };
+}
+
+async function openFleet(
+  parts: Parts,
+  registry: RegistryService,
+  closing: Closing,
+): Promise<{ fleet: FleetService; rollouts: RolloutService; enrolment: Enrolment }> {
+  const { clock, files, log, db, settings, paths, events } = parts;
+  const ca = await openCertificateAuthority({ keys: new KeyStore(paths.keys, files), clock });
+  const host = settings.publicHost ?? settings.host;
+  const deviceUrl = (): string => `https://${host}:${settings.devicePort}`;
+  const enrolment = await Enrolment.open({ db, ca, clock, audit: recordAudit, deviceUrl });
+  const publisher: DesiredPublisher = { publish: async () => undefined };
+  const common = { db, registry, audit: recordAudit, clock, log };
+  const fleet = new FleetService({
+    ...common,
+    publisher,
+    onDevice: (device) => events.emit({ kind: 'device', device }),
+  });
+  const rollouts = new RolloutService({
+    ...common,
+    fleet,
+    onRollout: (rollout) => events.emit({ kind: 'rollout', rollout }),
+  });
+  closing.add('rollouts', () => rollouts.stop());
+  return { fleet, rollouts, enrolment };
 }
 
 /** Returns what ends it. */

@@ -4,7 +4,7 @@ import * as fs from 'node:fs/promises';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { Files } from '@tidegate/shared/system/files.js';
 import { DataFolderError, dataPaths, isInitialised, markInitialised } from './config/data-folder.js';
-import { KeyStore } from './security/key-store.js';
+import { initKeys } from './security/certificate-authority.js';
 import { Tokens } from './security/tokens.js';
 import { openSqlite } from './storage/sqlite/open-sqlite.js';
 
@@ -15,7 +15,7 @@ export async function initHub(dataDir: string, clock: Clock, files: Files): Prom
   }
   const paths = dataPaths(dataDir);
   await fs.mkdir(dataDir, { recursive: true, mode: 0o700 });
-  await new KeyStore(paths.keys, files).makeMissing();
+  await initKeys(paths.keys, files, clock);
   const db = await openSqlite(paths.database);
   try {
     const { token } = await new Tokens(db, clock).create({ name: 'admin', scopes: ['admin'] }, 'system:init');
