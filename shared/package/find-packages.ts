@@ -7,9 +7,9 @@ import { modelNameFrom } from './derive-model-yaml.js';
 import { MODEL_YAML } from './open-package.js';
 import { PackageError } from './package-error.js';
 
-export const LIMIT_FOUND_PACKAGES = 1000;
+const LIMIT_FOUND_PACKAGES = 1000;
 
-export interface FoundPackage {
+interface FoundPackage {
   /** What openPackage takes: a folder with a model.yaml, or an .onnx file. */
   readonly path: string;
   /** The model's name where the place says it and no model.yaml does. */

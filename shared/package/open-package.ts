@@ -18,7 +18,7 @@ export interface OpenPackageDeps {
   inspect(onnxPath: string): Promise<GraphSignature>;
 }
 
-export interface OpenPackageOptions {
+interface OpenPackageOptions {
   /** The model's name where there is no model.yaml to say it; default: from the file's name. */
   readonly name?: string;
   readonly signal?: AbortSignal;

@@ -1,6 +1,6 @@
 // Why a model package can't be opened, said so that its author can mend it: the file, the line and the field.
 
-export type PackageErrorCode =
+type PackageErrorCode =
   | 'not-found' // nothing at the path, or a file that the package names is missing
   | 'not-a-package' // a path that is neither a package folder, an .onnx file nor a model repository
   | 'invalid-yaml' // model.yaml can't be parsed
@@ -10,7 +10,7 @@ export type PackageErrorCode =
   | 'too-large'; // a limit was passed
 
 /** Where in the package the mistake is. `field` as `pipeline.2.inputs.0`; `line` counts from 1. */
-export interface PackageErrorPlace {
+interface PackageErrorPlace {
   readonly file?: string;
   readonly line?: number;
   readonly field?: string;

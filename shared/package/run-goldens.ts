@@ -11,8 +11,8 @@ import type { ModelPackage } from './model-package.js';
 import { PackageError } from './package-error.js';
 import { overall, passes, scoreGolden } from './score-goldens.js';
 
-export const LIMIT_GOLDENS = 10_000;
-export const LIMIT_GOLDENS_FILE_BYTES = 32 * 1024 * 1024;
+const LIMIT_GOLDENS = 10_000;
+const LIMIT_GOLDENS_FILE_BYTES = 32 * 1024 * 1024;
 
 /** Answers one request: inputs by name, names of the wanted outputs. */
 export type InferGolden = (
@@ -21,7 +21,7 @@ export type InferGolden = (
   signal: AbortSignal,
 ) => Promise<readonly NamedTensor[]>;
 
-export interface GoldenCase {
+interface GoldenCase {
   readonly id: string;
   readonly group: string | undefined;
   readonly score: number;
@@ -43,7 +43,7 @@ export interface GoldensResult {
   readonly cases: readonly GoldenCase[];
 }
 
-export interface RunGoldensOptions {
+interface RunGoldensOptions {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly onProgress?: (done: number, count: number) => void;
@@ -107,7 +107,7 @@ function summarise(
 }
 
 /** Reads and checks a goldens file. Rejects with PackageError `invalid-goldens`, `not-found`, `too-large`. */
-export async function readGoldens(pack: ModelPackage, file: string): Promise<Goldens> {
+async function readGoldens(pack: ModelPackage, file: string): Promise<Goldens> {
   const text = await pack.read(file);
   if (text.byteLength > LIMIT_GOLDENS_FILE_BYTES) {
     throw new PackageError('too-large', `is larger than ${LIMIT_GOLDENS_FILE_BYTES} bytes`, { file });

@@ -4,10 +4,10 @@ import { decodeBytes } from '../tensor/bytes.js';
 import { float32Of, type Tensor } from '../tensor/tensor.js';
 import type { GOLDEN_METRICS, Goldens } from '../wire/model-yaml.js';
 
-export type GoldenMetric = (typeof GOLDEN_METRICS)[number];
-export type GoldenExpected = Goldens[number]['expected'];
+type GoldenMetric = (typeof GOLDEN_METRICS)[number];
+type GoldenExpected = Goldens[number]['expected'];
 
-export interface GoldenScore {
+interface GoldenScore {
   readonly score: number;
   /** Was the answer exactly what was expected? For numbers: an error of 0. */
   readonly exact: boolean;

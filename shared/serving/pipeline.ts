@@ -17,7 +17,7 @@ export type { RunGraph } from './pipeline-evaluate.js';
 /** Items of one request that are under way at once; the others wait. */
 export const ITEMS_AT_ONCE = 8;
 
-export interface PipelineRequest {
+interface PipelineRequest {
   readonly inputs: readonly NamedTensor[];
   /** Names of wanted values; empty = the model's outputs, or a graph's own where its inputs were given. */
   readonly outputs: readonly string[];

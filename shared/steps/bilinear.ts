@@ -6,7 +6,7 @@
 const COEFFICIENT_BITS = 11;
 const ONE = 1 << COEFFICIENT_BITS;
 
-export interface Pixels {
+interface Pixels {
   readonly width: number;
   readonly height: number;
   readonly channels: number;

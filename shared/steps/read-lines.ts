@@ -1,7 +1,7 @@
 // An asset with one entry a line: a dictionary's characters, a classifier's labels.
 import { StepError, type StepAssets } from './step.js';
 
-export const LIMIT_LINES = 1_000_000;
+const LIMIT_LINES = 1_000_000;
 
 /** Lines without their ends; a last empty line is no entry. Throws StepError for text that is not UTF-8. */
 export async function readLines(step: string, parameter: string, path: string, assets: StepAssets): Promise<string[]> {

@@ -31,7 +31,7 @@ const parameters = z
     path: ['width'],
     error: 'follows from the height where keepAspect is true',
   });
-export type ResizeParameters = z.infer<typeof parameters>;
+type ResizeParameters = z.infer<typeof parameters>;
 
 export const resize: StepDefinition<ResizeParameters> = {
   name: STEP,
