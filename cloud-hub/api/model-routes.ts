@@ -131,6 +131,7 @@ function uploadRoutes(api: Api, registry: RegistryService, uploads: Uploads): vo
   );
   // The piece is read as a stream, straight to disk. Only this scope has the parser.
   void api.register(async (scoped) => {
+    scoped.removeAllContentTypeParsers();
     scoped.addContentTypeParser(OCTETS, (_request, payload, done) => done(null, payload));
     (scoped as unknown as Api).put(
       '/api/v1/uploads/:id/files/:hex',
