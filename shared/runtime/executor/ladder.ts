@@ -10,10 +10,10 @@ export function rungsOf(asked: readonly Provider[]): Provider[] {
 
 /** Why a provider can't even be tried, or undefined where it can. `available` is what the engine's build has. */
 export function unavailable(provider: Provider, available: ReadonlySet<Provider>): string | undefined {
+  // Builds name CUDA as one of theirs although the provider's library and CUDA's own are a separate download.
+  if (provider === 'cuda') return 'the CUDA provider is not installed with this release';
   if (available.has(provider)) return undefined;
-  return provider === 'cuda'
-    ? 'this build of ONNX Runtime has no CUDA provider (its libraries are a separate, explicit download)'
-    : `this build of ONNX Runtime has no ${provider} provider on this platform`;
+  return `this build of ONNX Runtime has no ${provider} provider on this platform`;
 }
 
 /** The account for what runs after `tried` failed. */
@@ -57,5 +57,5 @@ export async function climb<T>(
 }
 
 function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return (error instanceof Error ? error.message : String(error)).trim();
 }

@@ -1,17 +1,22 @@
 // The runtime over real executor processes: many runs at once, death, hanging, replacement, closing, the parent's death.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
 import type { GraphRunner } from '@tidegate/shared/runtime/graph-runner.js';
 import { RuntimeError } from '@tidegate/shared/runtime/runtime-error.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
-import { silentLog, type Log } from '@tidegate/shared/system/log.js';
+import { HANG_LIMITS, type HangLimits } from '@tidegate/shared/runtime/hang-policy.js';
+import { silentLog } from '@tidegate/shared/system/log.js';
 import { bytesOf, float32Of, tensor, type NamedTensor } from '@tidegate/shared/tensor/tensor.js';
 
 const fixture = (name: string): string => fileURLToPath(new URL(`../../fixtures/onnx/${name}.onnx`, import.meta.url));
 const never = new AbortController().signal;
+/** SwiftShader, a Vulkan device in software that Debian's chromium brings along: right, though slow. */
+const SOFTWARE_GPU = '/usr/lib/chromium/vk_swiftshader_icd.json';
 const FOREVER = 2_000_000_000;
 
 /** Feeds of slow.onnx: `rounds` matrix products; `tag` comes back. */
@@ -22,8 +27,8 @@ const slow = (rounds: number, tag: readonly number[] = [rounds]): NamedTensor[] 
 
 describe('the executor runtime', () => {
   const runtimes: ExecutorRuntime[] = [];
-  const start = (log: Log = silentLog): ExecutorRuntime => {
-    const runtime = new ExecutorRuntime({ clock: systemClock, log });
+  const start = (hangLimits: HangLimits = HANG_LIMITS): ExecutorRuntime => {
+    const runtime = new ExecutorRuntime({ clock: systemClock, log: silentLog, hangLimits });
     runtimes.push(runtime);
     return runtime;
   };
@@ -146,15 +151,51 @@ describe('the executor runtime', () => {
   });
 
   it('leaves a first run alone that is slow but alive (B19)', async () => {
-    const runner = await load('slow');
+    const runner = await load('slow', start({ ...HANG_LIMITS, floorMs: 200 }));
     const { pid } = runner;
     const controller = new AbortController();
     const run = runner.run(slow(FOREVER), [], controller.signal);
-    await new Promise((resolve) => setTimeout(resolve, 2_600)); // longer than the floor: time itself is under test
+    await new Promise((resolve) => setTimeout(resolve, 800)); // well beyond the floor: time itself is under test
     expect(runner.pid).toBe(pid);
     controller.abort();
     expect((await errorOf(run)).code).toBe('cancelled');
     expect(await tagOf(runner.run(slow(1, [2]), [], never))).toEqual([2]);
+  });
+
+  it.skipIf(!existsSync(SOFTWARE_GPU))('runs on WebGPU where there is an adapter, and says so (B18)', async () => {
+    const before = { ...process.env };
+    const folder = dirname(SOFTWARE_GPU);
+    Object.assign(process.env, {
+      VK_DRIVER_FILES: SOFTWARE_GPU,
+      VK_ICD_FILENAMES: SOFTWARE_GPU,
+      LD_LIBRARY_PATH: folder,
+    });
+    try {
+      const options = { label: 'matmul', path: fixture('matmul'), intraOpThreads: 1 };
+      const runner = await start().load({ ...options, providers: ['cuda', 'webgpu'] }, never);
+      expect(runner.provider).toMatchObject({
+        asked: ['cuda', 'webgpu'],
+        tried: [{ provider: 'cuda' }],
+        runs: 'webgpu',
+      });
+      const x = tensor('x', 'FP32', [1, 4], bytesOf(Float32Array.of(1, 1, 1, 1)));
+      const answers = await Promise.all([1, 2, 3].map(() => runner.run([x], [], new AbortController().signal)));
+      for (const { outputs } of answers) expect([...float32Of(outputs[0]!)]).toEqual([6, 46]);
+    } finally {
+      for (const name of ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES', 'LD_LIBRARY_PATH']) {
+        if (before[name] === undefined) delete process.env[name];
+        else process.env[name] = before[name];
+      }
+    }
+  });
+
+  it('kills a run that is alive but far beyond the measured time of its size', async () => {
+    const runner = await load('slow', start({ ...HANG_LIMITS, floorMs: 300 }));
+    for (let i = 0; i < 3; i++) await runner.run(slow(10), [], never);
+    const error = await errorOf(runner.run(slow(FOREVER), [], never));
+    expect(error).toMatchObject({ code: 'executor-hung', retryable: true });
+    expect(error.message).toMatch(/a run has taken \d+ ms \(the slowest so far/);
+    expect(await tagOf(runner.run(slow(1, [7]), [], never))).toEqual([7]);
   });
 
   it('stops waiting for a replacement when the caller stops', async () => {

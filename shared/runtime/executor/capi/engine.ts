@@ -15,7 +15,7 @@ const MEMORY_DEFAULT = 0;
 const ORT_PROVIDERS: Readonly<Record<Provider, { readonly listed: string; readonly append: string | undefined }>> = {
   cpu: { listed: 'CPUExecutionProvider', append: undefined },
   webgpu: { listed: 'WebGpuExecutionProvider', append: 'WebGPU' },
-  cuda: { listed: 'CUDAExecutionProvider', append: 'CUDA' },
+  cuda: { listed: 'CUDAExecutionProvider', append: undefined }, // the ladder never gets that far
 };
 
 /** Throws where the library, koffi or the platform isn't there; the caller then takes the other engine. */

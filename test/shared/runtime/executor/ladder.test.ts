@@ -24,7 +24,7 @@ describe('the provider ladder (B18)', () => {
 
   it('says why a provider is not even tried', () => {
     expect(unavailable('cpu', has('cpu'))).toBeUndefined();
-    expect(unavailable('cuda', has('cpu'))).toMatch(/no CUDA/);
+    expect(unavailable('cuda', has('cpu', 'cuda'))).toMatch(/CUDA provider is not installed/);
     expect(unavailable('webgpu', has('cpu'))).toMatch(/no webgpu/);
   });
 
