@@ -103,7 +103,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
       const http = await startHttpServer({ handler: front.overTcp, listen: { host, port }, flag: '--http-port' });
       servers.push(http);
       if (path === undefined) return { http: http.address, unixSocket: undefined };
-      const socket = await startHttpServer({ handler: front.overUnixSocket, listen: { path }, flag: '--unix-socket' });
+      const socket = await listenPrivately(path, front);
       servers.push(socket);
       return { http: http.address, unixSocket: socket.address };
     },
@@ -118,4 +118,14 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
       await runtime.close();
     },
   };
+}
+
+/** A unix socket that only this user may open: the mode is there from the first moment, since bind takes the mask. */
+function listenPrivately(path: string, front: AgentFront): Promise<HttpServer> {
+  const before = process.umask(0o177);
+  try {
+    return startHttpServer({ handler: front.overUnixSocket, listen: { path }, flag: '--unix-socket' });
+  } finally {
+    process.umask(before);
+  }
 }

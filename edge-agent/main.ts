@@ -1,10 +1,14 @@
 // The program `tidegate-agent`: which verbs there are. Each registers itself (cli/<verb>.ts).
+import { EventEmitter } from 'node:events';
 import { createRequire } from 'node:module';
 import { runProgram } from './cli/program.js';
 import { serveVerb } from './cli/serve.js';
 import { versionVerb } from './cli/version.js';
 
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
+
+// A request's signal is listened to by each of its parts (pictures, variations, graphs): more than Node's ten is no leak.
+EventEmitter.defaultMaxListeners = 256;
 
 process.exitCode = await runProgram(process.argv.slice(2), [serveVerb, versionVerb], {
   stdout: process.stdout,
