@@ -47,5 +47,5 @@ export async function isInitialised(files: Files, dataDir: string): Promise<bool
 
 export async function markInitialised(files: Files, dataDir: string, nowMs: number): Promise<void> {
   const marker = { format: 1, createdAt: new Date(nowMs).toISOString() };
-  await files.writeAtomic('hub.marker', dataPaths(dataDir).marker, `${JSON.stringify(marker)}\n`);
+  await files.writeAtomic('hub.mark', dataPaths(dataDir).marker, `${JSON.stringify(marker)}\n`);
 }

@@ -1,0 +1,139 @@
+// The hub as an inference service, over a real registry; the models behind it are told what to answer.
+import { Catalogue } from '@tidegate/cloud-hub/inference/catalogue.js';
+import { HubInference } from '@tidegate/cloud-hub/inference/hub-inference.js';
+import type { InferRequest } from '@tidegate/shared/serving/inference-service.js';
+import type { ModelAnswer } from '@tidegate/shared/serving/served-model.js';
+import { silentLog } from '@tidegate/shared/system/log.js';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { ManualClock } from '../../support/manual-clock.js';
+import { openPublishing, yamlText, type Publishing } from '../../support/publishing.js';
+import { temporaryFolders } from '../../support/temporary-folder.js';
+
+const folder = temporaryFolders('hub-inference');
+const ANSWER: ModelAnswer = { outputs: [], queueUs: 1, computeUs: 2, confidence: 0.5 };
+let desk: Publishing;
+let clock: ManualClock;
+let catalogue: Catalogue;
+let loads: string[];
+let load: () => Promise<void>;
+let inference: HubInference;
+
+beforeEach(async () => {
+  desk = await openPublishing(folder());
+  clock = new ManualClock();
+  catalogue = new Catalogue({ db: desk.db, registry: desk.registry, content: desk.content, log: silentLog });
+  loads = [];
+  load = async () => undefined;
+  inference = new HubInference(2, {
+    catalogue,
+    clock,
+    load: async ({ variant }) => {
+      loads.push(`${variant.model}@${variant.version}`);
+      await load();
+      return { infer: async () => ANSWER, close: async () => undefined };
+    },
+  });
+});
+afterEach(async () => {
+  await desk.pipeline.close();
+  await desk.db.destroy();
+});
+
+async function publish(graph: string, fields: Record<string, string> = {}): Promise<void> {
+  const { version } = await desk.publish('tiny', { 'model.yaml': yamlText(fields), 'm.onnx': graph });
+  expect((await desk.settled('tiny', version)).state).toBe('ready');
+}
+
+const request = (version?: string, deadlineMs = 1000): InferRequest => ({
+  model: 'tiny',
+  version,
+  id: undefined,
+  inputs: [],
+  outputs: [],
+  deadlineMs,
+  priority: 0,
+  placement: 'auto',
+  cache: 'use',
+  maxStalenessMs: undefined,
+  parameters: {},
+});
+const ask = (version?: string, signal = new AbortController().signal) => inference.infer(request(version), signal);
+
+describe('which version answers', () => {
+  test('the newest ready one, or the one asked for; each is loaded once', async () => {
+    await publish('one');
+    await publish('two');
+    expect((await ask()).version).toBe('2');
+    expect((await ask('1')).version).toBe('1');
+    expect((await ask('2')).version).toBe('2');
+    expect(loads).toEqual(['tiny@2', 'tiny@1']);
+  });
+
+  test('one that became ready since is found, without a restart', async () => {
+    await catalogue.refresh();
+    await publish('one');
+    expect((await ask()).version).toBe('1');
+    expect(inference.metadata('tiny', undefined)).toMatchObject({ name: 'tiny', versions: ['1'] });
+    expect(inference.models()).toEqual([{ name: 'tiny', version: '1', ready: true }]);
+  });
+
+  test('one that isn’t there is not found, by its field', async () => {
+    await publish('one');
+    await expect(ask('7')).rejects.toMatchObject({ code: 'not-found', field: 'version' });
+    await expect(
+      inference.infer({ ...request(), model: 'nobody' }, new AbortController().signal),
+    ).rejects.toMatchObject({
+      code: 'not-found',
+      field: 'model',
+    });
+    expect(() => inference.metadata('nobody', undefined)).toThrow(/no ready version/);
+    expect(inference.modelReady('tiny', '7')).toBe(false);
+  });
+});
+
+test('an answer says that the hub gave it, with version and variant', async () => {
+  await publish('one', {
+    heavy: '{ vary: { node: s, parameter: p, values: [1, 2, 3] }, keep: y }',
+    pipeline:
+      '[{ step: normalise, id: s, inputs: [x], outputs: [z], with: {} }, { graph: m.onnx, inputs: { a: z }, outputs: { b: y } }]',
+  });
+  const { provenance } = await ask();
+  expect(provenance).toMatchObject({ placement: 'hub', variant: 'fp32', queueUs: 1, computeUs: 2, confidence: 0.5 });
+  expect(provenance.reason).toContain('3 readings');
+  const version = await desk.registry.version('tiny', '1');
+  expect(provenance.modelDigest).toBe(version?.digest);
+});
+
+describe('a request whose model is still loading', () => {
+  test('ends at its deadline; the load goes on for the next', async () => {
+    await publish('one');
+    let loaded = (): void => undefined;
+    load = () => new Promise((resolve) => (loaded = resolve));
+    const late = ask();
+    await expect.poll(() => loads.length).toBe(1);
+    clock.advance(1000);
+    await expect(late).rejects.toMatchObject({ code: 'deadline-exceeded' });
+    loaded();
+    clock.advance(0);
+    expect((await inference.infer(request(undefined, 5000), new AbortController().signal)).version).toBe('1');
+    expect(loads.length).toBe(1);
+  });
+
+  test('ends when its caller goes away', async () => {
+    await publish('one');
+    load = () => new Promise(() => undefined);
+    const leaving = new AbortController();
+    const asked = ask(undefined, leaving.signal);
+    await expect.poll(() => loads.length).toBe(1);
+    leaving.abort(new Error('gone'));
+    await expect(asked).rejects.toThrow('gone');
+    expect(clock.timerCount).toBe(0);
+  });
+});
+
+test('a hub that stops takes no more', async () => {
+  await publish('one');
+  await inference.close();
+  expect(inference.ready()).toBe(false);
+  await expect(ask()).rejects.toMatchObject({ code: 'not-ready' });
+});
