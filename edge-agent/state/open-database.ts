@@ -52,6 +52,7 @@ function tryOpen(path: string): { database: SqliteDatabase; fresh: boolean } | {
     database.pragma('auto_vacuum = INCREMENTAL');
     database.pragma('journal_mode = WAL');
     database.pragma('synchronous = FULL');
+    database.pragma('wal_autocheckpoint = 256');
     database.pragma('journal_size_limit = 1048576');
     const found = database.pragma('integrity_check(1)', { simple: true });
     if (found !== 'ok') throw Object.assign(new Error(String(found)), { code: 'SQLITE_CORRUPT' });

@@ -2,7 +2,7 @@
 // download is bounded by stalling in the transport, and here only so that nothing runs for ever.
 
 /** Free space that models never use up, so that state can still be written (B5). */
-export const diskReserveBytes = 16 * 1024 * 1024;
+export const DISK_RESERVE_BYTES = 16 * 1024 * 1024;
 
 export interface StepTimeouts {
   readonly downloadMs: number;

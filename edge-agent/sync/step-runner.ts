@@ -15,7 +15,7 @@ import type { ActiveMirror } from '../state/active-mirror.js';
 import type { ActivationRecord, ActiveVersion } from '../state/activations.js';
 import type { AgentState } from '../state/agent-state.js';
 import { StateError } from '../state/state-error.js';
-import { diskReserveBytes } from './limits.js';
+import { DISK_RESERVE_BYTES } from './limits.js';
 import type { PackageSource } from './package-source.js';
 import { ATTEMPTS_MAX } from './plan.js';
 import type { ProbationWatch } from './probation-watch.js';
@@ -97,11 +97,11 @@ export class StepRunner {
     let needBytes = 0;
     for (const file of missing)
       needBytes += Math.max(0, file.sizeBytes - (await store.content.partialBytes(file.digest)));
-    let haveBytes = await store.freeBytes(diskReserveBytes);
+    let haveBytes = await store.freeBytes(DISK_RESERVE_BYTES);
     if (needBytes <= haveBytes) return;
     const freedBytes = await store.removeExcept(keep);
     log.info({ needBytes, haveBytes, freedBytes }, 'old models were deleted to make room');
-    haveBytes = await store.freeBytes(diskReserveBytes);
+    haveBytes = await store.freeBytes(DISK_RESERVE_BYTES);
     if (needBytes > haveBytes) {
       throw new SyncError('no-space', `not enough space: need ${needBytes} bytes, have ${haveBytes}`);
     }

@@ -134,7 +134,11 @@ describe('when a version is bad', () => {
       if (state !== undefined) seen.add(state);
       if (made.running('digits') !== bad) return;
       made.watch.finished({
-        ...{ model: 'digits', versionDigest: '', variantDigest: bad, totalMs: 1, edgeConfidence: undefined },
+        model: 'digits',
+        versionDigest: '',
+        variantDigest: bad,
+        totalMs: 1,
+        edgeConfidence: undefined,
         outcome: 'model-error',
       });
     }, 1);

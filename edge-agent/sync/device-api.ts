@@ -1,0 +1,116 @@
+// The hub's device API over HTTPS with the device's certificate: the truth about what is desired (with an ETag), and the way
+// for reports and telemetry while MQTT is away. Answers are read through shared/wire's parsers and bounded in bytes and time.
+import { request, type Dispatcher } from 'undici';
+import { desiredStateSchema, type DesiredState } from '@tidegate/shared/wire/desired-state.js';
+import { devicePaths } from '@tidegate/shared/wire/device-api.js';
+import type { ReportedState } from '@tidegate/shared/wire/reported-state.js';
+import type { TelemetryRecord } from '@tidegate/shared/wire/telemetry.js';
+
+const LIMIT_ANSWER_BYTES = 4 * 1024 * 1024;
+
+export type DesiredAnswer =
+  | { readonly kind: 'unchanged' }
+  | { readonly kind: 'document'; readonly desired: DesiredState; readonly etag: string | undefined };
+
+/** `status` where the hub answered with one; undefined where it did not answer. */
+export class DeviceApiError extends Error {
+  override readonly name = 'DeviceApiError';
+  readonly code: 'unreachable' | 'refused' | 'nonsense';
+  readonly status: number | undefined;
+  constructor(
+    code: 'unreachable' | 'refused' | 'nonsense',
+    message: string,
+    options: { cause?: unknown; status?: number } = {},
+  ) {
+    super(message, options.cause === undefined ? {} : { cause: options.cause });
+    this.code = code;
+    this.status = options.status;
+  }
+}
+
+export interface DeviceApi {
+  /** Rejects with DeviceApiError. */
+  desired(etag: string | undefined, signal: AbortSignal): Promise<DesiredAnswer>;
+  report(report: ReportedState, signal: AbortSignal): Promise<void>;
+  telemetry(record: TelemetryRecord, signal: AbortSignal): Promise<void>;
+}
+
+export interface HttpsDeviceApiOptions {
+  /** Base URL of the device port. */
+  readonly deviceUrl: string;
+  /** Carries the device's certificate and trusts the hub's CA. */
+  readonly dispatcher: Dispatcher;
+  readonly timeoutMs?: number;
+}
+
+export class HttpsDeviceApi implements DeviceApi {
+  readonly #options: HttpsDeviceApiOptions;
+
+  constructor(options: HttpsDeviceApiOptions) {
+    this.#options = options;
+  }
+
+  async desired(etag: string | undefined, signal: AbortSignal): Promise<DesiredAnswer> {
+    const headers = etag === undefined ? {} : { 'if-none-match': etag };
+    const { status, text, answerEtag } = await this.#send('GET', devicePaths.desired, headers, undefined, signal);
+    if (status === 304) return { kind: 'unchanged' };
+    try {
+      return { kind: 'document', desired: desiredStateSchema.parse(JSON.parse(text)), etag: answerEtag };
+    } catch (cause) {
+      throw new DeviceApiError('nonsense', `the hub's desired state can't be read: ${(cause as Error).message}`, {
+        cause,
+      });
+    }
+  }
+
+  async report(report: ReportedState, signal: AbortSignal): Promise<void> {
+    await this.#send('PUT', devicePaths.reported, {}, report, signal);
+  }
+
+  async telemetry(record: TelemetryRecord, signal: AbortSignal): Promise<void> {
+    await this.#send('POST', devicePaths.telemetry, {}, record, signal);
+  }
+
+  async #send(
+    method: 'GET' | 'PUT' | 'POST',
+    path: string,
+    headers: Record<string, string>,
+    body: object | undefined,
+    signal: AbortSignal,
+  ): Promise<{ status: number; text: string; answerEtag: string | undefined }> {
+    const url = new URL(path, this.#options.deviceUrl).href;
+    const limit = AbortSignal.timeout(this.#options.timeoutMs ?? 30_000);
+    let status: number;
+    let text: string;
+    let answerEtag: string | undefined;
+    try {
+      const response = await request(url, {
+        method,
+        dispatcher: this.#options.dispatcher,
+        signal: AbortSignal.any([signal, limit]),
+        headers: { ...headers, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+      status = response.statusCode;
+      answerEtag = response.headers.etag === undefined ? undefined : String(response.headers.etag);
+      text = await boundedText(response.body);
+    } catch (cause) {
+      signal.throwIfAborted();
+      throw new DeviceApiError('unreachable', `${method} ${url}: ${(cause as Error).message}`, { cause });
+    }
+    if ((status >= 200 && status < 300) || status === 304) return { status, text, answerEtag };
+    const code = status >= 500 || status === 429 || status === 408 ? 'unreachable' : 'refused';
+    throw new DeviceApiError(code, `${method} ${url} answered ${status}: ${text.slice(0, 300)}`, { status });
+  }
+}
+
+async function boundedText(body: AsyncIterable<Uint8Array>): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let sizeBytes = 0;
+  for await (const chunk of body) {
+    sizeBytes += chunk.byteLength;
+    if (sizeBytes > LIMIT_ANSWER_BYTES) throw new Error(`the answer is larger than ${LIMIT_ANSWER_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}

@@ -1,0 +1,186 @@
+// The standing MQTT connection to the hub: the fast way for hints, reports and telemetry, never the only one (design 6).
+// Reconnects for ever with exponential backoff and full jitter, also after a refusal, so that a fleet that lost its broker at
+// one moment does not come back at one moment (field lesson B11). Each connection has an id that its will carries: the hub
+// ignores the will of a connection that is not the newest.
+import { randomUUID } from 'node:crypto';
+import type { Duplex } from 'node:stream';
+import { fullJitterMs, type BackoffPolicy } from '@tidegate/shared/system/backoff.js';
+import { delay, type Clock } from '@tidegate/shared/system/clock.js';
+import type { Log } from '@tidegate/shared/system/log.js';
+import type { Random } from '@tidegate/shared/system/random.js';
+import { deviceTopics, telemetryAckSchema, type Presence } from '@tidegate/shared/wire/device-api.js';
+import { parseDocument } from '../state/documents.js';
+import type { MqttSession, OpenMqttSession } from './mqtt-session.js';
+
+export interface HubLinkOptions {
+  readonly deviceId: string;
+  /** Dials the broker with the device's certificate. */
+  readonly openSocket: () => Duplex;
+  readonly backoff?: BackoffPolicy;
+  readonly connectTimeoutMs?: number;
+  readonly keepaliveS?: number;
+}
+
+export interface HubLinkListeners {
+  /** The hub has published a desired state: look at the truth. */
+  readonly desiredHint: () => void;
+  readonly telemetryAck: (seq: number) => void;
+  readonly up: () => void;
+  readonly down: (reason: string) => void;
+}
+
+export interface HubLinkModules {
+  readonly open: OpenMqttSession;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+const DEFAULT_BACKOFF: BackoffPolicy = { baseMs: 1000, maxMs: 120_000 };
+/** A connection that lived so long was a good one: the next backoff starts small again. */
+const GOOD_AFTER_MS = 10_000;
+/** Largest message that is looked at. */
+const LIMIT_MESSAGE_BYTES = 1024 * 1024;
+/** For the goodbye, and for publishing when the broker does not answer. */
+const PUBLISH_TIMEOUT_MS = 15_000;
+
+export class HubLink {
+  readonly #options: HubLinkOptions;
+  readonly #listeners: HubLinkListeners;
+  readonly #modules: HubLinkModules;
+  readonly #topics: ReturnType<typeof deviceTopics>;
+  readonly #stop = new AbortController();
+  #session: MqttSession | undefined;
+  #loop: Promise<void> = Promise.resolve();
+  #lastError: string | undefined;
+
+  constructor(options: HubLinkOptions, listeners: HubLinkListeners, modules: HubLinkModules) {
+    this.#options = options;
+    this.#listeners = listeners;
+    this.#modules = modules;
+    this.#topics = deviceTopics(options.deviceId);
+  }
+
+  get connected(): boolean {
+    return this.#session !== undefined;
+  }
+
+  /** Why the last connection ended or could not be made; undefined while connected. */
+  get lastError(): string | undefined {
+    return this.connected ? undefined : this.#lastError;
+  }
+
+  start(): void {
+    this.#loop = this.#run();
+  }
+
+  /** Says goodbye where it can, and stays away. */
+  async stop(): Promise<void> {
+    this.#stop.abort(new Error('the agent is stopping'));
+    await this.#loop;
+  }
+
+  /** Resolves when the broker has it. Rejects while not connected, and when the broker does not answer in time. */
+  async publish(topic: 'reported' | 'telemetry', document: object, signal: AbortSignal): Promise<void> {
+    const session = this.#session;
+    if (session === undefined) throw new Error('not connected to the broker');
+    await this.#inTime(session.publish(this.#topics[topic], JSON.stringify(document)), signal);
+  }
+
+  async #run(): Promise<void> {
+    const { clock, random, log } = this.#modules;
+    const backoff = this.#options.backoff ?? DEFAULT_BACKOFF;
+    let failures = 0;
+    while (!this.#stop.signal.aborted) {
+      const begunMs = clock.monotonicMs();
+      const reason = await this.#connectOnce();
+      if (this.#stop.signal.aborted) return;
+      this.#lastError = reason;
+      failures = clock.monotonicMs() - begunMs > GOOD_AFTER_MS ? 0 : failures + 1;
+      const waitMs = fullJitterMs(failures, backoff, random);
+      log.info({ reason, waitMs: Math.round(waitMs), failures }, 'not connected to the broker');
+      await delay(clock, waitMs, this.#stop.signal).catch(() => undefined); // stopping ends the wait
+    }
+  }
+
+  /** One connection from begin to end; resolves with why it is over. */
+  async #connectOnce(): Promise<string> {
+    const connectionId = randomUUID();
+    const presence = (online: boolean): string => JSON.stringify({ connectionId, online } satisfies Presence);
+    let session: MqttSession;
+    try {
+      session = await this.#open(presence(false));
+    } catch (cause) {
+      return messageOf(cause);
+    }
+    try {
+      await this.#inTime(session.subscribe([this.#topics.desired, this.#topics.telemetryAck]), this.#stop.signal);
+      await this.#inTime(session.publish(this.#topics.presence, presence(true)), this.#stop.signal);
+    } catch (cause) {
+      await session.end();
+      return messageOf(cause);
+    }
+    this.#session = session;
+    this.#modules.log.info({ connectionId }, 'connected to the broker');
+    this.#listeners.up();
+    const stopped = new Promise<'stop'>((resolve) => {
+      if (this.#stop.signal.aborted) resolve('stop');
+      this.#stop.signal.addEventListener('abort', () => resolve('stop'), { once: true });
+    });
+    const ended = await Promise.race([session.closed, stopped]);
+    this.#session = undefined;
+    if (ended === 'stop') {
+      await this.#inTime(session.publish(this.#topics.presence, presence(false)), undefined).catch(() => undefined); // the will says it too
+      await session.end();
+    }
+    this.#listeners.down(ended);
+    return ended;
+  }
+
+  #open(willPayload: string): Promise<MqttSession> {
+    const { deviceId, openSocket, connectTimeoutMs, keepaliveS } = this.#options;
+    return this.#modules.open(
+      {
+        openSocket,
+        clientId: deviceId,
+        will: { topic: this.#topics.presence, payload: willPayload },
+        connectTimeoutMs: connectTimeoutMs ?? 15_000,
+        keepaliveS: keepaliveS ?? 60,
+      },
+      (topic, payload) => this.#message(topic, payload),
+      this.#stop.signal,
+    );
+  }
+
+  #message(topic: string, payload: Uint8Array): void {
+    if (payload.byteLength > LIMIT_MESSAGE_BYTES) return;
+    if (topic === this.#topics.desired) this.#listeners.desiredHint();
+    if (topic !== this.#topics.telemetryAck) return;
+    const ack = parseDocument(Buffer.from(payload).toString('utf8'), telemetryAckSchema);
+    if (ack !== undefined) this.#listeners.telemetryAck(ack.seq);
+  }
+
+  async #inTime<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    const limit = new AbortController();
+    const late = delay(
+      this.#modules.clock,
+      PUBLISH_TIMEOUT_MS,
+      signal ? AbortSignal.any([signal, limit.signal]) : limit.signal,
+    );
+    try {
+      return await Promise.race([
+        work,
+        late.then(() => {
+          throw new Error(`the broker did not answer within ${PUBLISH_TIMEOUT_MS} ms`);
+        }),
+      ]);
+    } finally {
+      limit.abort();
+      late.catch(() => undefined); // ended by ourselves just now
+    }
+  }
+}
+
+function messageOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}
