@@ -49,8 +49,8 @@ export interface Agent {
 export function createAgent(settings: Settings, modules: AgentModules): Agent {
   const { clock, log, version, mode } = modules;
   let state: 'starting' | 'serving' | 'draining' = 'starting';
-  const runtime = new ExecutorRuntime({ clock, log });
-  const { providers, threads: intraOpThreads, queueDepth: queueDepthMax } = settings;
+  const { providers, threads: intraOpThreads, queueDepth: queueDepthMax, concurrency, engine } = settings;
+  const runtime = new ExecutorRuntime({ clock, log, concurrency, engine });
   const slots = new EngineSlots(
     { providers, intraOpThreads, queueDepthMax, heavy: false },
     { runtime, inspect: inspectGraphFile, clock, log },

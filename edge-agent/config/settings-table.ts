@@ -156,6 +156,21 @@ export const SETTINGS = {
     description:
       'Threads of one run. Several runs go at once, so 1 gives the best throughput; more shorten a single run.',
   }),
+  concurrency: setting({
+    schema: whole(1, 1024),
+    fallback: undefined,
+    placeholder: 'N',
+    allowed: '1 to 1024',
+    description: 'Runs of one model that compute at once. Without it, as many as the cores carry: cores / --threads.',
+  }),
+  engine: setting({
+    schema: choice('capi', 'binding'),
+    fallback: undefined,
+    placeholder: 'NAME',
+    allowed: 'capi or binding',
+    description:
+      "ONNX Runtime through its C API, or through onnxruntime-node's binding. Without it, the first that loads here.",
+  }),
   hub: setting({
     schema: httpUrl,
     fallback: undefined,

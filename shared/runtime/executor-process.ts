@@ -35,6 +35,8 @@ export interface ExecutorProcessModules {
   readonly clock: Clock;
   readonly log: Log;
   readonly hangLimits?: HangLimits;
+  /** Forces one engine; otherwise the executor takes the first that loads. */
+  readonly engine?: 'capi' | 'binding' | undefined;
 }
 
 interface RunInFlight {
@@ -74,7 +76,7 @@ export class ExecutorProcess {
   ): Promise<ExecutorProcess> {
     if (signal.aborted) throw new RuntimeError('cancelled', `loading ${options.label} was cancelled`);
     const startedMs = modules.clock.monotonicMs();
-    const pipe = new ExecutorPipe(options, modules.log);
+    const pipe = new ExecutorPipe(options, modules);
     const onAbort = (): void => pipe.kill(new RuntimeError('cancelled', `loading ${options.label} was cancelled`));
     signal.addEventListener('abort', onAbort, { once: true });
     try {
@@ -270,13 +272,13 @@ class ExecutorPipe {
   #expected: RuntimeError | undefined;
   #stderr = '';
 
-  constructor(options: ExecutorProcessOptions, log: Log) {
+  constructor(options: ExecutorProcessOptions, { log, engine }: ExecutorProcessModules) {
     const { label } = options;
     // Executors always start from the compiled tree, also when this file runs from source.
     const entry = createRequire(import.meta.url).resolve('@tidegate/shared/runtime/executor/main.js');
     this.#child = spawn(process.execPath, [entry, label], {
       stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
-      env: executorEnvironment(options.slots),
+      env: executorEnvironment(options.slots, engine),
     });
     this.pid = this.#child.pid ?? -1;
     this.#socket = this.#child.stdio[3] as Duplex;
@@ -342,7 +344,8 @@ class ExecutorPipe {
 }
 
 /** Threads of libuv's pool carry the runs, so there must be one for each slot, and one more for loading and files. */
-function executorEnvironment(slots: number): NodeJS.ProcessEnv {
+function executorEnvironment(slots: number, engine: ExecutorProcessModules['engine']): NodeJS.ProcessEnv {
   const { NODE_OPTIONS: _, ...inherited } = process.env; // a debugger's or test runner's options are not the executor's
-  return { ...inherited, UV_THREADPOOL_SIZE: String(slots + 2) };
+  const forced = engine === undefined ? {} : { TIDEGATE_ENGINE: engine };
+  return { ...inherited, ...forced, UV_THREADPOOL_SIZE: String(slots + 2) };
 }

@@ -13,7 +13,10 @@ import type { NamedTensor } from '../tensor/tensor.js';
 /** A replacement that takes longer to load counts as a death. */
 const RELOAD_LIMIT_MS = 300_000;
 
-export type ExecutorRuntimeModules = ExecutorProcessModules;
+export interface ExecutorRuntimeModules extends ExecutorProcessModules {
+  /** For graphs that state none; without it, as many as the cores carry. */
+  readonly concurrency?: number | undefined;
+}
 
 export class ExecutorRuntime implements Runtime {
   readonly #modules: ExecutorRuntimeModules;
@@ -26,7 +29,7 @@ export class ExecutorRuntime implements Runtime {
 
   async load(options: LoadGraphOptions, signal: AbortSignal): Promise<GraphRunner> {
     if (this.#closed) throw new RuntimeError('closed', 'the runtime is closed');
-    const slots = options.concurrency ?? Math.max(1, Math.floor(availableParallelism() / options.intraOpThreads));
+    const slots = options.concurrency ?? this.#modules.concurrency ?? coresFor(options.intraOpThreads);
     const executor = await ExecutorProcess.start({ ...options, slots }, this.#modules, signal);
     const { fallbackReason, engine } = executor.loaded;
     if (fallbackReason !== undefined) {
@@ -47,6 +50,11 @@ export class ExecutorRuntime implements Runtime {
     this.#closed = true;
     await Promise.all([...this.#runners].map((runner) => runner.close()));
   }
+}
+
+/** How many runs of `threads` each the cores carry. */
+function coresFor(threads: number): number {
+  return Math.max(1, Math.floor(availableParallelism() / threads));
 }
 
 type State =
