@@ -197,10 +197,11 @@ export class Router implements InferenceService {
   ): Promise<InferAnswer> {
     const { hub } = this.#modules;
     if (hub === undefined) throw new ServingError('hub-unavailable', 'this agent has no hub');
-    if (model === undefined) return fromHub(await hub.ask(request, waitMs, signal), reason);
+    const forHub: InferRequest = { ...request, placement: 'auto' }; // where it may run has been decided here
+    if (model === undefined) return fromHub(await hub.ask(forHub, waitMs, signal), reason);
     let asked: InferAnswer | undefined;
     const outcome = await this.#cached(request, model, 'hub', signal, async (inner) => {
-      asked = await hub.ask(request, waitMs, inner);
+      asked = await hub.ask(forHub, waitMs, inner);
       return computedOf(asked);
     });
     return asked === undefined ? answerOf(request, outcome, reason) : fromHub(asked, reason);
