@@ -14,8 +14,8 @@ const WORTH_RATIO = 0.8;
 const LEVEL = 1;
 
 /** The coding that the caller's Accept-Encoding allows and the size and way make sensible; a pure function. */
-export function wantedCoding(acceptEncoding: string | undefined, bodyBytes: number, loopback: boolean): AnswerCoding {
-  if (acceptEncoding === undefined || bodyBytes < BODY_BYTES_MIN) return undefined;
+export function wantedCoding(acceptEncoding: string, bodyBytes: number, loopback: boolean): AnswerCoding {
+  if (bodyBytes < BODY_BYTES_MIN) return undefined;
   const offered = parseAcceptEncoding(acceptEncoding);
   if (loopback && offered.length !== 1) return undefined;
   if (offered.includes('gzip')) return 'gzip';

@@ -1,5 +1,5 @@
-// A request's body into one buffer, with one copy. The buffer is the body's own (never a slice of a socket's slab, which
-// would keep 64 KB alive behind a cached 100 bytes), and it begins so that the binary section after `jsonBytes` is aligned
+// A request's body into one buffer, with one copy. The buffer is the body's own (a small body shares Node's 8 KB pool, but
+// never a slice of a socket's slab, which would keep 64 KB alive behind 100 bytes), and it begins so that the binary section after `jsonBytes` is aligned
 // to 8: the first tensor can be viewed as any typed array. Inflation is bounded while it happens, so a compression bomb
 // costs `bodyBytesMax` at most, and every byte is accounted to the budget before it is kept.
 import type { IncomingMessage } from 'node:http';
@@ -32,8 +32,8 @@ export function readBody(request: IncomingMessage, options: ReadBodyOptions): Pr
     throw tooLarge(`Content-Length ${length} is`, options);
   }
   if (coding !== 'identity') return readInflated(request, coding, options);
-  if (length === undefined) return collect(request, request, options);
-  return readStated(request, length, options);
+  if (length !== undefined) options.share.grow(length); // refused before it is read
+  return collect(request, request, options, length ?? 0);
 }
 
 type Coding = 'identity' | 'gzip' | 'deflate';
@@ -48,33 +48,12 @@ function contentCoding(request: IncomingMessage): Coding {
   throw invalid('Content-Encoding', `expected gzip, deflate or identity, got ${JSON.stringify(header)}`);
 }
 
-function allocate(length: number, jsonBytes: number): Buffer {
-  const pad = (ALIGNMENT - (jsonBytes % ALIGNMENT)) % ALIGNMENT;
-  const whole = Buffer.allocUnsafeSlow(length + pad);
-  return pad === 0 ? whole : whole.subarray(pad);
-}
-
-function readStated(request: IncomingMessage, length: number, options: ReadBodyOptions): Promise<Buffer> {
-  options.share.grow(length);
-  const body = allocate(length, options.jsonBytes);
-  return new Promise((resolve, reject) => {
-    let filled = 0;
-    request.on('data', (chunk: Buffer) => {
-      filled += chunk.copy(body, filled);
-    });
-    request.on('end', () => resolve(body));
-    request.on('error', (cause) => reject(gone(cause)));
-    request.on('close', () => {
-      if (filled < length) reject(gone());
-    });
-  });
-}
-
-/** Chunked or inflated: the length shows only as it comes. */
+/** What came of a body; `accounted` bytes of it are the budget's already. */
 function collect(
   request: IncomingMessage,
   source: NodeJS.ReadableStream,
   options: ReadBodyOptions,
+  accounted: number,
   onRefuse: () => void = () => undefined,
 ): Promise<Buffer> {
   return new Promise((resolve, reject) => {
@@ -82,10 +61,11 @@ function collect(
     let total = 0;
     const onData = (chunk: Buffer): void => {
       total += chunk.byteLength;
+      chunks.push(chunk);
+      if (total <= accounted) return;
       try {
         if (total > options.bodyBytesMax) throw tooLarge('it is', options);
         options.share.grow(chunk.byteLength);
-        chunks.push(chunk);
       } catch (error) {
         chunks.length = 0;
         source.off('data', onData);
@@ -94,17 +74,24 @@ function collect(
       }
     };
     source.on('data', onData);
-    source.on('end', () => {
-      const body = allocate(total, options.jsonBytes);
-      let at = 0;
-      for (const chunk of chunks) at += chunk.copy(body, at);
-      resolve(body);
-    });
+    source.on('end', () => resolve(join(chunks, total, options.jsonBytes)));
     request.on('error', (cause) => reject(gone(cause)));
     request.on('close', () => {
       if (!request.complete) reject(gone());
     });
   });
+}
+
+/** One copy, so that what follows `jsonBytes` is aligned. Joining at the end is cheaper than filling as chunks come. */
+function join(chunks: readonly Buffer[], total: number, jsonBytes: number): Buffer {
+  const pad = (ALIGNMENT - (jsonBytes % ALIGNMENT)) % ALIGNMENT;
+  const body = Buffer.allocUnsafe(total + pad).subarray(pad);
+  let at = 0;
+  for (const chunk of chunks) {
+    chunk.copy(body, at);
+    at += chunk.byteLength;
+  }
+  return body;
 }
 
 function readInflated(request: IncomingMessage, coding: Coding, options: ReadBodyOptions): Promise<Buffer> {
@@ -123,7 +110,7 @@ function readInflated(request: IncomingMessage, coding: Coding, options: ReadBod
   request.on('close', () => {
     if (!request.complete) stop();
   });
-  const collected = collect(request, inflate, options, stop);
+  const collected = collect(request, inflate, options, 0, stop);
   request.pipe(inflate);
   return Promise.race([collected, broken]);
 }

@@ -26,26 +26,46 @@ const NOTHING: InferRequest['parameters'] = {};
 /** Throws ServingError `invalid-argument` naming the parameter or the header. */
 export function readRequestOptions(parameters: unknown, headers: IncomingHttpHeaders): RequestOptions {
   const given = recordOf(parameters);
-  const stated = (name: string): Stated => {
-    const parameter = given?.[name];
-    if (parameter !== undefined && parameter !== null) return { value: parameter, field: `parameters.${name}` };
-    const header = `tidegate-${name.replaceAll('_', '-')}`;
-    const text = headers[header];
-    return { value: text === undefined ? undefined : headerValue(String(text)), field: `header ${header}` };
-  };
   const binary = given?.['binary_data_output'];
   if (binary !== undefined && binary !== null && typeof binary !== 'boolean') {
     throw invalid('parameters.binary_data_output', `expected true or false, got ${describe(binary)}`);
   }
   return {
-    timeoutUs: wholeNumber(stated('timeout')) ?? 0,
-    priority: wholeNumber(stated('priority')) ?? 0,
-    placement: oneOf(stated('placement'), PLACEMENTS) ?? 'auto',
-    cache: oneOf(stated('cache'), CACHE_MODES) ?? 'use',
-    maxStalenessMs: wholeNumber(stated('max_staleness_ms')),
+    timeoutUs: wholeNumber(stated(given, headers, TIMEOUT)) ?? 0,
+    priority: wholeNumber(stated(given, headers, PRIORITY)) ?? 0,
+    placement: oneOf(stated(given, headers, PLACEMENT), PLACEMENTS) ?? 'auto',
+    cache: oneOf(stated(given, headers, CACHE), CACHE_MODES) ?? 'use',
+    maxStalenessMs: wholeNumber(stated(given, headers, MAX_STALENESS_MS)),
     binaryDataOutput: binary === true,
     parameters: given === undefined ? NOTHING : passedThrough(given),
   };
+}
+
+interface OptionName {
+  readonly parameter: string;
+  readonly header: string;
+}
+
+const nameOf = (parameter: string): OptionName => ({
+  parameter,
+  header: `tidegate-${parameter.replaceAll('_', '-')}`,
+});
+const TIMEOUT = nameOf('timeout');
+const PRIORITY = nameOf('priority');
+const PLACEMENT = nameOf('placement');
+const CACHE = nameOf('cache');
+const MAX_STALENESS_MS = nameOf('max_staleness_ms');
+
+/** Undefined = said nowhere, as most requests do for most options. */
+function stated(
+  given: Readonly<Record<string, unknown>> | undefined,
+  headers: IncomingHttpHeaders,
+  { parameter, header }: OptionName,
+): Stated | undefined {
+  const value = given?.[parameter];
+  if (value !== undefined && value !== null) return { value, field: `parameters.${parameter}` };
+  const text = headers[header];
+  return text === undefined ? undefined : { value: headerValue(String(text)), field: `header ${header}` };
 }
 
 interface Stated {
@@ -66,16 +86,18 @@ function headerValue(text: string): unknown {
   return /^[0-9]+$/.test(text) ? Number(text) : text;
 }
 
-function wholeNumber({ value, field }: Stated): number | undefined {
-  if (value === undefined) return undefined;
+function wholeNumber(option: Stated | undefined): number | undefined {
+  if (option === undefined) return undefined;
+  const { value, field } = option;
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {
     throw invalid(field, `expected a whole number >= 0, got ${describe(value)}`);
   }
   return value;
 }
 
-function oneOf<T extends string>({ value, field }: Stated, allowed: readonly T[]): T | undefined {
-  if (value === undefined) return undefined;
+function oneOf<T extends string>(option: Stated | undefined, allowed: readonly T[]): T | undefined {
+  if (option === undefined) return undefined;
+  const { value, field } = option;
   const found = allowed.find((candidate) => candidate === value);
   if (found === undefined) throw invalid(field, `expected ${allowed.join(', ')}; got ${describe(value)}`);
   return found;

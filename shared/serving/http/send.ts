@@ -68,7 +68,9 @@ export async function sendAnswer(
   const headers = ['Content-Type', type];
   if (binary !== undefined) headers.push('Inference-Header-Content-Length', String(jsonBytes));
   pushProvenanceHeaders(headers, provenance);
-  const coding = wantedCoding(request.headers['accept-encoding'], total, isLoopback(request.socket.remoteAddress));
+  const accepted = request.headers['accept-encoding'];
+  const coding =
+    accepted === undefined ? undefined : wantedCoding(accepted, total, isLoopback(request.socket.remoteAddress));
   if (coding !== undefined) {
     const whole = onePiece(json, jsonBytes, binary, total);
     const packed = worthCompressing(whole) ? await compress(whole, coding) : whole;
