@@ -1,5 +1,6 @@
 // Runs the selected nodes for one item, each as soon as its inputs are there. Values are promises, so branches run side by
-// side and a value that two nodes take is made once.
+// side and a value that two nodes take is made once. A value is let go when its last taker has run: decoded pictures must
+// not lie in memory while their requests wait for a graph.
 import type { PlannedNode } from '../package/dataflow.js';
 import { StepError, type PreparedStep } from '../steps/step.js';
 import type { NamedTensor, Tensor } from '../tensor/tensor.js';
@@ -16,8 +17,10 @@ export type RunGraph = (
 ) => Promise<readonly NamedTensor[]>;
 
 type Values = ReadonlyMap<string, Tensor>;
-/** By node: what it makes, by value name. */
-type Running = Map<PlannedNode, Promise<Values>>;
+/** By node: what it makes, by value name; values that nobody takes any more are taken out. */
+type Running = Map<PlannedNode, Promise<Map<string, Tensor>>>;
+/** How many takers of a value have yet to run. */
+type Takers = Map<string, number>;
 
 /** The wanted values and the confidence. Rejects as Pipeline.run says. */
 export function evaluate(
@@ -41,8 +44,13 @@ export async function evaluateVariations(
 ): Promise<Values[]> {
   const behind = nodesBehind(node, selection.nodes);
   let shared: Running = new Map();
+  const takers: Takers = new Map();
   const evaluations = steps.map((step) => {
-    const evaluation = new Evaluation(dataflow, selection, inputs, runGraph, signal, new Map([[node, step]]), shared);
+    const evaluation = new Evaluation(dataflow, selection, inputs, runGraph, signal, {
+      variations: new Map([[node, step]]),
+      shared,
+      takers,
+    });
     shared = new Map([...evaluation.running].filter(([made]) => !behind.has(made)));
     return evaluation;
   });
@@ -61,6 +69,14 @@ function nodesBehind(node: PlannedNode, nodes: readonly PlannedNode[]): Readonly
   return behind;
 }
 
+interface Sharing {
+  readonly variations: ReadonlyMap<PlannedNode, PreparedStep>;
+  /** Nodes that another evaluation runs already. */
+  readonly shared: Running;
+  /** Of all evaluations that share. They are made before any node has run, so no count falls to 0 too early. */
+  readonly takers: Takers;
+}
+
 class Evaluation {
   readonly running: Running;
   readonly #dataflow: PreparedDataflow;
@@ -68,7 +84,7 @@ class Evaluation {
   readonly #given: Values;
   readonly #runGraph: RunGraph;
   readonly #signal: AbortSignal;
-  readonly #variations: ReadonlyMap<PlannedNode, PreparedStep>;
+  readonly #sharing: Sharing;
 
   constructor(
     dataflow: PreparedDataflow,
@@ -76,29 +92,51 @@ class Evaluation {
     inputs: readonly NamedTensor[],
     runGraph: RunGraph,
     signal: AbortSignal,
-    variations: ReadonlyMap<PlannedNode, PreparedStep> = new Map(),
-    shared: Running = new Map(),
+    sharing: Sharing = { variations: new Map(), shared: new Map(), takers: new Map() },
   ) {
     this.#dataflow = dataflow;
     this.#selection = selection;
     this.#given = new Map(inputs.map((input) => [input.name, input]));
     this.#runGraph = runGraph;
     this.#signal = signal;
-    this.#variations = variations;
-    this.running = new Map(shared);
+    this.#sharing = sharing;
+    this.running = new Map(sharing.shared);
+    for (const name of this.#kept()) this.#retain(name);
     for (const node of selection.nodes) {
-      if (!this.running.has(node)) this.running.set(node, this.#run(node));
+      if (this.running.has(node)) continue;
+      for (const { value } of node.inputs) this.#retain(value);
+      this.running.set(node, this.#run(node));
     }
   }
 
   /** Waits for every node, so that no failure goes unheard, and hands out what is wanted. */
   async finish(): Promise<Values> {
     await Promise.all(this.running.values());
-    const { wanted, confidence } = this.#selection;
-    const names = confidence === undefined ? wanted : [...wanted, confidence];
     const values = new Map<string, Tensor>();
-    for (const name of names) values.set(name, await this.#value(name));
+    for (const name of this.#kept()) {
+      values.set(name, await this.#value(name));
+      await this.#release(name);
+    }
     return values;
+  }
+
+  #kept(): ReadonlySet<string> {
+    const { wanted, confidence } = this.#selection;
+    return new Set(confidence === undefined ? wanted : [...wanted, confidence]);
+  }
+
+  #retain(name: string): void {
+    const { takers } = this.#sharing;
+    takers.set(name, (takers.get(name) ?? 0) + 1);
+  }
+
+  async #release(name: string): Promise<void> {
+    const { takers } = this.#sharing;
+    const left = (takers.get(name) ?? 0) - 1;
+    takers.set(name, left);
+    const maker = this.#dataflow.plan.makerOf.get(name);
+    if (left > 0 || maker === undefined) return;
+    (await this.running.get(maker))?.delete(name);
   }
 
   async #value(name: string): Promise<Tensor> {
@@ -110,14 +148,17 @@ class Evaluation {
     return made;
   }
 
-  async #run(node: PlannedNode): Promise<Values> {
+  async #run(node: PlannedNode): Promise<Map<string, Tensor>> {
     const inputs = await Promise.all(node.inputs.map(({ value }) => this.#value(value)));
     this.#signal.throwIfAborted();
-    const step = this.#variations.get(node) ?? this.#dataflow.steps.get(node);
-    return step === undefined ? this.#runGraphNode(node, inputs) : this.#runStepNode(node, step, inputs);
+    const step = this.#sharing.variations.get(node) ?? this.#dataflow.steps.get(node);
+    const made = step === undefined ? this.#runGraphNode(node, inputs) : this.#runStepNode(node, step, inputs);
+    const values = await made;
+    for (const { value } of node.inputs) await this.#release(value);
+    return values;
   }
 
-  async #runStepNode(node: PlannedNode, step: PreparedStep, inputs: readonly Tensor[]): Promise<Values> {
+  async #runStepNode(node: PlannedNode, step: PreparedStep, inputs: readonly Tensor[]): Promise<Map<string, Tensor>> {
     try {
       const made = await step.run(inputs, this.#signal);
       return new Map(
@@ -129,7 +170,7 @@ class Evaluation {
     }
   }
 
-  async #runGraphNode(planned: PlannedNode, inputs: readonly Tensor[]): Promise<Values> {
+  async #runGraphNode(planned: PlannedNode, inputs: readonly Tensor[]): Promise<Map<string, Tensor>> {
     const { node } = planned;
     if (!('graph' in node)) throw new Error(`${planned.title} was not prepared`);
     const feeds = planned.inputs.flatMap(({ port }, at) =>

@@ -16,6 +16,8 @@ export type { RunGraph } from './pipeline-evaluate.js';
 
 /** Items of one request that are under way at once; the others wait. */
 export const ITEMS_AT_ONCE = 8;
+/** The outputs of all items together: a thousand pictures may not ask for a thousand bitmaps. */
+export const LIMIT_ANSWER_BYTES = 256 * 1024 * 1024;
 
 interface PipelineRequest {
   readonly inputs: readonly NamedTensor[];
@@ -127,13 +129,16 @@ export class Pipeline {
     const failed = new AbortController();
     const itemSignal = AbortSignal.any([signal, failed.signal]);
     const answers: ItemAnswer[] = [];
-    let next = 0;
+    let [next, answerBytes] = [0, 0];
     const worker = async (): Promise<void> => {
       for (let at = next++; at < items.length; at = next++) {
         itemSignal.throwIfAborted();
-        answers[at] = await each(items[at] ?? [], itemSignal).catch((cause: unknown) => {
+        const answer = await each(items[at] ?? [], itemSignal).catch((cause: unknown) => {
           throw items.length > 1 ? namingItem(cause, at) : cause;
         });
+        answers[at] = answer;
+        for (const { data } of answer.values.values()) answerBytes += data.byteLength;
+        if (answerBytes > LIMIT_ANSWER_BYTES) throw tooLarge(selection.wanted);
       }
     };
     try {
@@ -173,6 +178,11 @@ function valueOf(values: ReadonlyMap<string, Tensor>, name: string): Tensor {
 function smallest(value: Tensor | undefined): number | undefined {
   if (value?.datatype !== 'FP32' || value.data.byteLength === 0) return undefined;
   return float32Of(value).reduce((least, one) => Math.min(least, Number.isNaN(one) ? 0 : one), Infinity);
+}
+
+function tooLarge(wanted: readonly string[]): ServingError {
+  const message = `the answer's outputs (${wanted.join(', ')}) pass ${LIMIT_ANSWER_BYTES} bytes; ask for fewer items at a time`;
+  return new ServingError('too-large', message, { field: wanted[0] ?? 'outputs' });
 }
 
 function namingItem(cause: unknown, at: number): unknown {

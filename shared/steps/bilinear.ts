@@ -1,7 +1,7 @@
 // Bilinear resizing of 8-bit pixels, equal to OpenCV's cv::resize with INTER_LINEAR (imgproc/src/resize.cpp): weights in
 // 11-bit fixed point, the horizontal pass first, the vertical one in the arithmetic of its vectorised form
-// ((w0 * (a >> 4)) >> 16) + ((w1 * (b >> 4)) >> 16) + 2 >> 2. Models are trained on what OpenCV makes; a pixel that
-// differs by one here and there moves a blurred reading.
+// ((w0 * (a >> 4)) >> 16) + ((w1 * (b >> 4)) >> 16) + 2 >> 2. Its special case of exactly half, the mean of four pixels,
+// comes out the same. Models are trained on what OpenCV makes; a pixel that differs by one moves a blurred reading.
 
 const COEFFICIENT_BITS = 11;
 const ONE = 1 << COEFFICIENT_BITS;
@@ -25,9 +25,8 @@ interface Taps {
 export function resizeBilinear(source: Pixels, width: number, height: number): Pixels {
   const { channels } = source;
   if (source.width === width && source.height === height) return source;
-  if (source.width === 2 * width && source.height === 2 * height) return halve(source);
-  const columns = tapsOf(source.width, width, true);
-  const rows = tapsOf(source.height, height, false);
+  const columns = tapsOf(source.width, width);
+  const rows = tapsOf(source.height, height);
   const data = new Uint8Array(width * height * channels);
   const stretched = new Map<number, Int32Array>();
   const rowOf = (y: number): Int32Array => {
@@ -64,8 +63,8 @@ function stretchRow(source: Pixels, y: number, width: number, columns: Taps): In
   return row;
 }
 
-/** `clampWeights`: at the borders OpenCV moves the weight to the border column, but keeps the weights of border rows. */
-function tapsOf(from: number, to: number, clampWeights: boolean): Taps {
+/** Beyond the border both taps are the border's own pixel. */
+function tapsOf(from: number, to: number): Taps {
   const scale = 1 / (to / from);
   const taps: Taps = {
     first: new Int32Array(to),
@@ -76,32 +75,13 @@ function tapsOf(from: number, to: number, clampWeights: boolean): Taps {
   for (let i = 0; i < to; i += 1) {
     const position = Math.fround((i + 0.5) * scale - 0.5);
     const at = Math.floor(position);
-    let fraction = Math.fround(position - at);
-    if (clampWeights && (at < 0 || at >= from - 1)) fraction = 0;
+    const fraction = Math.fround(position - at);
     taps.first[i] = Math.min(Math.max(at, 0), from - 1);
     taps.second[i] = Math.min(Math.max(at + 1, 0), from - 1);
     taps.weightFirst[i] = roundHalfEven(Math.fround(Math.fround(1 - fraction) * ONE));
     taps.weightSecond[i] = roundHalfEven(Math.fround(fraction * ONE));
   }
   return taps;
-}
-
-/** Exactly half in both directions: OpenCV takes the mean of four pixels (its fast INTER_AREA) instead. */
-function halve(source: Pixels): Pixels {
-  const { channels, data: from } = source;
-  const [width, height] = [source.width / 2, source.height / 2];
-  const stride = source.width * channels;
-  const data = new Uint8Array(width * height * channels);
-  for (let y = 0; y < height; y += 1) {
-    for (let x = 0; x < width; x += 1) {
-      for (let c = 0; c < channels; c += 1) {
-        const at = 2 * y * stride + 2 * x * channels + c;
-        const sum = from[at]! + from[at + channels]! + from[at + stride]! + from[at + stride + channels]!;
-        data[(y * width + x) * channels + c] = (sum + 2) >> 2;
-      }
-    }
-  }
-  return { width, height, channels, data };
 }
 
 /** cvRound: halves go to the even neighbour. */

@@ -38,6 +38,7 @@ describe('findPackages', () => {
 
   it('takes the highest version of each model of a repository, by number', async () => {
     const folder = folderWith(
+      'net/1/model.onnx',
       'net/9/model.onnx',
       'net/10/model.onnx',
       'net/old/model.onnx',

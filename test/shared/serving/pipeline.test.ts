@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import type { GraphSignature } from '@tidegate/shared/package/model-package.js';
@@ -9,6 +11,8 @@ import { decodeBytes, encodeBytes } from '@tidegate/shared/tensor/bytes.js';
 import { bytesOf, float32Of, tensor, type NamedTensor, type Tensor } from '@tidegate/shared/tensor/tensor.js';
 import { modelYamlSchema, type ModelYaml } from '@tidegate/shared/wire/model-yaml.js';
 
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
 const signal = new AbortController().signal;
 const noAssets = { read: () => Promise.reject(new Error('no assets')) };
 const fp32 = (name: string, shape: number[], values: readonly number[]): NamedTensor =>
@@ -245,6 +249,61 @@ describe('a pipeline', () => {
       code: 'too-large',
       field: 'word',
     });
+  });
+
+  it('refuses to gather more bytes than an answer may have', async () => {
+    const mebibyte = tensor('extra', 'FP32', [1, 262_144], new Uint8Array(1_048_576));
+    const runGraph: RunGraph = async () => [fp32('y', [1, 1], [1]), mebibyte];
+    const inputs = [words('word', ...Array.from({ length: 300 }, () => 'a'))];
+    const run = (await prepare()).run({ inputs, outputs: ['more'] }, runGraph, signal);
+    await expect(run).rejects.toMatchObject({ code: 'too-large', field: 'more' });
+  });
+
+  it('lets a value go when its last taker has run, before the graph answers', async () => {
+    const held: WeakRef<Uint8Array>[] = [];
+    const bitmap: CatalogueStep = {
+      ...measure,
+      name: 'bitmap',
+      prepare: () =>
+        Promise.resolve({
+          inferTypes: () => [{ datatype: 'UINT8', shape: [1, 100_000] }],
+          run: async () => {
+            const data = new Uint8Array(100_000);
+            held.push(new WeakRef(data));
+            return [{ datatype: 'UINT8', shape: [1, 100_000], data }];
+          },
+        }),
+    };
+    const shrink: CatalogueStep = {
+      ...measure,
+      name: 'shrink',
+      takesItems: false,
+      prepare: () =>
+        Promise.resolve({
+          inferTypes: () => [{ datatype: 'FP32', shape: [1, 1] }],
+          run: async () => [fp32('', [1, 1], [1])],
+        }),
+    };
+    const [, graph, last] = YAML.pipeline;
+    const pipeline = [
+      { step: 'bitmap', inputs: ['word'], outputs: ['pixels'] },
+      { step: 'shrink', inputs: ['pixels'], outputs: ['size'] },
+      graph,
+      last,
+    ];
+    const yaml = modelYamlSchema.parse({ ...YAML, pipeline });
+    const steps = new Map([...catalogue, ['bitmap', bitmap], ['shrink', shrink]]);
+    const prepared = await preparePipeline(yaml, noAssets, new Map([['net.onnx', signature]]), steps);
+    const alive: number[] = [];
+    const runGraph: RunGraph = async (...call) => {
+      await new Promise((resolve) => setTimeout(resolve)); // a WeakRef's target lives to the end of its turn
+      collectGarbage();
+      alive.push(held.filter((one) => one.deref() !== undefined).length);
+      return plusOne()(...call);
+    };
+    await prepared.run({ inputs: [words('word', 'a')], outputs: ['label'] }, runGraph, signal);
+    await prepared.run({ inputs: [words('word', 'a')], outputs: ['label', 'pixels'] }, runGraph, signal);
+    expect(alive).toEqual([0, 1]);
   });
 
   it('says which item is bad, and stops the others', async () => {
