@@ -3,9 +3,9 @@
 import type { Datatype } from './datatype.js';
 import type { Tensor } from './tensor.js';
 
-export type NumberElements =
+type NumberElements =
   Uint8Array | Uint16Array | Uint32Array | Int8Array | Int16Array | Int32Array | Float32Array | Float64Array;
-export type Elements = NumberElements | BigInt64Array | BigUint64Array;
+type Elements = NumberElements | BigInt64Array | BigUint64Array;
 
 interface ElementsConstructor {
   readonly BYTES_PER_ELEMENT: number;

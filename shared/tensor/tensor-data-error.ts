@@ -1,6 +1,6 @@
 // What can be wrong with a tensor's data on its way from or to JSON. `field` names the element, as in `inputs[0].data[3]`.
 
-export type TensorDataErrorCode =
+type TensorDataErrorCode =
   | 'wrong-type' // an element is of another JSON type than the datatype asks for
   | 'out-of-range' // the datatype can't hold the value
   | 'wrong-count' // the data doesn't fill the shape

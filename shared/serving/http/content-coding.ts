@@ -5,7 +5,7 @@
 import { deflate, deflateSync, gzip } from 'node:zlib';
 import { promisify } from 'node:util';
 
-export type AnswerCoding = 'gzip' | 'deflate' | undefined;
+type AnswerCoding = 'gzip' | 'deflate' | undefined;
 
 const BODY_BYTES_MIN = 1024;
 const SAMPLE_BYTES = 4096;

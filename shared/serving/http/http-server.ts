@@ -6,7 +6,7 @@ import { createServer as createTlsServer, type ServerOptions as TlsServerOptions
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
-export type HttpServerErrorCode = 'port-taken' | 'address-unusable' | 'listen-failed';
+type HttpServerErrorCode = 'port-taken' | 'address-unusable' | 'listen-failed';
 
 export class HttpServerError extends Error {
   override readonly name = 'HttpServerError';
@@ -17,7 +17,7 @@ export class HttpServerError extends Error {
   }
 }
 
-export interface HttpServerOptions {
+interface HttpServerOptions {
   readonly handler: (request: IncomingMessage, response: ServerResponse) => void;
   /** A port (0 = a free one) on a host, or the path of a unix socket. */
   readonly listen: { readonly host: string; readonly port: number } | { readonly path: string };
@@ -27,7 +27,7 @@ export interface HttpServerOptions {
   readonly limits?: Partial<HttpServerLimits>;
 }
 
-export interface HttpServerLimits {
+interface HttpServerLimits {
   readonly headersTimeoutMs: number;
   /** The whole request, body included, must be here by then. */
   readonly requestTimeoutMs: number;

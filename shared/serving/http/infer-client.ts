@@ -8,7 +8,7 @@ import type { InferAnswer, InferRequest } from '../inference-service.js';
 import type { Clock } from '../../system/clock.js';
 import { parseAnswer } from './parse-answer.js';
 
-export interface InferClientOptions {
+interface InferClientOptions {
   /** Where `/v2` is: `https://hub:9443`. */
   readonly url: string;
   /** Its connections are its owner's to close. Default: an own one, without a client certificate. */

@@ -18,7 +18,7 @@ import { readBody } from './read-body.js';
 import { readRequestOptions } from './request-options.js';
 import { sendAnswer, sendError, sendJson } from './send.js';
 
-export interface OipHandlerOptions {
+interface OipHandlerOptions {
   readonly service: InferenceService;
   readonly limits: OipLimits;
   /** For a request that states no timeout. */

@@ -11,7 +11,7 @@ import { invalid } from './invalid.js';
 const ALIGNMENT = 8;
 const INFLATE_CHUNK_BYTES = 64 * 1024;
 
-export interface ReadBodyOptions {
+interface ReadBodyOptions {
   readonly bodyBytesMax: number;
   /** What the limit holds for, in the refusal: `a request body`. */
   readonly what: string;
