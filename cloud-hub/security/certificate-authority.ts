@@ -1,7 +1,8 @@
 // The hub's own certificate authority: one P-256 root, no intermediates. It certifies devices (common name = device id, one
 // year, client use only) and the hub's own ports (names and addresses as given, server use only). Its certificate's
 // fingerprint travels in the enrolment token, which is why it is never made anew while its key is there.
-import 'reflect-metadata'; // @peculiar/x509 resolves its providers through it
+// oxlint-disable-next-line import/no-unassigned-import -- @peculiar/x509 resolves its providers through this polyfill
+import 'reflect-metadata';
 import { createPublicKey, randomBytes, X509Certificate, createHash, generateKeyPairSync, webcrypto } from 'node:crypto';
 import { isIP } from 'node:net';
 import * as x509 from '@peculiar/x509';
