@@ -1,7 +1,8 @@
 // Which of the waiting requests run next, decided when an executor slot is free: pure. It never waits for more to come:
 // on a CPU a batch gains little or loses (measured: a text line recogniser takes 28 ms a row alone and 42 ms a row at 16),
 // so only what has queued up by itself is batched, only equal shapes, and only as far as the measured times say that the
-// row gets cheaper and every member still meets its deadline. Sizes not yet measured are tried by doubling.
+// row gets cheaper and every member still meets its deadline. Sizes not yet measured are tried by doubling, as long as the
+// last doubling was no loss.
 import type { RunShape, RunTimes } from './run-times.js';
 
 /** A measured size is believed for so long; then it is tried again when the queue offers it. */
@@ -43,6 +44,8 @@ export function pickBatch<W extends Waiting>(
   let rows = 0;
   let best = 1;
   let bestRowMs = Infinity;
+  let aloneRowMs = Infinity;
+  let lastRowMs = Infinity;
   let earliestMs = Infinity;
   const largest = times.largestRows(head.shape);
   for (const waiting of fitting) {
@@ -53,16 +56,19 @@ export function pickBatch<W extends Waiting>(
     const estimate = times.estimate(head.shape, rows);
     if (estimate === undefined) break; // nothing measured yet: the first run goes alone
     if (members.length === 1) {
-      bestRowMs = (estimate.meanMs / rows) * LEAST_GAIN;
+      aloneRowMs = estimate.meanMs / rows;
+      lastRowMs = aloneRowMs;
+      bestRowMs = aloneRowMs * LEAST_GAIN;
       continue;
     }
     if (nowMs + estimate.boundMs > earliestMs) break; // larger ones only end later
     if (!times.isMeasured(head.shape, rows, nowMs, REMEASURE_MS)) {
-      if (rows <= 2 * largest && isPowerOfTwo(rows)) return members.slice();
+      if (rows <= 2 * largest && isPowerOfTwo(rows) && lastRowMs <= aloneRowMs) return members.slice();
       continue;
     }
-    if (estimate.meanMs / rows < bestRowMs) {
-      bestRowMs = estimate.meanMs / rows;
+    lastRowMs = estimate.meanMs / rows;
+    if (lastRowMs < bestRowMs) {
+      bestRowMs = lastRowMs;
       best = members.length;
     }
   }

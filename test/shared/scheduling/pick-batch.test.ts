@@ -29,6 +29,10 @@ describe('pickBatch', () => {
     expect(pickBatch(waiting(8), measured({ 1: 10, 2: 12 }), policy, 0)).toHaveLength(4);
   });
 
+  it('does not try larger ones where the last was a loss', () => {
+    expect(pickBatch(waiting(8), measured({ 1: 10, 2: 24 }), policy, 0)).toHaveLength(1);
+  });
+
   it('batches where the row gets cheaper, and not where it does not', () => {
     const gains = measured({ 1: 10, 2: 12, 4: 16, 8: 24 });
     const loses = measured({ 1: 28, 2: 56, 4: 115, 8: 300 });
