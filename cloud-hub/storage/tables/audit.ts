@@ -1,7 +1,7 @@
 // Tables of the audit domain and the migration that makes them. Rows are only ever added.
 import type { Generated, Kysely, Migration } from 'kysely';
 
-export interface AuditRowTable {
+interface AuditRowTable {
   readonly id: Generated<number>;
   /** ISO 8601, UTC. */
   readonly at: string;

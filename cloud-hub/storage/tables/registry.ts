@@ -2,7 +2,7 @@
 // its row exists; only its state, its detail and its label do. File contents are in the content store, never here.
 import type { Kysely, Migration } from 'kysely';
 
-export interface ModelTable {
+interface ModelTable {
   readonly name: string;
   readonly description: string | null;
   readonly created_at: string;
@@ -36,7 +36,7 @@ export interface VariantTable {
 }
 
 /** One row of the variants' table per variant and device class, also for variants that could not be built. */
-export interface MeasurementTable {
+interface MeasurementTable {
   readonly model: string;
   readonly version: number;
   readonly variant: string;
@@ -46,7 +46,7 @@ export interface MeasurementTable {
   readonly report: string;
 }
 
-export interface UploadTable {
+interface UploadTable {
   readonly id: string;
   readonly model: string;
   /** JSON: FileEntry[]. */

@@ -1,7 +1,7 @@
 // Bearer tokens of people and programs, and the migration that makes their table. Only the hash of a secret is kept.
 import type { Kysely, Migration } from 'kysely';
 
-export interface TokenTable {
+interface TokenTable {
   readonly id: string;
   readonly name: string;
   /** SHA-256 of the secret, hexadecimal. The secret has 256 random bits, so no slow hash is needed. */

@@ -1,0 +1,76 @@
+// The port's sorting of requests, over stand-ins that say who was asked.
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { HubFront } from '@tidegate/cloud-hub/api/hub-front.js';
+import { HubMetrics } from '@tidegate/cloud-hub/api/hub-metrics.js';
+import type { LiveChannel } from '@tidegate/cloud-hub/api/live.js';
+import type { StaticFiles } from '@tidegate/cloud-hub/api/static-files.js';
+import type { OipHandler } from '@tidegate/shared/serving/http/oip-handler.js';
+import { silentLog } from '@tidegate/shared/system/log.js';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+
+const metrics = new HubMetrics({ loadedModels: () => 3, liveClients: () => 2, inferencesInFlight: () => 1 });
+let server: Server;
+let url: string;
+
+const says =
+  (who: string) =>
+  (_request: IncomingMessage, response: ServerResponse): boolean => {
+    response.end(who);
+    return true;
+  };
+
+beforeAll(async () => {
+  const front = new HubFront({
+    api: { routing: says('api') },
+    live: {} as LiveChannel,
+    tokens: {
+      verify: async (text) => {
+        if (text === 'boom') throw new Error('the database is gone');
+        return text === 'ok' ? { actor: 'token:ok', tokenId: 'ok', scopes: ['infer'] } : undefined;
+      },
+    },
+    console: { answer: says('console') } as unknown as StaticFiles,
+    metrics,
+    inference: Object.assign(says('inference'), { drain: () => undefined, inFlight: () => 0 }) as OipHandler,
+    log: silentLog,
+  });
+  server = createServer(front.handle).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+afterAll(() => server.close());
+
+const get = async (path: string, token?: string): Promise<string> => {
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const answer = await fetch(`${url}${path}`, { headers });
+  return `${answer.status} ${await answer.text()}`;
+};
+
+test.each([
+  ['/api', '200 api'],
+  ['/api/v1/models?x', '200 api'],
+  ['/apis', '200 console'],
+  ['/', '200 console'],
+  ['/v20', '200 console'],
+  ['/v2/health/live', '200 inference'],
+  ['/v2/health/ready', '200 inference'],
+])('%s is answered: %s', async (path, answer) => expect(await get(path)).toBe(answer));
+
+test('inference needs a token; a failure to check it is no way in, and harms no later request', async () => {
+  for (const path of ['/v2', '/v2/models/m', '/v2/health/live/../../models/m']) {
+    expect(await get(path)).toMatch(/^401 /);
+    expect(await get(path, 'ok')).toBe('200 inference');
+  }
+  expect(await get('/v2/models/m', 'boom')).toMatch(/^500 .*"error"/);
+  expect(await get('/v2/models/m', 'ok')).toBe('200 inference');
+});
+
+test('metrics count what was answered, by area and status', async () => {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  expect(text).toMatch(/requests_total\{area="v2",status="4xx"\} \d/);
+  expect(text).toContain('tidegate_hub_loaded_models 3');
+  expect(text).toContain('tidegate_hub_live_clients 2');
+  expect(text).toContain('tidegate_hub_inferences_in_flight 1');
+});
