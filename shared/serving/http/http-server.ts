@@ -31,6 +31,8 @@ interface HttpServerLimits {
   readonly headersTimeoutMs: number;
   /** The whole request, body included, must be here by then. */
   readonly requestTimeoutMs: number;
+  /** How often both timeouts are looked at. */
+  readonly timeoutCheckMs: number;
   readonly keepAliveTimeoutMs: number;
   readonly headerBytesMax: number;
   readonly connectionsMax: number;
@@ -39,6 +41,7 @@ interface HttpServerLimits {
 const DEFAULT_LIMITS: HttpServerLimits = {
   headersTimeoutMs: 15_000,
   requestTimeoutMs: 120_000,
+  timeoutCheckMs: 5_000,
   keepAliveTimeoutMs: 65_000,
   headerBytesMax: 32 * 1024,
   connectionsMax: 4096,
@@ -67,6 +70,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   const settings = {
     headersTimeout: limits.headersTimeoutMs,
     requestTimeout: limits.requestTimeoutMs,
+    connectionsCheckingInterval: limits.timeoutCheckMs,
     keepAliveTimeout: limits.keepAliveTimeoutMs,
     maxHeaderSize: limits.headerBytesMax,
     noDelay: true,

@@ -10,6 +10,9 @@ import type { Provenance } from '../inference-service.js';
 /** Below this a body goes out as one piece; above, tensors are not copied. */
 const ONE_PIECE_BYTES = 32 * 1024;
 
+/** An unread body up to this size is read away and the connection kept; after a larger one it closes. */
+const DISCARD_BYTES_MAX = 256 * 1024;
+
 export function sendJson(response: ServerResponse, status: number, value: unknown, allow?: string): void {
   const body = JSON.stringify(value);
   const headers = ['Content-Type', 'application/json', 'Content-Length', String(Buffer.byteLength(body))];
@@ -35,22 +38,32 @@ export function sendError(
     headers.push('Retry-After', String(Math.max(1, Math.ceil(error.retryAfterMs / 1000))));
     headers.push('tidegate-retry-after-ms', String(Math.max(0, Math.round(error.retryAfterMs))));
   }
-  const unread = !request.complete;
-  if (unread) headers.push('Connection', 'close');
+  const left = unreadBytes(request);
+  if (left > DISCARD_BYTES_MAX) headers.push('Connection', 'close');
   response.writeHead(HTTP_STATUS[error.code], headers);
-  if (!unread) {
+  if (left === 0) {
     response.end(body);
     return;
   }
-  response.write(body);
+  response.write(body); // with its length stated, the answer is whole for the client now
   const end = (): void => {
     cancel();
     response.end();
   };
-  const cancel = clock.after(lingerMs, end);
+  const cancel = clock.after(lingerMs, () => {
+    end();
+    request.socket.destroySoon();
+  });
   request.once('end', end);
   request.once('close', end);
   request.resume();
+}
+
+/** 0 where the request has been read or has no body; Infinity where nobody says how much will come. */
+function unreadBytes(request: IncomingMessage): number {
+  if (request.complete) return 0;
+  const { 'content-length': length, 'transfer-encoding': encoding } = request.headers;
+  return encoding === undefined ? Number(length ?? 0) : Number.POSITIVE_INFINITY;
 }
 
 /** Sends an inference answer, compressed where that was asked for and pays. */

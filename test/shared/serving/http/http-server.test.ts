@@ -92,6 +92,21 @@ describe('strangers', () => {
   });
 });
 
+describe('slow strangers', () => {
+  const limits = { headersTimeoutMs: 50, requestTimeoutMs: 80, timeoutCheckMs: 20 };
+
+  test('headers that never end', async () => {
+    const server = await start({ limits });
+    expect(await say(server, 'GET / HTTP/1.1\r\nHost: x\r\n')).toMatch(/^HTTP\/1.1 408 Request Timeout\r\n/);
+  });
+
+  test('a body that never ends', async () => {
+    const server = await start({ limits, handler: (incoming) => incoming.resume() });
+    const text = await say(server, 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{');
+    expect(text).toMatch(/^HTTP\/1.1 408 Request Timeout\r\n/);
+  });
+});
+
 describe('closing', () => {
   test('finishes what was accepted, then lets go of kept-alive connections', async () => {
     let answer: (() => void) | undefined;

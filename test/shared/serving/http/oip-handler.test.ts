@@ -450,6 +450,15 @@ describe('compression', () => {
     await refused(inferFp32(bomb, binary), 413, 'body', /larger than the 1048576 bytes/);
   });
 
+  test('a bomb of many members costs the limit, not its size', async () => {
+    const member = gzipSync(Buffer.alloc(16 << 20));
+    const bomb = Buffer.concat(Array.from({ length: 64 }, () => member)); // 1 GiB
+    const headers = { 'content-encoding': 'gzip', 'inference-header-content-length': '10' };
+    const before = process.memoryUsage().rss;
+    await refused(inferFp32(bomb.subarray(0, 1 << 20), headers), 413, 'body', /it is larger than the 1048576 bytes/);
+    expect(process.memoryUsage().rss - before).toBeLessThan(100 << 20);
+  });
+
   test('broken, truncated and unknown encodings', async () => {
     const gzip = { 'content-encoding': 'gzip' };
     await refused(inferFp32(Buffer.from('nonsense'), gzip), 400, 'body', /not valid gzip data/);
@@ -472,6 +481,37 @@ describe('the connection', () => {
     await aborted;
     expect(signal.reason).toMatchObject({ code: 'cancelled' });
     expect((await inferFp32(GOOD)).status).toBe(200);
+  });
+
+  /** All that comes back over one connection for `bytes`. */
+  function exchange(bytes: string): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const socket = connect(server.http.port, '127.0.0.1');
+      let received = '';
+      socket.on('data', (chunk) => (received += chunk.toString()));
+      socket.on('close', () => resolve(received));
+      socket.on('error', reject);
+      socket.write(bytes);
+    });
+  }
+  const post = (id: string, header = ''): string => {
+    const body = fp32([1, 2], { id });
+    const head = `POST /v2/models/echo-fp32/infer HTTP/1.1\r\nHost: x\r\n${header}Content-Length: ${body.length}`;
+    return `${head}\r\n\r\n${body}`;
+  };
+  const LAST = 'Connection: close\r\n';
+
+  test('requests sent ahead on one connection are answered in their order', async () => {
+    const text = await exchange(post('first') + post('second') + post('third', LAST));
+    expect([...text.matchAll(/"id":"(\w+)"/g)].map((match) => match[1])).toEqual(['first', 'second', 'third']);
+  });
+
+  test('a refusal keeps the connection, whether its body was read or not', async () => {
+    const get = 'GET /v2/models/nosuch HTTP/1.1\r\nHost: x\r\n\r\n';
+    const unread = post('unread', 'Inference-Header-Content-Length: x\r\n');
+    const read = post('read', 'tidegate-cache: maybe\r\n');
+    const text = await exchange(get + unread + read + post('good', LAST));
+    expect([...text.matchAll(/HTTP\/1.1 (\d+)/g)].map((match) => match[1])).toEqual(['404', '400', '400', '200']);
   });
 
   test('a truncated body leaves nothing behind', async () => {
