@@ -2,6 +2,7 @@
 import { EventEmitter } from 'node:events';
 import { createRequire } from 'node:module';
 import { runProgram } from './cli/program.js';
+import { runVerb } from './cli/run.js';
 import { serveVerb } from './cli/serve.js';
 import { versionVerb } from './cli/version.js';
 
@@ -10,7 +11,7 @@ const { version } = createRequire(import.meta.url)('../package.json') as { versi
 // A request's signal is listened to by each of its parts (pictures, variations, graphs): more than Node's ten is no leak.
 EventEmitter.defaultMaxListeners = 256;
 
-process.exitCode = await runProgram(process.argv.slice(2), [serveVerb, versionVerb], {
+process.exitCode = await runProgram(process.argv.slice(2), [serveVerb, runVerb, versionVerb], {
   stdout: process.stdout,
   stderr: process.stderr,
   environment: process.env,

@@ -9,6 +9,9 @@ import type { Log } from '@tidegate/shared/system/log.js';
 
 export type SqliteDatabase = Database.Database;
 
+/** The machine's trouble, not the file's: setting it aside would not help. Every other error means a broken file. */
+const NOT_THE_FILES_FAULT = /^SQLITE_(CANTOPEN|FULL|PERM|NOMEM|IOERR(?!_READ|_SHORT_READ|_CORRUPTFS))/;
+
 /** In order; the index + 1 is the `user_version` after it. Append only. */
 const MIGRATIONS: readonly string[] = [
   `CREATE TABLE documents (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -30,7 +33,7 @@ export interface OpenedDatabase {
   readonly fresh: boolean;
 }
 
-/** Rejects only when even an empty database can't be made (no such folder, no permission, a newer agent's schema). */
+/** Rejects only when another agent uses the folder, or when even an empty database can't be made (permission, full disk). */
 export async function openDatabase(path: string, modules: { files: Files; log: Log }): Promise<OpenedDatabase> {
   await modules.files.makeFolder('state.folder', dirname(path));
   const first = tryOpen(path);
@@ -56,17 +59,16 @@ function tryOpen(path: string): { database: SqliteDatabase; fresh: boolean } | {
     database.pragma('journal_size_limit = 1048576');
     const found = database.pragma('integrity_check(1)', { simple: true });
     if (found !== 'ok') throw Object.assign(new Error(String(found)), { code: 'SQLITE_CORRUPT' });
-    return { database, fresh: migrate(database) === 0 };
+    const before = migrate(database);
+    if (schemaOf(database) !== expectedSchema()) throw new Error('its tables are not those that this agent made');
+    return { database, fresh: before === 0 };
   } catch (cause) {
     database?.close();
     const code = (cause as { code?: unknown }).code;
     if (typeof code === 'string' && code.startsWith('SQLITE_BUSY')) {
       throw new Error(`state database ${path} is in use: another agent runs on this data folder`, { cause });
     }
-    const broken =
-      typeof code === 'string' &&
-      (code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB' || code === 'SQLITE_ERROR');
-    if (!broken) throw cause;
+    if (typeof code === 'string' && NOT_THE_FILES_FAULT.test(code)) throw cause;
     return { broken: (cause as Error).message };
   }
 }
@@ -85,4 +87,19 @@ function migrate(database: SqliteDatabase): number {
     })();
   }
   return version;
+}
+
+/** The text of every table and index: a flipped byte in there passes SQLite's integrity check. */
+function schemaOf(database: SqliteDatabase): string {
+  return JSON.stringify(database.prepare('SELECT type, name, sql FROM sqlite_schema ORDER BY name').all());
+}
+
+function expectedSchema(): string {
+  const fresh = new Database(':memory:');
+  try {
+    migrate(fresh);
+    return schemaOf(fresh);
+  } finally {
+    fresh.close();
+  }
 }

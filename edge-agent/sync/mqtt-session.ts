@@ -32,9 +32,6 @@ export type OpenMqttSession = (
   signal: AbortSignal,
 ) => Promise<MqttSession>;
 
-/** QoS of a subscription that the broker refuses. */
-const REFUSED = 128;
-
 export const openMqttSession: OpenMqttSession = async (options, onMessage, signal) => {
   signal.throwIfAborted();
   let reason = 'the connection ended';
@@ -92,9 +89,11 @@ class Session implements MqttSession {
   }
 
   async subscribe(topics: readonly string[]): Promise<void> {
-    const granted = await this.#whileOpen(this.#client.subscribeAsync([...topics], { qos: 1 }));
-    const refused = granted.filter(({ qos }) => qos === REFUSED).map(({ topic }) => topic);
-    if (refused.length > 0) throw new Error(`the broker refuses ${refused.join(', ')}`);
+    try {
+      await this.#whileOpen(this.#client.subscribeAsync([...topics], { qos: 1 }));
+    } catch (cause) {
+      throw new Error(`subscribing to ${topics.join(', ')}: ${(cause as Error).message}`, { cause });
+    }
   }
 
   async publish(topic: string, payload: string): Promise<void> {

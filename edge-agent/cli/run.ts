@@ -1,0 +1,170 @@
+// `tidegate-agent run`: serves what the hub desires and nothing that did not verify. The models of the last run answer before
+// the hub is asked anything, so a device without its hub starts like one with it (field lesson B4). What this device should
+// not or can not answer goes to the hub's own /v2 over the same mutual TLS as everything else.
+import type { Command } from 'commander';
+import { join } from 'node:path';
+import { createInferClient } from '@tidegate/shared/serving/http/infer-client.js';
+import { systemClock } from '@tidegate/shared/system/clock.js';
+import { detectDeviceClass } from '@tidegate/shared/system/detect-device-class.js';
+import { systemFiles } from '@tidegate/shared/system/files.js';
+import type { Log } from '@tidegate/shared/system/log.js';
+import { systemRandom } from '@tidegate/shared/system/random.js';
+import { TrustedTime } from '@tidegate/shared/tuf/trusted-time.js';
+import { TufClient } from '@tidegate/shared/tuf/tuf-client.js';
+import { devicePaths } from '@tidegate/shared/wire/device-api.js';
+import { createAgent, type Agent } from '../agent.js';
+import { openLog } from '../config/open-log.js';
+import { SETTING_NAMES, type SettingName, type Settings } from '../config/settings-table.js';
+import { loadIdentity, type Identity } from '../identity/identity.js';
+import { ModelStore } from '../model-store/model-store.js';
+import { AgentState } from '../state/agent-state.js';
+import { HubAccess } from '../sync/hub-access.js';
+import { HubSync } from '../sync/hub-sync.js';
+import { openMqttSession } from '../sync/mqtt-session.js';
+import { stopAtBoundary } from '../sync/stop-at-boundary.js';
+import type { AnswerObserver, FinishedRequest } from '../telemetry/answer-observer.js';
+import { addSettingsOptions, settingsOf } from './settings-options.js';
+import { untilTerminated } from './until-terminated.js';
+import type { CliContext, Verb } from './verb.js';
+
+const EXAMPLE = `
+The device must have been enrolled: tidegate-agent enroll --token TOKEN
+
+Example:
+  tidegate-agent run --data-dir /var/lib/tidegate --http-port 8000`;
+
+/** The hub is the one that the device is enrolled at. */
+const RUN_SETTINGS = SETTING_NAMES.filter((name): name is SettingName => name !== 'hub' && name !== 'hubToken');
+
+export const runVerb: Verb = (program, context) => {
+  const command = program
+    .command('run')
+    .description('Serve what the hub desires for this device, verified and kept in step')
+    .addHelpText('after', EXAMPLE);
+  addSettingsOptions(command, RUN_SETTINGS).action((_options: unknown, self: Command) =>
+    run(settingsOf(self, RUN_SETTINGS, context), context),
+  );
+};
+
+async function run(settings: Settings, context: CliContext): Promise<void> {
+  const log = openLog(settings, context.stderr);
+  const stopping = untilTerminated(log);
+  const { dataDir } = settings;
+  const identity = await loadIdentity(dataDir, systemFiles);
+  const state = await AgentState.open(dataDir, { files: systemFiles, log, clock: systemClock });
+  const trustedTime = await TrustedTime.open(
+    { path: join(dataDir, 'trusted-time.json') },
+    { files: systemFiles, clock: systemClock },
+  );
+  const access = new HubAccess({ dataDir, identity }, { files: systemFiles, clock: systemClock, trustedTime, log });
+  const observers = new LateObservers();
+  const agent = openAgent(settings, access, observers, context, log);
+  const sync = await openSync({ settings, context, access, trustedTime, state, agent, log });
+  observers.add(sync.telemetry);
+  observers.add(sync.watch);
+  observers.status = () => ({ ...sync.status(), clock: access.clockState });
+  try {
+    const { http } = await agent.listen();
+    await sync.start();
+    agent.open();
+    context.stdout.write(`ready http=${http}\n`);
+    log.info({ http, deviceId: identity.deviceId, models: agent.slots.names() }, 'serving');
+    access.start();
+    await stopping.terminated;
+  } finally {
+    await sync.stop();
+    await agent.close(settings.drainTimeout);
+    await access.stop();
+    state.close();
+    stopping.stop();
+    log.info({}, 'stopped');
+  }
+}
+
+function openAgent(
+  settings: Settings,
+  access: HubAccess,
+  observers: LateObservers,
+  context: CliContext,
+  log: Log,
+): Agent {
+  const hub = createInferClient({
+    url: access.identity.deviceUrl.replace(/\/+$/, ''),
+    dispatcher: access.dispatcher,
+    clock: systemClock,
+    answerBytesMax: settings.maxBodySize,
+  });
+  return createAgent(settings, {
+    clock: systemClock,
+    log,
+    version: context.version,
+    mode: 'run',
+    hub,
+    observers: [observers],
+    moreStatus: () => observers.status(),
+  });
+}
+
+interface OpenSyncParts {
+  readonly settings: Settings;
+  readonly context: CliContext;
+  readonly access: HubAccess;
+  readonly trustedTime: TrustedTime;
+  readonly state: AgentState;
+  readonly agent: Agent;
+  readonly log: Log;
+}
+
+async function openSync(parts: OpenSyncParts): Promise<HubSync> {
+  const { settings, context, access, trustedTime, state, agent, log } = parts;
+  const { dataDir, providers } = settings;
+  const { deviceId, deviceUrl, tufRoot }: Identity = access.identity;
+  const { dispatcher } = access;
+  const tuf = await TufClient.open(
+    {
+      folder: join(dataDir, 'tuf'),
+      metadataUrl: new URL(devicePaths.tufMetadata, deviceUrl).href,
+      targetsUrl: new URL(devicePaths.tufTargets, deviceUrl).href,
+      factoryRoot: tufRoot,
+    },
+    { files: systemFiles, dispatcher, trustedTime },
+  );
+  const atBoundary = stopAtBoundary(context.environment, log);
+  return new HubSync(
+    {
+      dataDir,
+      deviceId,
+      deviceUrl,
+      agentVersion: context.version,
+      deviceClass: await detectDeviceClass(providers[0] ?? 'cpu', systemFiles),
+    },
+    {
+      state,
+      store: await ModelStore.open({ dataDir }, systemFiles),
+      slots: agent.slots,
+      tuf,
+      dispatcher,
+      openMqttSocket: () => access.openMqttSocket(),
+      openMqtt: openMqttSession,
+      files: systemFiles,
+      clock: systemClock,
+      random: systemRandom,
+      log,
+      ...(atBoundary && { atBoundary }),
+    },
+  );
+}
+
+/** The agent is made before the synchronisation that observes it. */
+class LateObservers implements AnswerObserver {
+  readonly #observers: AnswerObserver[] = [];
+  status: () => object = () => ({});
+
+  add(observer: AnswerObserver): void {
+    this.#observers.push(observer);
+  }
+
+  finished(request: FinishedRequest): void {
+    for (const observer of this.#observers) observer.finished(request);
+  }
+}
