@@ -343,9 +343,9 @@ class ExecutorPipe {
   }
 }
 
-/** Threads of libuv's pool carry the runs, so there must be one for each slot, and one more for loading and files. */
+/** Threads of libuv's pool carry the runs: one for each slot, so that what is primed waits for a slot (run-slots.ts). */
 function executorEnvironment(slots: number, engine: ExecutorProcessModules['engine']): NodeJS.ProcessEnv {
   const { NODE_OPTIONS: _, ...inherited } = process.env; // a debugger's or test runner's options are not the executor's
   const forced = engine === undefined ? {} : { TIDEGATE_ENGINE: engine };
-  return { ...inherited, ...forced, UV_THREADPOOL_SIZE: String(slots + 2) };
+  return { ...inherited, ...forced, UV_THREADPOOL_SIZE: String(slots) };
 }

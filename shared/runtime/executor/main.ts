@@ -11,6 +11,8 @@ import type { EngineSession } from '../engine.js';
 import { RuntimeError, type RuntimeErrorCode } from '../runtime-error.js';
 
 const PIPE_FD = 3;
+/** One is enough to keep a thread busy while its last result is sent. */
+const PRIMED_RUNS = 1;
 
 const reader = new FrameReader();
 // Bytes are read to where they belong: a large frame fills its own memory, without a copy in between.
@@ -77,7 +79,7 @@ async function load(message: Extract<ToExecutor, { type: 'load' }>): Promise<voi
   try {
     const { engine, fallbackReason } = await pickEngine(process.env['TIDEGATE_ENGINE']);
     session = await engine.load(message, new AbortController().signal);
-    slots = new RunSlots(engine.capabilities.concurrentRuns ? message.slots : 1);
+    slots = engine.capabilities.concurrentRuns ? new RunSlots(message.slots, PRIMED_RUNS) : new RunSlots(1, 0);
     send({
       type: 'loaded',
       engine: { name: engine.name, version: engine.version, capabilities: engine.capabilities },

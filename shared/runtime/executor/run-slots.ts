@@ -1,35 +1,49 @@
-// How many runs compute at once in this executor, and the order of the others: first come, first served. A run that waits here
-// is already parsed and in memory, so a slot that frees begins the next one without a trip to the parent. The parent bounds
-// how many wait (executor-process.ts).
+// How many runs compute at once in this executor, and the order of the others: first come, first served. A few more than
+// compute are handed to the engine already, `primed`: they queue at its threads, so that a thread which ends one run begins the
+// next without waiting for this process's event loop. The rest wait here, parsed and in memory. The parent bounds how many
+// (executor-process.ts).
+//
+// The engine has exactly as many threads as there are slots (UV_THREADPOOL_SIZE), so a primed run begins when a run before it ends.
 import { RuntimeError } from '../runtime-error.js';
 
+interface Entered {
+  /** When a thread took it up; undefined while it is primed. */
+  startedMs: number | undefined;
+}
+
 interface Waiting {
-  readonly start: () => void;
-  readonly controller: AbortController;
+  readonly enter: () => void;
 }
 
 export class RunSlots {
-  #free: number;
+  readonly #slots: number;
+  readonly #primed: number;
+  /** With the engine, in the order of entry. */
+  readonly #entered = new Set<Entered>();
   readonly #waiting: Waiting[] = [];
   readonly #controllers = new Map<number, AbortController>();
   #idle: (() => void)[] = [];
 
-  constructor(slots: number) {
-    this.#free = slots;
+  /** `primed` is 0 where the engine does not queue runs by itself. */
+  constructor(slots: number, primed: number) {
+    this.#slots = slots;
+    this.#primed = primed;
   }
 
-  /** Runs `task` when its turn comes; `computeUs` counts from there. Rejects with RuntimeError `cancelled` after `cancel(id)`. */
+  /** Runs `task` when its turn comes; `computeUs` counts from when it began. Rejects `cancelled` after `cancel(id)`. */
   async run<T>(id: number, task: (signal: AbortSignal) => Promise<T>): Promise<{ result: T; computeUs: number }> {
     const controller = new AbortController();
     this.#controllers.set(id, controller);
     try {
-      await this.#enter(controller);
+      if (this.#entered.size >= this.#slots + this.#primed) await this.#turn(controller.signal);
+      const entered: Entered = { startedMs: this.#entered.size < this.#slots ? performance.now() : undefined };
+      this.#entered.add(entered);
       try {
-        const startedMs = performance.now();
         const result = await task(controller.signal);
+        const startedMs = entered.startedMs ?? performance.now();
         return { result, computeUs: Math.round((performance.now() - startedMs) * 1000) };
       } finally {
-        this.#leave();
+        this.#leave(entered);
       }
     } finally {
       this.#controllers.delete(id);
@@ -48,30 +62,27 @@ export class RunSlots {
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
-  #enter(controller: AbortController): Promise<void> {
-    if (this.#free > 0) {
-      this.#free -= 1;
-      return Promise.resolve();
-    }
+  #turn(signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
-      const waiting: Waiting = { start: resolve, controller };
+      const waiting: Waiting = { enter: resolve };
       this.#waiting.push(waiting);
-      controller.signal.addEventListener(
-        'abort',
-        () => {
-          const at = this.#waiting.indexOf(waiting);
-          if (at < 0) return;
-          this.#waiting.splice(at, 1);
-          reject(new RuntimeError('cancelled', 'cancelled before it began'));
-        },
-        { once: true },
-      );
+      const onAbort = (): void => {
+        const at = this.#waiting.indexOf(waiting);
+        if (at < 0) return;
+        this.#waiting.splice(at, 1);
+        reject(new RuntimeError('cancelled', 'cancelled before it began'));
+      };
+      signal.addEventListener('abort', onAbort, { once: true });
     });
   }
 
-  #leave(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#free += 1;
-    else next.start();
+  #leave(entered: Entered): void {
+    this.#entered.delete(entered);
+    let computing = 0;
+    for (const other of this.#entered) {
+      if (computing++ === this.#slots) break;
+      other.startedMs ??= performance.now();
+    }
+    this.#waiting.shift()?.enter();
   }
 }

@@ -23,7 +23,7 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 
 describe('run slots', () => {
   it('lets so many compute at once, the others in their order', async () => {
-    const slots = new RunSlots(2);
+    const slots = new RunSlots(2, 0);
     const tasks = [1, 2, 3, 4].map((id) => begin(slots, id));
     await turn();
     expect(tasks.map((task) => task.started())).toEqual([true, true, false, false]);
@@ -36,7 +36,7 @@ describe('run slots', () => {
   });
 
   it('never starts what was cancelled while it waited (B27)', async () => {
-    const slots = new RunSlots(1);
+    const slots = new RunSlots(1, 0);
     const [first, second, third] = [1, 2, 3].map((id) => begin(slots, id));
     slots.cancel(2);
     await expect(second!.done).rejects.toMatchObject({ code: 'cancelled' });
@@ -47,7 +47,7 @@ describe('run slots', () => {
   });
 
   it('tells a running task, and frees its slot whatever it throws', async () => {
-    const slots = new RunSlots(1);
+    const slots = new RunSlots(1, 0);
     const [first, second] = [1, 2].map((id) => begin(slots, id));
     slots.cancel(1);
     first!.finish();
@@ -57,7 +57,7 @@ describe('run slots', () => {
   });
 
   it('is idle when all have ended', async () => {
-    const slots = new RunSlots(1);
+    const slots = new RunSlots(1, 0);
     await slots.idle();
     const task = begin(slots, 1);
     let idle = false;
@@ -67,5 +67,23 @@ describe('run slots', () => {
     task.finish();
     await waiting;
     await task.done;
+  });
+
+  it('hands a primed run to the engine early, but counts its time from when a slot was free', async () => {
+    const slots = new RunSlots(1, 1);
+    const [first, second, third] = [1, 2, 3].map((id) => begin(slots, id));
+    await turn();
+    expect([first, second, third].map((task) => task!.started())).toEqual([true, true, false]);
+    const heldMs = 30;
+    await new Promise((resolve) => setTimeout(resolve, heldMs)); // time itself is under test
+    first!.finish();
+    await first!.done;
+    second!.finish();
+    const { computeUs } = (await second!.done) as { computeUs: number };
+    expect(computeUs).toBeLessThan((heldMs * 1000) / 2);
+    await turn();
+    expect(third!.started()).toBe(true);
+    third!.finish();
+    await third!.done;
   });
 });
