@@ -33,7 +33,12 @@ function tidegateHub(...args: string[]): Promise<{ code: number; stderr: string;
   });
 }
 
-async function call(method: string, path: string, body?: BodyInit, type = 'application/json'): Promise<Response> {
+async function call(
+  method: string,
+  path: string,
+  body?: NonNullable<RequestInit['body']>,
+  type = 'application/json',
+): Promise<Response> {
   return fetch(`${hub.url}${path}`, {
     method,
     headers: { authorization: `Bearer ${hub.token}`, ...(body === undefined ? {} : { 'content-type': type }) },

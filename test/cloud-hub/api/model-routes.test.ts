@@ -28,7 +28,12 @@ function entries(files: Files) {
   }));
 }
 
-async function call(method: string, path: string, body?: BodyInit, type = 'application/json'): Promise<Response> {
+async function call(
+  method: string,
+  path: string,
+  body?: NonNullable<RequestInit['body']>,
+  type = 'application/json',
+): Promise<Response> {
   return fetch(`${running.url}${path}`, {
     method,
     headers: { authorization: `Bearer ${running.token}`, ...(body === undefined ? {} : { 'content-type': type }) },
