@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { PackageError } from '@tidegate/shared/package/package-error.js';
 import { LIMIT_MODEL_YAML_BYTES, readModelYaml } from '@tidegate/shared/package/read-model-yaml.js';
@@ -96,6 +97,43 @@ describe('readModelYaml', () => {
 
   it.each(['', 'just words', '[]', '7'])('refuses %j', (text) => {
     expect(errorOf(text).code).toBe('invalid-model');
+  });
+
+  it('throws nothing but PackageError, whatever is broken in the text', () => {
+    const piece = fc.constantFrom(
+      '\n',
+      '  ',
+      '- ',
+      ': ',
+      '{',
+      '}',
+      '[',
+      ']',
+      '&a ',
+      '*a',
+      '<<: ',
+      '!!js ',
+      '"',
+      "'",
+      '|',
+      '\t',
+      '\0',
+      '__proto__: ',
+      'é',
+      '%',
+    );
+    const cut = fc.nat({ max: GOOD.length });
+    fc.assert(
+      fc.property(cut, cut, piece, (start, length, inserted) => {
+        const text = GOOD.slice(0, start) + inserted + GOOD.slice(start + (length % 20));
+        try {
+          readModelYaml(text);
+        } catch (error) {
+          expect(error).toBeInstanceOf(PackageError);
+        }
+      }),
+      { numRuns: 200 },
+    );
   });
 
   it('reads on after an error', () => {
