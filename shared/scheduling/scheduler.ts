@@ -6,7 +6,7 @@
 // is a trial, whose members run alone as well and get those answers; batching goes on only when both agree.
 //
 // Invariants: every admitted request settles by its deadline; the queue never exceeds `queueDepthMax`; at most
-// `runner.concurrency` runs are in flight.
+// `runner.concurrency` runs compute, and one more waits inside the executor.
 import type { GraphRunner } from '../runtime/graph-runner.js';
 import { RuntimeError } from '../runtime/runtime-error.js';
 import { ServingError } from '../serving/serving-error.js';
@@ -20,6 +20,11 @@ import { RunTimes, type RunShape } from './run-times.js';
 
 /** The trial's members run twice, so they are few. */
 const TRIAL_MEMBERS = 2;
+/**
+ * While runs are so short, the way to the executor and back costs as much as they do: one more is sent ahead and waits there.
+ * Longer ones are held back, where they can still be batched, overtaken and cancelled for nothing.
+ */
+const SEND_AHEAD_BELOW_MS = 20;
 /** A request that runs again goes before others of its rank. */
 const BEFORE_EQUALS = 1e-6;
 
@@ -85,7 +90,9 @@ interface Run {
   readonly members: readonly Item[];
   readonly id: number;
   readonly abort: AbortController;
-  readonly freeMs: number;
+  readonly expectedMs: number;
+  /** When it got a slot; undefined while it waits inside the executor, sent ahead. */
+  beganMs: number | undefined;
 }
 
 export class Scheduler {
@@ -126,7 +133,7 @@ export class Scheduler {
       { deadlineMs: work.deadlineMs, rank, costMs: estimate?.meanMs, boundMs: estimate?.boundMs },
       {
         nowMs,
-        slotsFreeMs: this.#slotsFreeMs(),
+        slotsFreeMs: this.#slotsFreeMs(nowMs),
         queue: this.#queue,
         queueDepthMax: this.#options.queueDepthMax,
         lastObservedMs: this.#times.lastObservedMs,
@@ -185,34 +192,46 @@ export class Scheduler {
     this.#closed = true;
   }
 
-  #slotsFreeMs(): number[] {
-    const busy = [...this.#runs].map((run) => run.freeMs);
-    while (busy.length < this.#runner.concurrency) busy.push(-Infinity);
-    return busy;
+  /** When each slot will be free, the runs counted in that were sent ahead. */
+  #slotsFreeMs(nowMs: number): number[] {
+    const slots = Array.from({ length: this.#runner.concurrency }, () => nowMs);
+    for (const { beganMs, expectedMs } of this.#runs) {
+      const earliest = slots.indexOf(Math.min(...slots));
+      slots[earliest] = Math.max(nowMs, slots[earliest] ?? nowMs, (beganMs ?? slots[earliest] ?? nowMs) + expectedMs);
+    }
+    return slots;
   }
 
   #startRuns(): void {
-    while (this.#queue.length > 0 && this.#runs.size < this.#runner.concurrency) {
+    const { concurrency } = this.#runner;
+    for (let head = this.#queue[0]; head !== undefined; head = this.#queue[0]) {
+      const ahead = head.costMs > 0 && head.costMs < SEND_AHEAD_BELOW_MS ? 1 : 0;
+      if (this.#runs.size >= concurrency + ahead) return;
       const nowMs = this.#clock.monotonicMs();
       const inTrial = this.#trial.some((member) => !member.settled);
       const policy = {
         maxRows: this.#batches && !inTrial ? this.#options.maxRows : 1,
-        freeSlots: this.#runner.concurrency - this.#runs.size,
+        freeSlots: Math.max(1, concurrency - this.#runs.size),
       };
       const picked = pickBatch(this.#queue, this.#times, policy, nowMs);
       const members = this.#rowsProven ? picked : picked.slice(0, TRIAL_MEMBERS);
       if (!this.#rowsProven && members.length > 1) this.#trial = members;
       for (const member of members) this.#queue.splice(this.#queue.indexOf(member), 1);
-      const expectedMs = members.reduce((sum, member) => sum + member.costMs, 0);
       this.#runId += 1;
-      const run: Run = { members, id: this.#runId, abort: new AbortController(), freeMs: nowMs + expectedMs };
+      const run: Run = {
+        members,
+        id: this.#runId,
+        abort: new AbortController(),
+        expectedMs: members.reduce((sum, member) => sum + member.costMs, 0),
+        beganMs: this.#runs.size < concurrency ? nowMs : undefined,
+      };
       for (const member of members) member.run = run;
       this.#runs.add(run);
-      void this.#perform(run, nowMs);
+      void this.#perform(run);
     }
   }
 
-  async #perform(run: Run, startedMs: number): Promise<void> {
+  async #perform(run: Run): Promise<void> {
     const { members } = run;
     const first = members[0];
     if (first === undefined) return;
@@ -223,17 +242,20 @@ export class Scheduler {
       this.#counts.rows += rows;
       const result = await this.#runner.run(feeds, first.work.outputs, run.abort.signal);
       const endedMs = this.#clock.monotonicMs();
-      if (!first.retried) this.#times.observe(first.shape, rows, endedMs - startedMs, endedMs);
-      this.#deliver(run, result.outputs, result.computeUs, startedMs, rows);
+      const beganMs = run.beganMs ?? endedMs - result.computeUs / 1000;
+      if (!first.retried) this.#times.observe(first.shape, rows, endedMs - beganMs, endedMs);
+      this.#deliver(run, result.outputs, result.computeUs, beganMs, rows);
     } catch (cause) {
       this.#recover(run, cause);
     } finally {
       this.#runs.delete(run);
+      const waitsInside = [...this.#runs].find((other) => other.beganMs === undefined);
+      if (waitsInside !== undefined) waitsInside.beganMs = this.#clock.monotonicMs();
       this.#startRuns();
     }
   }
 
-  #deliver(run: Run, outputs: NamedTensor[], computeUs: number, startedMs: number, batchRows: number): void {
+  #deliver(run: Run, outputs: NamedTensor[], computeUs: number, beganMs: number, batchRows: number): void {
     const { members } = run;
     const split =
       members.length === 1
@@ -259,7 +281,7 @@ export class Scheduler {
       else this.#batches = false;
     }
     members.forEach((member, i) => {
-      const queueUs = Math.round((startedMs - member.enqueuedMs) * 1000);
+      const queueUs = Math.max(0, Math.round((beganMs - member.enqueuedMs) * 1000));
       this.#settle(member, () =>
         member.resolve({ outputs: split[i] ?? [], queueUs, computeUs, batchRows, runId: run.id }),
       );

@@ -82,7 +82,7 @@ describe('Scheduler', () => {
   });
 
   it('keeps a batch running for those who still wait', async () => {
-    const { clock, runner, ask } = setUp({ durationMs: (rows) => 10 + rows });
+    const { clock, runner, ask } = setUp({ durationMs: (rows) => 30 + rows });
     await play(clock, Promise.all(Array.from({ length: 40 }, (_, i) => ask(i, 60_000))));
     const goes = new AbortController();
     const blocker = ask(0, 60_000);
@@ -140,7 +140,7 @@ describe('Scheduler', () => {
   });
 
   it('lets an input that fails a batch fail only itself', async () => {
-    const { clock, runner, ask } = setUp({ durationMs: (rows) => 10 + rows });
+    const { clock, runner, ask } = setUp({ durationMs: (rows) => 30 + rows });
     await play(clock, Promise.all(Array.from({ length: 40 }, (_, i) => ask(i, 60_000))));
     const blocker = ask(0, 60_000);
     const [good, bad] = [ask(5, 60_000), codeOf(ask(6, 60_000))];
@@ -154,6 +154,19 @@ describe('Scheduler', () => {
     await settle();
     runner.runs.at(-1)?.fail(new RuntimeError('run-failed', 'index out of range'));
     expect(await bad).toBe('failed');
+  });
+
+  it('sends one more ahead of short runs, none ahead of long ones', async () => {
+    for (const [durationMs, inFlight] of [
+      [5, 2],
+      [50, 1],
+    ] as const) {
+      const { clock, runner, ask } = setUp({ durationMs: () => durationMs }, { maxRows: 1 });
+      for (let i = 0; i < 3; i += 1) await play(clock, ask(i));
+      const asked = [ask(1), ask(2), ask(3)];
+      expect(runner.runs.length - 3).toBe(inFlight);
+      await play(clock, Promise.all(asked));
+    }
   });
 
   it('serves the earlier deadline first', async () => {
