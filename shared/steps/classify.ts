@@ -9,6 +9,7 @@ import { StepError, type StepDefinition } from './step.js';
 import { expectTensor, expectType, onlyInput, typeName } from './step-types.js';
 
 const STEP = 'classify';
+const encoder = new TextEncoder();
 
 const parameters = z.strictObject({
   /** The classes' names: a list, or a file of the package with one a line. Default: their numbers. */
@@ -61,11 +62,12 @@ function classifyRows(
   const names: Uint8Array[] = [];
   for (let row = 0; row < rows; row += 1) {
     const one = scores.subarray(row * classes, (row + 1) * classes);
-    const values = activation === 'softmax' ? softmax(one) : one;
+    const values = probabilities.subarray(row * classes, (row + 1) * classes);
+    if (activation === 'softmax') softmax(one, values);
+    else values.set(one);
     const best = largest(values);
-    probabilities.set(values, row * classes);
     confidences[row] = best === undefined ? 0 : (values[best] ?? 0);
-    names.push(new TextEncoder().encode(labels?.[best ?? 0] ?? String(best ?? 0)));
+    names.push(encoder.encode(labels?.[best ?? 0] ?? String(best ?? 0)));
   }
   return [
     { datatype: 'BYTES', shape: [rows], data: encodeBytes(names) },
@@ -74,20 +76,25 @@ function classifyRows(
   ];
 }
 
-/** In double precision, from the largest score down, so that it never overflows. */
-function softmax(scores: Float32Array): Float32Array {
-  const largest = scores.reduce((a, b) => Math.max(a, b), -Infinity);
-  const powers = Float64Array.from(scores, (score) => Math.exp(score - largest));
-  const sum = powers.reduce((a, b) => a + b, 0);
-  return Float32Array.from(powers, (power) => power / sum);
+/** Writes the probabilities of `scores` into `out`: in double precision, from the largest score down, so that it never overflows. */
+function softmax(scores: Float32Array, out: Float32Array): void {
+  let most = -Infinity;
+  for (let i = 0; i < scores.length; i += 1) most = Math.max(most, scores[i]!);
+  const powers = new Float64Array(scores.length);
+  let sum = 0;
+  for (let i = 0; i < scores.length; i += 1) {
+    powers[i] = Math.exp(scores[i]! - most);
+    sum += powers[i]!;
+  }
+  for (let i = 0; i < scores.length; i += 1) out[i] = powers[i]! / sum;
 }
 
 /** The first of the largest; undefined where a NaN is among them. */
 function largest(values: Float32Array): number | undefined {
   let best = 0;
-  for (const [at, value] of values.entries()) {
-    if (Number.isNaN(value)) return undefined;
-    if (value > (values[best] ?? -Infinity)) best = at;
+  for (let i = 0; i < values.length; i += 1) {
+    if (Number.isNaN(values[i])) return undefined;
+    if (values[i]! > values[best]!) best = i;
   }
   return best;
 }
