@@ -1,6 +1,8 @@
 // The device side of a hub for tests: real CA, database, enrolment, update repository, device port; a fleet that records.
 import { join } from 'node:path';
 import { createDevicePort, type DevicePort } from '@tidegate/cloud-hub/api/device/device-port.js';
+import { createBroker } from '@tidegate/cloud-hub/broker/aedes/aedes-broker.js';
+import type { DeviceBroker } from '@tidegate/cloud-hub/broker/device-broker.js';
 import type { DeviceGateway, EnrolledDevice } from '@tidegate/cloud-hub/fleet/fleet.js';
 import { recordAudit } from '@tidegate/cloud-hub/security/audit.js';
 import {
@@ -83,6 +85,8 @@ export interface DeviceHub {
   /** Of certificates and tokens; wall time, moved by tests. */
   readonly clock: ManualClock;
   mqttUrl: string;
+  /** Starts the broker and sets `mqttUrl`. */
+  startBroker(): Promise<DeviceBroker>;
   newToken(uses?: number): Promise<string>;
   close(): Promise<void>;
 }
@@ -118,6 +122,7 @@ export async function startDeviceHub(folder: string): Promise<DeviceHub> {
       },
     },
   );
+  let broker: DeviceBroker | undefined;
   const hub: DeviceHub = {
     ca,
     enrolment,
@@ -128,9 +133,18 @@ export async function startDeviceHub(folder: string): Promise<DeviceHub> {
     url: `https://127.0.0.1:${port.port}`,
     clock,
     mqttUrl: 'mqtts://127.0.0.1:9883',
+    startBroker: async () => {
+      broker = await createBroker(
+        { host: '127.0.0.1', port: 0, names: ['127.0.0.1'] },
+        { ca, gateway, enrolment, clock, log: silentLog },
+      );
+      hub.mqttUrl = `mqtts://${broker.address}`;
+      return broker;
+    },
     newToken: async (uses = 1) =>
       (await enrolment.create({ group: 'field', uses, expiresInSeconds: 3600 }, 'token:test')).token,
     close: async () => {
+      await broker?.close();
       await port.close(0);
       tuf.close();
       await db.destroy();
