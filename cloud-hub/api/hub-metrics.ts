@@ -7,6 +7,7 @@ export type Area = 'api' | 'v2' | 'metrics' | 'console';
 interface HubGauges {
   readonly loadedModels: () => number;
   readonly liveClients: () => number;
+  readonly connectedDevices: () => number;
   readonly inferencesInFlight: () => number;
 }
 
@@ -28,6 +29,7 @@ export class HubMetrics {
     };
     gauge('tidegate_hub_loaded_models', 'Model versions that are loaded for inference.', gauges.loadedModels);
     gauge('tidegate_hub_live_clients', 'Clients of the live channel.', gauges.liveClients);
+    gauge('tidegate_hub_connected_devices', 'Devices that are connected to the broker.', gauges.connectedDevices);
     gauge(
       'tidegate_hub_inferences_in_flight',
       'Inference requests that are being answered.',

@@ -10,7 +10,12 @@ import type { OipHandler } from '@tidegate/shared/serving/http/oip-handler.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
-const metrics = new HubMetrics({ loadedModels: () => 3, liveClients: () => 2, inferencesInFlight: () => 1 });
+const metrics = new HubMetrics({
+  loadedModels: () => 3,
+  liveClients: () => 2,
+  connectedDevices: () => 5,
+  inferencesInFlight: () => 1,
+});
 let server: Server;
 let url: string;
 
@@ -72,5 +77,6 @@ test('metrics count what was answered, by area and status', async () => {
   expect(text).toMatch(/requests_total\{area="v2",status="4xx"\} \d/);
   expect(text).toContain('tidegate_hub_loaded_models 3');
   expect(text).toContain('tidegate_hub_live_clients 2');
+  expect(text).toContain('tidegate_hub_connected_devices 5');
   expect(text).toContain('tidegate_hub_inferences_in_flight 1');
 });

@@ -1,0 +1,66 @@
+// Inference on the hub: the catalogue of ready versions, the models that are loaded, and the protocol's front over them.
+import { createOipHandler, type OipHandler } from '@tidegate/shared/serving/http/oip-handler.js';
+import { DEFAULT_OIP_LIMITS } from '@tidegate/shared/serving/http/oip-limits.js';
+import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
+import { openServedModel } from '@tidegate/shared/serving/served-model.js';
+import { HUB_VERSION } from '../hub-version.js';
+import { Catalogue } from '../inference/catalogue.js';
+import { HubInference } from '../inference/hub-inference.js';
+import type { RegistryService } from '../registry/registry-service.js';
+import type { Closing } from './closing.js';
+import { QUEUE_DEPTH, type Parts } from './parts.js';
+
+export interface InferenceParts {
+  readonly inference: HubInference;
+  readonly oip: OipHandler;
+}
+
+export async function openInference(
+  parts: Parts,
+  registry: RegistryService,
+  closing: Closing,
+): Promise<InferenceParts> {
+  const { clock, log, settings, db, runtime, content, events } = parts;
+  const catalogue = new Catalogue({ db, registry, content, log });
+  await catalogue.refresh();
+  const stopListening = events.on((event) => {
+    if (event.kind !== 'version' || event.version.state !== 'ready') return;
+    catalogue.refresh().catch((cause: unknown) => log.error({ err: cause }, 'the catalogue could not be read'));
+  });
+  const inference = new HubInference(settings.loadedModels, {
+    catalogue,
+    clock,
+    load: async ({ variant }) =>
+      openServedModel(
+        await registry.materialise(variant),
+        {
+          name: variant.model,
+          version: String(variant.version),
+          versionDigest: variant.versionDigest,
+          variant: variant.variant,
+          variantDigest: variant.variantDigest,
+        },
+        { providers: ['cpu'], intraOpThreads: settings.threads, queueDepthMax: QUEUE_DEPTH, heavy: true },
+        { runtime, inspect: inspectGraphFile, clock },
+        new AbortController().signal, // the load is shared: one caller's going away doesn't end it
+      ),
+  });
+  closing.add('inference', async () => {
+    stopListening();
+    await inference.close();
+  });
+  const oip = createOipHandler({
+    service: inference,
+    limits: {
+      ...DEFAULT_OIP_LIMITS,
+      bodyBytesMax: settings.maxBodySize,
+      bodiesBytesMax: Math.max(DEFAULT_OIP_LIMITS.bodiesBytesMax, 2 * settings.maxBodySize),
+    },
+    defaultTimeoutMs: settings.defaultTimeout,
+    clock,
+    log,
+    serverName: 'tidegate-hub',
+    serverVersion: HUB_VERSION,
+  });
+  return { inference, oip };
+}
