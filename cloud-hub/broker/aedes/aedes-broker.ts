@@ -59,6 +59,7 @@ class AedesBroker implements DeviceBroker {
   readonly #retained = new Map<string, number>();
   readonly #handling = new Set<Promise<void>>();
   #server: Server | undefined;
+  #listening: AddressInfo = { address: '', family: 'IPv4', port: 0 };
   #identity: RenewingIdentity | undefined;
   #closing = false;
 
@@ -98,7 +99,7 @@ class AedesBroker implements DeviceBroker {
     this.#server = server;
     await this.#aedes.listen();
     try {
-      await listen(server, host, port);
+      this.#listening = await listen(server, host, port);
     } catch (cause) {
       await this.close();
       throw cause;
@@ -106,12 +107,12 @@ class AedesBroker implements DeviceBroker {
   }
 
   get address(): string {
-    const { address, family, port } = this.#server?.address() as AddressInfo;
+    const { address, family, port } = this.#listening;
     return family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`;
   }
 
   get port(): number {
-    return (this.#server?.address() as AddressInfo).port;
+    return this.#listening.port;
   }
 
   connectedCount(): number {
@@ -264,7 +265,7 @@ function connectRequestOf({ clientId, clean, will }: ConnectPacket): ConnectRequ
   };
 }
 
-function listen(server: Server, host: string, port: number): Promise<void> {
+function listen(server: Server, host: string, port: number): Promise<AddressInfo> {
   return new Promise((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
       const message =
@@ -273,6 +274,6 @@ function listen(server: Server, host: string, port: number): Promise<void> {
           : `--mqtt-port: can't listen on ${host}:${port}: ${cause.message}`;
       reject(new HttpServerError(cause.code === 'EADDRINUSE' ? 'port-taken' : 'listen-failed', message, { cause }));
     });
-    server.listen(port, host, () => resolve());
+    server.listen(port, host, () => resolve(server.address() as AddressInfo));
   });
 }
