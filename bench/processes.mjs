@@ -1,6 +1,7 @@
 // Child processes that the benchmark talks to by lines: loops, load generators, servers.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
 const READY_LIMIT_MS = 60_000;
@@ -52,4 +53,23 @@ export async function startScript(script, args, env = {}) {
 /** Ends what is left, also after an error. */
 export function stopAll() {
   for (const child of started) child.kill('SIGKILL');
+}
+
+/** Of the kernel's accounting of processor time. */
+const TICK_US = 10_000;
+
+/** Processor time that a process and its children have used, in microseconds; undefined where there is no /proc. */
+export function treeCpuUs(pid) {
+  if (process.platform !== 'linux') return undefined;
+  let ticks = 0;
+  for (const name of readdirSync('/proc').filter((entry) => /^[0-9]+$/.test(entry))) {
+    let fields;
+    try {
+      fields = readFileSync(`/proc/${name}/stat`, 'utf8').split(') ').at(-1).split(' ');
+    } catch {
+      continue; // it ended meanwhile
+    }
+    if (Number(name) === pid || Number(fields[1]) === pid) ticks += Number(fields[11]) + Number(fields[12]);
+  }
+  return ticks * TICK_US;
 }

@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { modelsFolder } from '../examples/ocr-line/assemble.mjs';
-import { startScript, stopAll } from './processes.mjs';
+import { startScript, stopAll, treeCpuUs } from './processes.mjs';
 import { writeInferRequest } from './requests.mjs';
 import { interleave, median, ratio } from './statistics.mjs';
 
@@ -44,14 +44,23 @@ async function startAgent() {
   const paths = MODELS.map(({ name }) => join(folder, `${name}.onnx`));
   copyFileSync(join(modelsFolder(), 'ch_PP-OCRv4_rec_infer.onnx'), paths[0]);
   copyFileSync(fileURLToPath(new URL('models/conv.onnx', import.meta.url)), paths[1]);
-  const flags = ['--http-port', '0', '--threads', '1', '--log-level', 'warn'];
-  const agent = await startScript(AGENT, ['serve', ...paths, ...flags], { TIDEGATE_CONCURRENCY: '1' });
+  const flags = ['--http-port', '0', '--threads', '1', '--concurrency', '1', '--log-level', 'warn'];
+  const agent = await startScript(AGENT, ['serve', ...paths, ...flags]);
   const [, host, port] = /http=(.+):(\d+)/.exec(agent.ready);
   return { ...agent, host, port, paths };
 }
 
 const load = (host, port, connections, request) =>
   startScript('load.mjs', [host, String(port), String(connections), request.path]);
+
+/** A round of load on a server, and the processor time that the server and its children took for an answer. */
+async function served(client, server) {
+  const before = treeCpuUs(server.pid);
+  const answer = await client.ask(roundMs);
+  const cpuUs =
+    before === undefined ? undefined : (treeCpuUs(server.pid) - before) / ((answer.perSecond * roundMs) / 1000);
+  return { ...answer, cpuUs };
+}
 
 async function p1(agent) {
   const results = [];
@@ -65,7 +74,11 @@ async function p1(agent) {
     };
     for (const helper of Object.values(helpers)) await helper.ask(500); // warm up
     const measured = await interleave(
-      Object.fromEntries(Object.entries(helpers).map(([key, helper]) => [key, () => helper.ask(roundMs)])),
+      {
+        agent: () => served(helpers.agent, agent),
+        engine: () => helpers.engine.ask(roundMs),
+        binding: () => helpers.binding.ask(roundMs),
+      },
       rounds,
       (round) => say(`P1 ${name}: round ${round} of ${rounds}`),
     );
@@ -98,7 +111,7 @@ async function p4(agent) {
   };
   for (const helper of Object.values(helpers)) await helper.ask(500);
   const measured = await interleave(
-    { agent: () => helpers.agent.ask(roundMs), plain: () => helpers.plain.ask(roundMs) },
+    { agent: () => served(helpers.agent, agent), plain: () => served(helpers.plain, plain) },
     rounds,
     (round) => say(`P4: round ${round} of ${rounds}`),
   );
@@ -146,7 +159,8 @@ function print(results) {
       const figure = (field) => median(list.map((item) => item[field]));
       const latency =
         list[0].p50Ms === undefined ? '' : `, p50 ${two(figure('p50Ms'))} ms, p99 ${two(figure('p99Ms'))} ms`;
-      console.log(`  ${key.padEnd(8)} ${figure('perSecond').toFixed(0).padStart(7)} / s${latency}`);
+      const cpu = list[0].cpuUs === undefined ? '' : `, ${figure('cpuUs').toFixed(0)} us of processor each`;
+      console.log(`  ${key.padEnd(8)} ${figure('perSecond').toFixed(0).padStart(7)} / s${cpu}${latency}`);
     }
     for (const [against, { median: middle, low, high }] of Object.entries(ratios)) {
       const verdict = middle >= target ? 'reached' : 'missed';

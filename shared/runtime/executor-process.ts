@@ -20,13 +20,13 @@ import type { Log } from '../system/log.js';
 import type { NamedTensor } from '../tensor/tensor.js';
 
 /** Runs that may be in flight to one executor, computing or waiting there. */
-export const IN_FLIGHT_MAX = 256;
+const IN_FLIGHT_MAX = 256;
 const WATCH_INTERVAL_MS = 250;
 /** What an executor may take to exit once it has nothing to do. */
 const EXIT_LIMIT_MS = 2_000;
 const STDERR_KEPT_CHARS = 2_000;
 
-export interface ExecutorProcessOptions extends LoadGraphOptions {
+interface ExecutorProcessOptions extends LoadGraphOptions {
   /** Runs that compute at once. */
   readonly slots: number;
 }

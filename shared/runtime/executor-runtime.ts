@@ -13,7 +13,7 @@ import type { NamedTensor } from '../tensor/tensor.js';
 /** A replacement that takes longer to load counts as a death. */
 const RELOAD_LIMIT_MS = 300_000;
 
-export interface ExecutorRuntimeModules extends ExecutorProcessModules {
+interface ExecutorRuntimeModules extends ExecutorProcessModules {
   /** For graphs that state none; without it, as many as the cores carry. */
   readonly concurrency?: number | undefined;
 }

@@ -27,8 +27,11 @@ export interface Frame {
 const align = (offset: number): number => (offset + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
 const SPACE = 0x20;
 
+/** Below this it is cheaper to copy than to gather. */
+const GATHER_FROM_BYTES = 16 * 1024;
+
 /**
- * A frame as chunks for one gathered write; blobs are not copied and must not change until written.
+ * A frame as chunks for one gathered write; large blobs are not copied and must not change until written.
  * Throws FrameError when it would exceed the limits.
  */
 export function encodeFrame(header: object, blobs: readonly Uint8Array[] = []): Uint8Array[] {
@@ -48,7 +51,7 @@ export function encodeFrame(header: object, blobs: readonly Uint8Array[] = []): 
   }
   head.writeUInt32LE(bodyBytes, 0);
   head.writeUInt32LE(headerBytes, 4);
-  return chunks;
+  return chunks.length > 1 && bodyBytes < GATHER_FROM_BYTES ? [Buffer.concat(chunks)] : chunks;
 }
 
 /** The blobs of a frame as views, by their sizes in order. Throws FrameError unless they fill the body exactly. */

@@ -16,7 +16,7 @@ export interface HangLimits {
 
 export const HANG_LIMITS: HangLimits = { floorMs: 2_000, factor: 8, unmeasuredMs: 120_000, silenceMs: 2_000 };
 
-export interface RunningRun {
+interface RunningRun {
   /** When it got its slot, in watch time. */
   readonly startedMs: number;
   /** The slowest measured run of its size. */

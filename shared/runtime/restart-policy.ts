@@ -2,7 +2,7 @@
 // each time, so that a request that kills every executor can't burn the machine. Executors that die in a row without answering
 // a single run are a crash loop: the graph then stays down, with the reason, until the window has moved on. Pure.
 
-export interface RestartLimits {
+interface RestartLimits {
   readonly windowMs: number;
   /** Deaths in a row without one answered run, within the window. */
   readonly fruitlessMax: number;
@@ -23,7 +23,7 @@ export interface Death {
   readonly fruitful: boolean;
 }
 
-export type RestartDecision =
+type RestartDecision =
   | { readonly kind: 'restart'; readonly delayMs: number }
   | { readonly kind: 'stay-down'; readonly untilMs: number; readonly reason: string };
 

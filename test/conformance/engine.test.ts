@@ -2,7 +2,8 @@
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Engine, EngineSession } from '@tidegate/shared/runtime/engine.js';
-import { pickEngine } from '@tidegate/shared/runtime/executor/pick-engine.js';
+import { createBindingEngine } from '@tidegate/shared/runtime/executor/binding/engine.js';
+import { createCapiEngine } from '@tidegate/shared/runtime/executor/capi/engine.js';
 import { RuntimeError, type RuntimeErrorCode } from '@tidegate/shared/runtime/runtime-error.js';
 import { encodeBytes } from '@tidegate/shared/tensor/bytes.js';
 import { DATATYPES, ELEMENT_SIZE_BYTES, type Datatype } from '@tidegate/shared/tensor/datatype.js';
@@ -50,13 +51,16 @@ async function codeOf(promise: Promise<unknown>): Promise<{ code: RuntimeErrorCo
   return { code, message };
 }
 
-describe.each(['capi', 'binding'])('the engine "%s"', (name) => {
+describe.each([
+  ['capi', createCapiEngine],
+  ['binding', createBindingEngine],
+])('the engine "%s"', (name, create) => {
   let engine: Engine;
   const load = (file: string, threads = 1): Promise<EngineSession> =>
     engine.load({ path: fixture(file), providers: ['cpu'], intraOpThreads: threads }, never);
 
-  beforeAll(async () => {
-    engine = (await pickEngine(name)).engine;
+  beforeAll(() => {
+    engine = create();
   });
   afterAll(() => engine.close());
 

@@ -2,31 +2,33 @@
 // one (then a failure is a failure). Each is imported only when wanted: neither's native code is loaded for nothing.
 import type { Engine } from '../engine.js';
 
-export interface PickedEngine {
+interface PickedEngine {
   readonly engine: Engine;
   /** Why it is not the C API's; undefined when it is, or when the binding was asked for. */
   readonly fallbackReason?: string;
 }
 
-/** Throws where the forced engine, or the last one left, can't load. `forced` is the environment's word. */
-export async function pickEngine(forced: string | undefined): Promise<PickedEngine> {
-  if (forced !== undefined && forced !== '' && forced !== 'capi' && forced !== 'binding') {
-    throw new Error(`TIDEGATE_ENGINE is "${forced}"; it can be capi or binding`);
-  }
-  if (forced !== 'binding') {
-    try {
-      const { createCapiEngine } = await import('./capi/engine.js');
-      return { engine: createCapiEngine() };
-    } catch (cause) {
-      if (forced === 'capi') throw cause;
-      const fallbackReason = `the C API engine can't load: ${cause instanceof Error ? cause.message : String(cause)}`;
-      return { engine: await binding(), fallbackReason };
-    }
-  }
-  return { engine: await binding() };
+/** How each engine is made; a test replaces one by what fails. */
+interface EngineMakers {
+  readonly capi: () => Promise<Engine>;
+  readonly binding: () => Promise<Engine>;
 }
 
-async function binding(): Promise<Engine> {
-  const { createBindingEngine } = await import('./binding/engine.js');
-  return createBindingEngine();
+const MAKERS: EngineMakers = {
+  capi: async () => (await import('./capi/engine.js')).createCapiEngine(),
+  binding: async () => (await import('./binding/engine.js')).createBindingEngine(),
+};
+
+/** Throws where the forced engine, or the last one left, can't load. `forced` is the environment's word. */
+export async function pickEngine(forced: string | undefined, makers: EngineMakers = MAKERS): Promise<PickedEngine> {
+  if (forced === 'capi' || forced === 'binding') return { engine: await makers[forced]() };
+  if (forced !== undefined && forced !== '') {
+    throw new Error(`TIDEGATE_ENGINE is "${forced}"; it can be capi or binding`);
+  }
+  try {
+    return { engine: await makers.capi() };
+  } catch (cause) {
+    const fallbackReason = `the C API engine can't load: ${cause instanceof Error ? cause.message : String(cause)}`;
+    return { engine: await makers.binding(), fallbackReason };
+  }
 }

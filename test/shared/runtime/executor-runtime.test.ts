@@ -27,8 +27,8 @@ const slow = (rounds: number, tag: readonly number[] = [rounds]): NamedTensor[] 
 
 describe('the executor runtime', () => {
   const runtimes: ExecutorRuntime[] = [];
-  const start = (hangLimits: HangLimits = HANG_LIMITS): ExecutorRuntime => {
-    const runtime = new ExecutorRuntime({ clock: systemClock, log: silentLog, hangLimits });
+  const start = (hangLimits: HangLimits = HANG_LIMITS, engine?: 'capi' | 'binding'): ExecutorRuntime => {
+    const runtime = new ExecutorRuntime({ clock: systemClock, log: silentLog, hangLimits, engine });
     runtimes.push(runtime);
     return runtime;
   };
@@ -148,6 +148,20 @@ describe('the executor runtime', () => {
     expect(performance.now() - startedMs).toBeLessThan(5_000);
     expect(runner.pid).not.toBe(before);
     expect(alive(before)).toBe(false);
+  });
+
+  it('does the same over the plain binding, whose executor is deaf while it computes', async () => {
+    const runner = await load('slow', start({ ...HANG_LIMITS, floorMs: 500 }, 'binding'));
+    expect(runner.engine).toMatchObject({ name: 'ort-binding', capabilities: { concurrentRuns: false } });
+    expect(runner.concurrency).toBe(1);
+    const tags = Array.from({ length: 20 }, (_, i) => i);
+    const answers = await Promise.all(
+      tags.map((tag) => tagOf(runner.run(slow(3, [tag]), [], new AbortController().signal))),
+    );
+    expect(answers).toEqual(tags.map((tag) => [tag]));
+    process.kill(runner.pid!, 'SIGSTOP');
+    expect((await errorOf(runner.run(slow(3), [], never))).code).toBe('executor-hung');
+    expect(await tagOf(runner.run(slow(3, [2]), [], never))).toEqual([2]);
   });
 
   it('leaves a first run alone that is slow but alive (B19)', async () => {

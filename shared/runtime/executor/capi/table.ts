@@ -88,7 +88,7 @@ const PROTOTYPES = Object.entries(FUNCTIONS).map(
   ([name, [index, result, args]]) => [name, index, koffi.proto(`${result} ${name}(${args})`)] as const,
 );
 
-export class OrtError extends Error {
+class OrtError extends Error {
   override readonly name = 'OrtError';
 }
 
