@@ -76,7 +76,7 @@ export class ExecutorProcess {
   ): Promise<ExecutorProcess> {
     if (signal.aborted) throw new RuntimeError('cancelled', `loading ${options.label} was cancelled`);
     const startedMs = modules.clock.monotonicMs();
-    const pipe = new ExecutorPipe(options, modules);
+    const pipe = openPipe(options, modules);
     const onAbort = (): void => pipe.kill(new RuntimeError('cancelled', `loading ${options.label} was cancelled`));
     signal.addEventListener('abort', onAbort, { once: true });
     try {
@@ -260,6 +260,16 @@ export class ExecutorProcess {
   }
 }
 
+/** Without processes, memory or file descriptors left, spawning throws at once. */
+function openPipe(options: ExecutorProcessOptions, modules: ExecutorProcessModules): ExecutorPipe {
+  try {
+    return new ExecutorPipe(options, modules);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new RuntimeError('load-failed', `the executor of ${options.label} can't start: ${reason}`, { cause });
+  }
+}
+
 /** The child process and its pipe, without any notion of runs. */
 class ExecutorPipe {
   readonly pid: number;
@@ -271,6 +281,7 @@ class ExecutorPipe {
   #reason: RuntimeError | undefined;
   #expected: RuntimeError | undefined;
   #stderr = '';
+  #fail: (cause: Error) => void = () => undefined;
 
   constructor(options: ExecutorProcessOptions, { log, engine }: ExecutorProcessModules) {
     const { label } = options;
@@ -280,7 +291,11 @@ class ExecutorPipe {
       stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
       env: executorEnvironment(options.slots, engine),
     });
+    this.#child.on('error', (cause) => this.#fail(cause)); // before anything can throw: unheard, it would end this process
     this.pid = this.#child.pid ?? -1;
+    // Node leaves `stdio` out where no file descriptor was left for it.
+    if ((this.#child.stdio as readonly unknown[] | undefined) === undefined)
+      throw new Error('no file descriptors left');
     this.#socket = this.#child.stdio[3] as Duplex;
     this.#socket.on('data', (chunk: Uint8Array) => this.#read(chunk));
     this.#socket.on('error', (error) => log.debug({ label, error: error.message }, 'executor pipe'));
@@ -289,12 +304,12 @@ class ExecutorPipe {
       log.debug({ label, pid: this.pid, text: text.slice(0, STDERR_KEPT_CHARS).trimEnd() }, 'executor says');
     });
     this.ended = new Promise((resolve) => {
-      this.#child.on('error', (cause) => {
+      this.#fail = (cause) => {
         this.#reason ??= new RuntimeError('executor-died', `the executor of ${label} can't start: ${cause.message}`, {
           cause,
         });
         if (this.#child.pid === undefined) resolve(this.#reason);
-      });
+      };
       // `close`, not `exit`: what it wrote before it ended has been read by then.
       this.#child.on('close', (code, signal) => {
         this.#reason ??= this.#expected ?? this.#death(label, code, signal);

@@ -98,6 +98,18 @@ describe('the executor runtime', () => {
     expect(error.message).toMatch(/protobuf/i);
   });
 
+  it('says so when no process can be started', async () => {
+    const { execPath } = process;
+    process.execPath = fixture('no-such-program');
+    try {
+      const error = await errorOf(load('slow'));
+      expect(error.code).toBe('load-failed');
+      expect(error.message).toMatch(/the executor of slow can't start: .*ENOENT/);
+    } finally {
+      process.execPath = execPath;
+    }
+  });
+
   it('refuses a wrong input by name and runs the next', async () => {
     const runner = await load('slow');
     const error = await errorOf(runner.run(slow(1).slice(0, 1), [], never));
