@@ -1,6 +1,6 @@
 // For the fault tests only: ends the process as a power cut would, with SIGKILL to itself, right before or after a step of an
 // activation. Nothing happens unless both variables are set:
-//   TIDEGATE_FAULTS=allowed  TIDEGATE_FAULT_STOP_AT=<step>:<begin|end>   for example load:begin
+//   FAULTS_ALLOWED=yes  FAULT_STOP_AT=<step>:<begin|end>   for example load:begin
 import type { Log } from '@tidegate/shared/system/log.js';
 import type { SyncStep } from './plan.js';
 
@@ -11,9 +11,9 @@ export function stopAtBoundary(
   log: Log,
   end: () => void = () => process.kill(process.pid, 'SIGKILL'),
 ): AtBoundary | undefined {
-  const wanted = environment['TIDEGATE_FAULT_STOP_AT'];
-  if (wanted === undefined || environment['TIDEGATE_FAULTS'] !== 'allowed') return undefined;
-  log.warn({ at: wanted }, 'this process will kill itself: TIDEGATE_FAULT_STOP_AT is set');
+  const wanted = environment['FAULT_STOP_AT'];
+  if (wanted === undefined || environment['FAULTS_ALLOWED'] !== 'yes') return undefined;
+  log.warn({ at: wanted }, 'this process will kill itself: FAULT_STOP_AT is set');
   return (step, edge) => {
     if (`${step}:${edge}` === wanted) end();
   };

@@ -7,8 +7,8 @@ describe('stopping at a boundary', () => {
     let ended = 0;
     const make = (environment: Record<string, string>) => stopAtBoundary(environment, silentLog, () => (ended += 1));
     expect(make({})).toBeUndefined();
-    expect(make({ TIDEGATE_FAULT_STOP_AT: 'load:begin' })).toBeUndefined();
-    const at = make({ TIDEGATE_FAULT_STOP_AT: 'load:begin', TIDEGATE_FAULTS: 'allowed' });
+    expect(make({ FAULT_STOP_AT: 'load:begin' })).toBeUndefined();
+    const at = make({ FAULT_STOP_AT: 'load:begin', FAULTS_ALLOWED: 'yes' });
     at?.('load', 'end');
     at?.('verify', 'begin');
     expect(ended).toBe(0);
