@@ -145,23 +145,29 @@ function versionText(version: Version): string {
   return `${lines.join('\n')}\n${version.variants.length === 0 ? '' : `\n${variantsText(version.variants)}`}`;
 }
 
+/** One table for each class of machines that was measured. */
 function variantsText(variants: readonly VariantReport[]): string {
-  const head = ['VARIANT', 'DEVICE CLASS', 'SIZE', 'LOAD', 'P50', 'P99', 'SCORE', 'OUTCOME', 'REASON'];
+  const classes = [...new Set(variants.map(({ deviceClass }) => deviceClass))];
+  const tables = classes.map((deviceClass) => {
+    const rows = variants.filter((variant) => variant.deviceClass === deviceClass).map(variantRow);
+    const head = ['VARIANT', 'OUTCOME', 'SIZE', 'LOAD', 'P50', 'P99', 'SCORE', 'REASON'];
+    return `measured on ${deviceClass}\n${tableText(head, rows)}`;
+  });
+  return tables.join('\n');
+}
+
+function variantRow(variant: VariantReport): string[] {
   const ms = (value: number | undefined): string => (value === undefined ? '-' : `${value.toFixed(1)} ms`);
-  return tableText(
-    head,
-    variants.map((v) => [
-      v.variant,
-      v.deviceClass,
-      v.sizeBytes === undefined ? '-' : mib(v.sizeBytes),
-      ms(v.loadMs),
-      ms(v.latencyP50Ms),
-      ms(v.latencyP99Ms),
-      v.score === undefined ? '-' : v.score.toFixed(4),
-      v.outcome,
-      v.reason,
-    ]),
-  );
+  return [
+    variant.variant,
+    variant.outcome,
+    variant.sizeBytes === undefined ? '-' : mib(variant.sizeBytes),
+    ms(variant.loadMs),
+    ms(variant.latencyP50Ms),
+    ms(variant.latencyP99Ms),
+    variant.score === undefined ? '-' : variant.score.toFixed(4),
+    variant.reason,
+  ];
 }
 
 function mib(bytes: number): string {

@@ -26,7 +26,12 @@ export interface MadeVariant {
 
 export interface PackageOptimizer {
   /** Makes and measures variants of a checked package; writes only under `workFolder`. fp32 is among the reports. */
-  optimize(folder: string, workFolder: string, signal: AbortSignal): Promise<readonly MadeVariant[]>;
+  optimize(
+    folder: string,
+    workFolder: string,
+    signal: AbortSignal,
+    onProgress: (variant: string) => void,
+  ): Promise<readonly MadeVariant[]>;
 }
 
 export interface NewTarget {

@@ -112,7 +112,11 @@ export class Pipeline {
       await checker.check(folder, signal);
       await this.#set(row, 'optimizing', 'making and measuring variants');
     }
-    const outcome = await variants.makeAll(row, folder, signal);
+    const notes = new Notes((text) => this.#set(row, 'optimizing', text));
+    const outcome = await variants.makeAll(row, folder, signal, (variant) =>
+      notes.add(`making and measuring ${variant}`),
+    );
+    await notes.written();
     signal.throwIfAborted();
     await this.#set(row, 'ready', outcome);
   }
@@ -133,6 +137,25 @@ export class Pipeline {
     });
     const after = await versionRow(db, row.model, row.version);
     if (after !== undefined) events.emit({ kind: 'version', version: await showVersion(db, after) });
+  }
+}
+
+/** Progress is told without waiting, and written in order; none may come after the last word. */
+class Notes {
+  readonly #write: (text: string) => Promise<void>;
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(write: (text: string) => Promise<void>) {
+    this.#write = write;
+  }
+
+  add(text: string): void {
+    this.#last = this.#last.then(() => this.#write(text));
+    this.#last.catch(() => undefined); // `written` says it
+  }
+
+  written(): Promise<void> {
+    return this.#last;
   }
 }
 

@@ -44,12 +44,21 @@ export class VariantShop {
     this.#modules = modules;
   }
 
-  /** Can be repeated. Returns what people should know although the version is fine; rejects on faults of the hub's own. */
-  async makeAll(row: VersionRow, folder: string, signal: AbortSignal): Promise<string | undefined> {
+  /** Can be repeated. `onProgress` hears each variant before it is made. Returns what people should know although the version is fine; rejects on faults of the hub's own. */
+  async makeAll(
+    row: VersionRow,
+    folder: string,
+    signal: AbortSignal,
+    onProgress: (variant: string) => void,
+  ): Promise<string | undefined> {
     const work = join(this.#modules.workRoot, randomBytes(6).toString('hex'));
     await fs.mkdir(work, { recursive: true });
     try {
-      const { made, problem } = await this.#optimize(row, folder, work, signal);
+      const { made, problem } = await this.#optimize(
+        row,
+        () => this.#modules.optimizer.optimize(folder, work, signal, onProgress),
+        signal,
+      );
       const built = new Map<string, Built>([[UNOPTIMISED, this.#manifest(row, UNOPTIMISED, manifestOf(row).files)]]);
       for (const { report, folder: variantFolder } of made) {
         if (variantFolder === undefined || report.variant === UNOPTIMISED || !OFFERED.has(report.outcome)) continue;
@@ -71,12 +80,11 @@ export class VariantShop {
 
   async #optimize(
     row: VersionRow,
-    folder: string,
-    work: string,
+    optimize: () => Promise<readonly MadeVariant[]>,
     signal: AbortSignal,
   ): Promise<{ made: readonly MadeVariant[]; problem: string | undefined }> {
     try {
-      return { made: await this.#modules.optimizer.optimize(folder, work, signal), problem: undefined };
+      return { made: await optimize(), problem: undefined };
     } catch (cause) {
       signal.throwIfAborted();
       this.#modules.log.error({ err: cause, version: `${row.model}@${row.version}` }, 'no variants could be made');
@@ -112,11 +120,11 @@ export class VariantShop {
           .values({ ...key, variant, digest, manifest: text, size_bytes: sizeBytes, created_at, signed_at: null })
           .execute();
       }
-      for (const report of reports) {
+      for (const [position, report] of reports.entries()) {
         const { variant, deviceClass, outcome } = report;
         await trx
           .insertInto('measurements')
-          .values({ ...key, variant, device_class: deviceClass, outcome, report: JSON.stringify(report) })
+          .values({ ...key, variant, device_class: deviceClass, position, outcome, report: JSON.stringify(report) })
           .execute();
       }
     });

@@ -26,7 +26,7 @@ export async function reportsOf(db: Reader, model: string, version: number): Pro
     .where('model', '=', model)
     .where('version', '=', version)
     .orderBy('device_class')
-    .orderBy('variant')
+    .orderBy('position')
     .execute();
   return rows.map((row) => JSON.parse(row.report) as VariantReport);
 }

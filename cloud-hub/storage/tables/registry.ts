@@ -41,6 +41,8 @@ interface MeasurementTable {
   readonly version: number;
   readonly variant: string;
   readonly device_class: string;
+  /** Place in the table. */
+  readonly position: number;
   readonly outcome: 'chosen' | 'kept' | 'refused' | 'not-applicable';
   /** JSON: VariantReport. */
   readonly report: string;
@@ -128,6 +130,7 @@ async function createVariants(db: Kysely<unknown>): Promise<void> {
     .addColumn('version', 'integer', (column) => column.notNull())
     .addColumn('variant', 'text', (column) => column.notNull())
     .addColumn('device_class', 'text', (column) => column.notNull())
+    .addColumn('position', 'integer', (column) => column.notNull())
     .addColumn('outcome', 'text', (column) => column.notNull())
     .addColumn('report', 'text', (column) => column.notNull())
     .addPrimaryKeyConstraint('measurements_key', ['model', 'version', 'variant', 'device_class'])
