@@ -14,6 +14,7 @@ const ENTRY_POINTS = [
   'edge-agent/main.ts',
   'cloud-hub/main.ts',
   'cloud-hub/cli/main.ts',
+  'cloud-hub/optimizer/build-graph-worker.ts',
   'shared/runtime/executor/main.ts',
   'cloud-hub/console/main.tsx',
   'cloud-hub/console/vite.config.ts',
