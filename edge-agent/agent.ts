@@ -21,7 +21,7 @@ import type { AnswerObserver } from './telemetry/answer-observer.js';
 /** Weighted failures in a row (a timeout counts double) that open the hub's breaker. */
 const HUB_FAILURES_MAX = 3;
 
-export interface AgentModules {
+interface AgentModules {
   readonly clock: Clock;
   readonly log: Log;
   readonly version: string;

@@ -5,13 +5,13 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { isLoopback } from '../config/read-settings.js';
 
-export interface AccessPolicy {
+interface AccessPolicy {
   readonly apiToken: string | undefined;
   /** The request came over the unix socket: the file's mode has decided. */
   readonly unixSocket: boolean;
 }
 
-export type AccessDecision =
+type AccessDecision =
   { readonly allowed: true } | { readonly allowed: false; readonly status: 401 | 403; readonly error: string };
 
 export function decideAccess(request: Pick<IncomingMessage, 'headers'>, policy: AccessPolicy): AccessDecision {

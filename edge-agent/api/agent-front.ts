@@ -7,7 +7,7 @@ import { decideAccess } from './access.js';
 import { answerAgentRoute, type AgentRoutesModules } from './agent-routes.js';
 import type { Metrics } from './metrics.js';
 
-export interface AgentFrontModules {
+interface AgentFrontModules {
   readonly oip: OipHandler;
   readonly metrics: Metrics;
   readonly log: Log;

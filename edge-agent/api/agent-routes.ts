@@ -18,7 +18,7 @@ export interface AgentRoutesModules {
   readonly clock: { monotonicMs(): number };
 }
 
-export interface JsonAnswer {
+interface JsonAnswer {
   readonly status: number;
   readonly body: object;
 }

@@ -6,7 +6,7 @@ import type { EngineSlots } from '../engine/engine-slots.js';
 import type { HubClient } from '../router/hub-client.js';
 import type { RequestEnd } from '../router/request-trail.js';
 
-export interface MetricSources {
+interface MetricSources {
   readonly slots: EngineSlots;
   readonly cache: AnswerCache;
   readonly hub: HubClient | undefined;

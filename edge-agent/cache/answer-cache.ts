@@ -31,7 +31,7 @@ export interface CacheOutcome {
   readonly ageMs: number | undefined;
 }
 
-export interface CacheCounts {
+interface CacheCounts {
   readonly layers: Readonly<Record<string, CacheLayerCounts>>;
   /** Requests that waited for an equal one instead of computing. */
   readonly joined: number;

@@ -1,6 +1,6 @@
 // The program around the verbs: help, exit codes (0 done, 1 failed, 2 wrong usage), and errors as one line on stderr.
 import { Command, CommanderError } from 'commander';
-import { SettingsError } from '../config/read-settings.js';
+import { SettingsError } from '@tidegate/shared/system/settings.js';
 import { UsageError, type CliContext, type Verb } from './verb.js';
 
 /** Runs one command line (without node and script) and resolves with the exit code. */

@@ -1,8 +1,9 @@
 // The settings table as options of a command, and back from a command to settings (flag > environment > file).
 import { readFileSync } from 'node:fs';
 import { Option, type Command } from 'commander';
-import { readSettings, SettingsError } from '../config/read-settings.js';
-import { SETTINGS, flagName, variableName, type SettingName, type Settings } from '../config/settings-table.js';
+import { flagName, SettingsError, variableName } from '@tidegate/shared/system/settings.js';
+import { readAgentSettings } from '../config/read-settings.js';
+import { SETTINGS, type SettingName, type Settings } from '../config/settings-table.js';
 import type { CliContext } from './verb.js';
 
 /** Adds `--config` and a flag for each of `names`. */
@@ -27,7 +28,7 @@ export function settingsOf(command: Command, names: readonly SettingName[], cont
     if (value !== undefined) flags[name] = value;
   }
   const path = options['config'] ?? context.environment['TIDEGATE_CONFIG'];
-  return readSettings({
+  return readAgentSettings({
     flags,
     environment: context.environment,
     ...(path === undefined ? {} : { file: { path, text: readConfigFile(path) } }),

@@ -4,7 +4,7 @@ import type { Log } from '@tidegate/shared/system/log.js';
 /** 128 + SIGTERM, as a shell reports a program that the signal ended. */
 const EXIT_AT_ONCE = 143;
 
-export interface Termination {
+interface Termination {
   /** Aborts at the first signal; for what is still starting. */
   readonly signal: AbortSignal;
   /** Resolves at the first signal. */

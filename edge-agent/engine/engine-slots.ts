@@ -10,7 +10,7 @@ import type { Log } from '@tidegate/shared/system/log.js';
 import type { ServingModels } from '../router/router.js';
 import type { GoldenOutcome, ModelSlots, ModelSource, PreparedModel } from './model-slots.js';
 
-export interface EngineSlotsModules {
+interface EngineSlotsModules {
   readonly runtime: Runtime;
   readonly inspect: OpenPackageDeps['inspect'];
   readonly clock: Clock;
@@ -18,7 +18,7 @@ export interface EngineSlotsModules {
 }
 
 /** A prepared model with what serving needs of it. */
-export class LoadedModel implements PreparedModel {
+class LoadedModel implements PreparedModel {
   readonly source: ModelSource;
   readonly served: ServedModel;
 

@@ -1,7 +1,7 @@
 // Why the last requests went where they went: a bounded ring in memory, read by `/agent/v1/explain`. Holds names, times and
 // reasons, never inputs or outputs.
 
-export interface Explanation {
+interface Explanation {
   /** The request's id, or one that the agent gave (`#17`). */
   readonly id: string;
   readonly model: string;

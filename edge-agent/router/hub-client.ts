@@ -26,7 +26,7 @@ export interface HubLink {
   infer(request: InferRequest, remainingMs: number, signal: AbortSignal): Promise<InferAnswer>;
 }
 
-export interface HubCounts {
+interface HubCounts {
   readonly calls: number;
   readonly probes: number;
   readonly answers: number;

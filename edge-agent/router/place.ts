@@ -11,7 +11,7 @@ export interface PlaceView {
   readonly hub: 'none' | 'reachable' | 'broken';
 }
 
-export type PlaceDecision =
+type PlaceDecision =
   | { readonly place: 'local' }
   | { readonly place: 'hub'; readonly reason: string }
   | { readonly place: 'refuse'; readonly code: ServingErrorCode; readonly reason: string };

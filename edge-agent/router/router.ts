@@ -26,7 +26,7 @@ export interface ServingModels {
   names(): readonly string[];
 }
 
-export interface RouterModules {
+interface RouterModules {
   readonly models: ServingModels;
   readonly cache: AnswerCache;
   readonly hub: HubClient | undefined;

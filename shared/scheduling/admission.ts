@@ -23,7 +23,7 @@ export interface AdmissionView {
   readonly lastObservedMs: number;
 }
 
-export type AdmissionDecision =
+type AdmissionDecision =
   | { readonly admit: true }
   | {
       readonly admit: false;

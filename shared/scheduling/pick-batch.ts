@@ -18,7 +18,7 @@ export interface Waiting {
   readonly alone: boolean;
 }
 
-export interface BatchPolicy {
+interface BatchPolicy {
   /** Largest sum of rows of a batch of several requests. */
   readonly maxRows: number;
   /** Executor slots free now, this one included: waiting rows are shared out among them. */

@@ -20,7 +20,7 @@ export interface RunShape {
   readonly rowBytes: number;
 }
 
-export interface Estimate {
+interface Estimate {
   /** What a run is expected to take. */
   readonly meanMs: number;
   /** What it will hardly exceed: mean + 4 deviations, but no more than 3 means. */

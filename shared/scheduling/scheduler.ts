@@ -28,13 +28,13 @@ const SEND_AHEAD_BELOW_MS = 20;
 /** A request that runs again goes before others of its rank. */
 const BEFORE_EQUALS = 1e-6;
 
-export interface SchedulerOptions {
+interface SchedulerOptions {
   /** Largest number of rows of a batch of several requests; 1 = never batch. */
   readonly maxRows: number;
   readonly queueDepthMax: number;
 }
 
-export interface ScheduledWork {
+interface ScheduledWork {
   readonly feeds: readonly NamedTensor[];
   /** Wanted outputs of the graph; all when empty. */
   readonly outputs: readonly string[];

@@ -19,7 +19,7 @@ import { preparePipeline, type Pipeline } from './pipeline.js';
 import { isDeterministic } from './served-graph-file.js';
 import { ServingError } from './serving-error.js';
 
-export interface ServedModelIdentity {
+interface ServedModelIdentity {
   readonly name: string;
   readonly version: string;
   readonly versionDigest: Digest;
@@ -36,13 +36,13 @@ export interface ServedModelOptions {
   readonly heavy: boolean;
 }
 
-export interface ServedModelModules {
+interface ServedModelModules {
   readonly runtime: Runtime;
   readonly inspect: OpenPackageDeps['inspect'];
   readonly clock: Clock;
 }
 
-export interface ModelRequest {
+interface ModelRequest {
   readonly inputs: readonly NamedTensor[];
   readonly outputs: readonly string[];
   /** Monotonic. */
@@ -59,7 +59,7 @@ export interface ModelAnswer {
   readonly confidence: number | undefined;
 }
 
-export interface ServedGraph {
+interface ServedGraph {
   readonly graph: string;
   readonly pid: number | undefined;
   readonly engine: string;

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { isLoopback, readSettings, SettingsError } from '@tidegate/edge-agent/config/read-settings.js';
-import { SETTING_NAMES, SETTINGS, flagName, variableName } from '@tidegate/edge-agent/config/settings-table.js';
+import { isLoopback, readAgentSettings } from '@tidegate/edge-agent/config/read-settings.js';
+import { SETTING_NAMES, SETTINGS } from '@tidegate/edge-agent/config/settings-table.js';
+import { flagName, SettingsError, variableName } from '@tidegate/shared/system/settings.js';
 
-const read = (part: Partial<Parameters<typeof readSettings>[0]> = {}) =>
-  readSettings({ flags: {}, environment: {}, ...part });
+const read = (part: Partial<Parameters<typeof readAgentSettings>[0]> = {}) =>
+  readAgentSettings({ flags: {}, environment: {}, ...part });
 const errorOf = (part: Parameters<typeof read>[0]): SettingsError => {
   try {
     read(part);
@@ -14,7 +15,7 @@ const errorOf = (part: Parameters<typeof read>[0]): SettingsError => {
 };
 const file = (text: string) => ({ path: 'agent.yaml', text });
 
-describe('readSettings', () => {
+describe('readAgentSettings', () => {
   it('has a fallback that is allowed for every setting that may not be unset', () => {
     const settings = read();
     expect(settings).toMatchObject({ host: '127.0.0.1', httpPort: 8000, defaultTimeout: 30_000, providers: ['cpu'] });

@@ -1,0 +1,38 @@
+// Reaching the agent that runs on this device: over its unix socket where one is set, else over HTTP.
+import { Agent, request } from 'undici';
+import type { Settings } from '../config/settings-table.js';
+
+/** Settings that say where the agent is. */
+export const ADDRESS_SETTINGS = ['host', 'httpPort', 'unixSocket', 'apiToken'] as const;
+
+const ANSWER_WITHIN_MS = 5000;
+
+export class AgentUnreachableError extends Error {
+  override readonly name = 'AgentUnreachableError';
+}
+
+/** GETs JSON from the running agent. Rejects with AgentUnreachableError, or an Error with what the agent refused. */
+export async function askAgent(
+  settings: Pick<Settings, (typeof ADDRESS_SETTINGS)[number]>,
+  path: string,
+): Promise<unknown> {
+  const { host, httpPort, unixSocket, apiToken } = settings;
+  const where = unixSocket ?? `${host.includes(':') ? `[${host}]` : host}:${httpPort}`;
+  const dispatcher = new Agent(unixSocket === undefined ? {} : { connect: { socketPath: unixSocket } });
+  try {
+    const answer = await request(unixSocket === undefined ? `http://${where}${path}` : `http://localhost${path}`, {
+      dispatcher,
+      headers: apiToken === undefined ? {} : { authorization: `Bearer ${apiToken}` },
+      signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
+    });
+    const body: unknown = await answer.body.json();
+    if (answer.statusCode === 200) return body;
+    throw new Error(`the agent at ${where} answered ${answer.statusCode}: ${JSON.stringify(body)}`);
+  } catch (cause) {
+    if (cause instanceof Error && cause.message.startsWith('the agent at')) throw cause;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new AgentUnreachableError(`no agent answers at ${where}: ${reason}`, { cause });
+  } finally {
+    await dispatcher.close();
+  }
+}

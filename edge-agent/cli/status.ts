@@ -1,0 +1,60 @@
+// `tidegate-agent status`: what the agent on this device says about itself.
+import type { Command } from 'commander';
+import { z } from 'zod';
+import { ADDRESS_SETTINGS, askAgent } from './agent-address.js';
+import { addSettingsOptions, settingsOf } from './settings-options.js';
+import type { Verb } from './verb.js';
+
+/** Of what an agent answers, what is shown to people; another release may say more. */
+const statusSchema = z.object({
+  version: z.string(),
+  mode: z.string(),
+  state: z.string(),
+  uptimeMs: z.number(),
+  residentBytes: z.number(),
+  models: z.array(
+    z.object({
+      name: z.string(),
+      version: z.string(),
+      variant: z.string(),
+      variantDigest: z.string(),
+      verified: z.boolean(),
+      provider: z.object({ runs: z.string(), reason: z.string() }),
+      counts: z.object({ runs: z.number(), queueDepth: z.number() }),
+    }),
+  ),
+  hub: z.object({ url: z.string(), phase: z.string() }).nullable(),
+});
+type Status = z.infer<typeof statusSchema>;
+
+export const statusVerb: Verb = (program, context) => {
+  const command = program
+    .command('status')
+    .description('Show what the agent on this device runs')
+    .option('--json', 'print all of it as JSON')
+    .addHelpText('after', '\nExample:\n  tidegate-agent status --http-port 8000');
+  addSettingsOptions(command, ADDRESS_SETTINGS).action(async (options: { json?: boolean }, self: Command) => {
+    const answer = await askAgent(settingsOf(self, ADDRESS_SETTINGS, context), '/agent/v1/status');
+    context.stdout.write(
+      options.json === true ? `${JSON.stringify(answer)}\n` : statusText(statusSchema.parse(answer)),
+    );
+  });
+};
+
+function statusText(status: Status): string {
+  const { version, mode, state, uptimeMs, residentBytes, models, hub } = status;
+  const minutes = (uptimeMs / 60_000).toFixed(1);
+  const memory = (residentBytes / 2 ** 20).toFixed(0);
+  const lines = [`${state} (${mode}, version ${version}), up ${minutes} min, ${memory} MiB`];
+  if (hub !== null) lines.push(`hub ${hub.url}: ${hub.phase === 'open' ? 'does not answer, only probed' : 'in use'}`);
+  if (models.length === 0) lines.push('no models');
+  for (const { name, version: number, variant, variantDigest, verified, provider, counts } of models) {
+    const digest = variantDigest.slice(0, 'sha256:'.length + 8);
+    const trust = verified ? 'verified' : 'not verified';
+    lines.push(
+      `${name}@${number} ${variant} ${digest} (${trust}) on ${provider.runs}: ${provider.reason}; ` +
+        `${counts.runs} runs, ${counts.queueDepth} waiting`,
+    );
+  }
+  return `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,42 @@
+import { describe, expect, it } from 'vitest';
+import { answerAgentRoute, type AgentRoutesModules } from '@tidegate/edge-agent/api/agent-routes.js';
+import { AnswerCache } from '@tidegate/edge-agent/cache/answer-cache.js';
+import { Explanations } from '@tidegate/edge-agent/router/explanations.js';
+import { ManualClock } from '../../support/manual-clock.js';
+
+const clock = new ManualClock();
+const explanations = new Explanations();
+const modules = {
+  slots: { names: () => [], active: () => undefined },
+  cache: new AnswerCache({ layers: [], clock }),
+  hub: undefined,
+  explanations,
+  version: '1.0.0',
+  mode: 'serve',
+  state: () => 'starting',
+  moreStatus: undefined,
+  startedMonotonicMs: 0,
+  clock,
+} as unknown as AgentRoutesModules;
+
+describe('answerAgentRoute', () => {
+  it('says state, uptime and that there is no hub', () => {
+    clock.advance(1500);
+    expect(answerAgentRoute('/agent/v1/status', modules)).toMatchObject({
+      status: 200,
+      body: { version: '1.0.0', mode: 'serve', state: 'starting', uptimeMs: 1500, models: [], hub: null },
+    });
+  });
+
+  it('explains by id, also by ids that a path must escape', () => {
+    const one = { model: 'm', version: '1', acceptedAtMs: 0, totalMs: 1, result: 'edge', steps: [] };
+    explanations.add({ ...one, id: 'a/b #1' });
+    expect(answerAgentRoute('/agent/v1/explain/a%2Fb%20%231', modules).status).toBe(200);
+    expect(answerAgentRoute('/agent/v1/explain/%', modules).status).toBe(404);
+  });
+
+  it('knows no other path', () => {
+    expect(answerAgentRoute('/agent/v1/secrets', modules)).toMatchObject({ status: 404 });
+    expect(answerAgentRoute('/', modules).status).toBe(404);
+  });
+});

@@ -1,0 +1,35 @@
+import { expect, it } from 'vitest';
+import { Metrics } from '@tidegate/edge-agent/api/metrics.js';
+import { AnswerCache } from '@tidegate/edge-agent/cache/answer-cache.js';
+import { MemoryLayer } from '@tidegate/edge-agent/cache/memory-layer.js';
+import { HubClient } from '@tidegate/edge-agent/router/hub-client.js';
+import { silentLog } from '@tidegate/shared/system/log.js';
+import { ManualClock } from '../../support/manual-clock.js';
+
+it('counts what ended and reads what components count, each time it is scraped', async () => {
+  const clock = new ManualClock();
+  const link = { url: 'http://hub', infer: () => Promise.reject(new Error('no')) };
+  const hub = new HubClient(link, { failuresMax: 1, probeIntervalMs: 1000 }, { clock, log: silentLog });
+  let runs = 3;
+  const slots = { names: () => ['m'], serving: () => ({ counts: { runs } }), active: () => undefined } as never;
+  const cache = new AnswerCache({ layers: [new MemoryLayer({ limitBytes: 100 }, { clock })], clock });
+  const metrics = new Metrics({ slots, cache, hub, version: '1.2.3' });
+  metrics.ended({ model: 'm', outcome: 'edge', code: 'ok', totalMs: 7 });
+  metrics.ended({ model: undefined, outcome: 'refused', code: 'not-found', totalMs: 1 });
+
+  const first = await metrics.text();
+  expect(first).toContain('tidegate_requests_total{model="m",outcome="edge",code="ok"} 1');
+  expect(first).toContain('tidegate_requests_total{model="other",outcome="refused",code="not-found"} 1');
+  expect(first).toContain('tidegate_request_duration_seconds_sum{model="m",outcome="edge"} 0.007');
+  expect(first).toContain('tidegate_executor_runs_total{model="m"} 3');
+  expect(first).toContain('tidegate_cache_limit_bytes{layer="memory"} 100');
+  expect(first).toContain('tidegate_build_info{version="1.2.3"} 1');
+  expect(first).toContain('tidegate_hub_breaker_open 0');
+
+  runs = 5;
+  await hub.ask({} as never, 10, new AbortController().signal).catch(() => undefined);
+  const second = await metrics.text();
+  expect(second).toContain('tidegate_executor_runs_total{model="m"} 5');
+  expect(second).toContain('tidegate_hub_failures_total 1');
+  expect(second).toContain('tidegate_hub_breaker_open 1');
+});

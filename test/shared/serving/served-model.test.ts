@@ -1,0 +1,110 @@
+// A model as agent and hub serve it: the digits package through real executors.
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
+import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
+import { openServedModel, type ServedModel } from '@tidegate/shared/serving/served-model.js';
+import { systemClock } from '@tidegate/shared/system/clock.js';
+import { silentLog } from '@tidegate/shared/system/log.js';
+import type { NamedTensor } from '@tidegate/shared/tensor/tensor.js';
+import { digitInput } from '../../support/digit-inputs.js';
+
+const digits = fileURLToPath(new URL('../../../examples/digits', import.meta.url));
+const digest = `sha256:${'0'.repeat(64)}`;
+const identity = { name: 'digits', version: '1', versionDigest: digest, variant: 'fp32', variantDigest: digest };
+const options = { providers: ['cpu'], intraOpThreads: 1, queueDepthMax: 16, heavy: false } as const;
+const signal = (): AbortSignal => new AbortController().signal;
+
+let runtime: ExecutorRuntime;
+let model: ServedModel;
+
+const open = (path: string): Promise<ServedModel> =>
+  openServedModel(path, identity, options, { runtime, inspect: inspectGraphFile, clock: systemClock }, signal());
+const ask = (inputs: readonly NamedTensor[], outputs: string[] = [], timeoutMs = 20_000, abort = signal()) =>
+  model.infer({ inputs, outputs, deadlineMs: systemClock.monotonicMs() + timeoutMs, priority: 0 }, abort);
+const codeOf = (promise: Promise<unknown>): Promise<unknown> =>
+  promise.then(
+    () => 'answered',
+    (error: { code?: string }) => error.code,
+  );
+
+beforeAll(async () => {
+  runtime = new ExecutorRuntime({ clock: systemClock, log: silentLog });
+  model = await open(digits);
+});
+
+afterAll(async () => {
+  await runtime.close();
+});
+
+describe('ServedModel', () => {
+  it('answers from the input to the label, with confidence and times', async () => {
+    const answer = await ask(digitInput(1));
+    expect(answer.outputs.map(({ name, shape }) => [name, shape])).toEqual([
+      ['label', [1]],
+      ['confidence', [1]],
+      ['logits', [1, 10]],
+    ]);
+    expect(answer.confidence).toBeGreaterThan(0);
+    expect(answer.computeUs).toBeGreaterThan(0);
+    expect(model.metadata).toMatchObject({ name: 'digits', versions: ['1'], platform: 'tidegate_package' });
+    expect(model.deterministic).toBe(true);
+  });
+
+  it('answers only what is asked for', async () => {
+    const answer = await ask(digitInput(1), ['logits']);
+    expect(answer.outputs.map(({ name }) => name)).toEqual(['logits']);
+  });
+
+  it("passes its package's goldens", async () => {
+    const outcome = await model.runGoldens(signal());
+    expect(outcome).toMatchObject({ passed: true });
+    expect(outcome.count).toBeGreaterThan(0);
+  });
+
+  it('refuses wrong names, types and shapes, naming the input', async () => {
+    const [image] = digitInput(1) as [NamedTensor];
+    for (const wrong of [
+      { ...image, name: 'picture' },
+      { ...image, datatype: 'FP64' as const },
+      { ...image, shape: [1, 784] },
+    ]) {
+      const error: unknown = await ask([wrong]).catch((reason: unknown) => reason);
+      expect(error).toMatchObject({ code: 'invalid-argument', field: wrong.name });
+    }
+    expect(await codeOf(ask(digitInput(1)))).toBe('answered');
+  });
+
+  it('holds deadlines and signals', async () => {
+    expect(await codeOf(ask(digitInput(1, 2000), [], 1))).toMatch(/deadline/);
+    const leaves = new AbortController();
+    const asked = codeOf(ask(digitInput(1, 2000), [], 20_000, leaves.signal));
+    leaves.abort();
+    expect(await asked).toBe('cancelled');
+    expect(await codeOf(ask(digitInput(1), [], 20_000, AbortSignal.abort()))).toBe('cancelled');
+  });
+
+  it('bounds what is under way', async () => {
+    const codes = await Promise.all(Array.from({ length: 200 }, (_, i) => codeOf(ask(digitInput(i)))));
+    expect(codes.filter((code) => code === 'answered').length).toBeGreaterThanOrEqual(16);
+    expect(new Set(codes)).toEqual(new Set(['answered', 'queue-full']));
+  });
+
+  it('closes after its requests have ended, and takes no new ones', async () => {
+    const other = await open(digits);
+    const pid = other.graphs[0]?.pid;
+    const request = { inputs: digitInput(1, 1000), outputs: [], priority: 0 };
+    const asked = other.infer({ ...request, deadlineMs: systemClock.monotonicMs() + 20_000 }, signal());
+    const closing = other.close();
+    expect(await codeOf(other.infer({ ...request, deadlineMs: systemClock.monotonicMs() + 20_000 }, signal()))).toBe(
+      'not-ready',
+    );
+    expect((await asked).outputs[0]?.shape).toEqual([1000]);
+    await closing;
+    expect(() => process.kill(pid ?? 0, 0)).toThrow();
+  });
+
+  it('leaves nothing behind where it can not be loaded', async () => {
+    await expect(open('/nowhere')).rejects.toMatchObject({ code: 'not-found' });
+  });
+});
