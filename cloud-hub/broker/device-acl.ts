@@ -2,7 +2,7 @@
 // every adapter. Each returns why not, or undefined where it is allowed.
 import { deviceTopics, presenceSchema } from '@tidegate/shared/wire/device-api.js';
 
-export interface Publication {
+interface Publication {
   readonly topic: string;
   readonly qos: number;
   readonly retain: boolean;

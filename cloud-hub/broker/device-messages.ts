@@ -8,7 +8,7 @@ import type { z } from 'zod';
 import { jsonOf } from './device-acl.js';
 import type { BrokerGateway } from './device-broker.js';
 
-export interface DeviceMessage {
+interface DeviceMessage {
   readonly deviceId: string;
   readonly topic: string;
   readonly payload: Uint8Array;

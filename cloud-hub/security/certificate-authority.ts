@@ -13,8 +13,8 @@ import { SecurityError } from './security-error.js';
 
 const DAY_MS = 86_400_000;
 const CA_DAYS = 20 * 365;
-export const DEVICE_DAYS = 365;
-export const SERVER_DAYS = 397;
+const DEVICE_DAYS = 365;
+const SERVER_DAYS = 397;
 /** Certificates begin this much before they are made, for devices whose clocks run behind. */
 const BACKDATE_DAYS = 1;
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
@@ -34,7 +34,7 @@ export interface ServerIdentity {
   readonly caPem: string;
 }
 
-export interface CertificateAuthorityModules {
+interface CertificateAuthorityModules {
   readonly keys: KeyStore;
   readonly clock: Clock;
 }

@@ -15,7 +15,7 @@ import type { RecordAudit } from './audit.js';
 import type { CertificateAuthority, IssuedCertificate } from './certificate-authority.js';
 import { SecurityError } from './security-error.js';
 
-export interface EnrolmentModules {
+interface EnrolmentModules {
   readonly db: Database;
   readonly ca: CertificateAuthority;
   readonly clock: Clock;
@@ -24,7 +24,7 @@ export interface EnrolmentModules {
   readonly deviceUrl: () => string;
 }
 
-export interface Enrolled {
+interface Enrolled {
   readonly device: EnrolledDevice;
   readonly certificatePem: string;
 }

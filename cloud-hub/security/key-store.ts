@@ -10,7 +10,7 @@ import { SecurityError } from './security-error.js';
 
 export const TUF_ROLES = ['root', 'targets', 'snapshot', 'timestamp'] as const;
 export type TufRole = (typeof TUF_ROLES)[number];
-export type KeyName = 'ca' | `tuf-${TufRole}`;
+type KeyName = 'ca' | `tuf-${TufRole}`;
 
 const KEY_MODE = 0o600;
 

@@ -12,7 +12,7 @@ export interface SignedSet {
   readonly timestamp: Metadata<Timestamp>;
 }
 
-export interface RepositoryState {
+interface RepositoryState {
   /** The newest root; undefined where none was ever written. */
   readonly root: Metadata<Root> | undefined;
   /** Undefined where no timestamp was ever written. */

@@ -29,13 +29,13 @@ const RENEWAL_CHECK_MS = 3_600_000;
 /** `variants/<hex>.json`: plain segments, so that a path is a file name and a URL as it stands. */
 const TARGET_PATH = /^[A-Za-z0-9][A-Za-z0-9._-]*(\/[A-Za-z0-9][A-Za-z0-9._-]*){0,7}$/;
 
-export interface TufRepositoryOptions {
+interface TufRepositoryOptions {
   /** `<data-dir>/tuf` */
   readonly folder: string;
   readonly validityMs?: Readonly<Record<TufRole, number>>;
 }
 
-export interface TufRepositoryModules {
+interface TufRepositoryModules {
   readonly keys: KeyStore;
   readonly files: Files;
   readonly clock: Clock;

@@ -12,8 +12,14 @@ export const enrollVerb: Verb = (program, context) => {
   const command = program
     .command('enroll')
     .description("Make this device one of a hub: its own key, the hub's certificate for it")
-    .option('--token <TOKEN>', 'enrolment token (variable TIDEGATE_ENROL_TOKEN); made with: tidegate group token create')
-    .option('--hub <URL>', "https address of the hub's device port, where the token's is not how this device reaches it")
+    .option(
+      '--token <TOKEN>',
+      'enrolment token (variable TIDEGATE_ENROL_TOKEN); made with: tidegate group token create',
+    )
+    .option(
+      '--hub <URL>',
+      "https address of the hub's device port, where the token's is not how this device reaches it",
+    )
     .option('--name <NAME>', 'wished name of the device')
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  tidegate-agent enroll --hub https://hub.example:9443 --token tg1.eyJp...');

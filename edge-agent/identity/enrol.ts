@@ -31,7 +31,7 @@ import { IdentityError } from './identity-error.js';
 const TIMEOUT_MS = 30_000;
 const LIMIT_ANSWER_BYTES = 1024 * 1024;
 
-export interface EnrolOptions {
+interface EnrolOptions {
   readonly dataDir: string;
   /** The text that the operator handed over. */
   readonly token: string;
@@ -41,7 +41,7 @@ export interface EnrolOptions {
   readonly name?: string;
 }
 
-export interface EnrolModules {
+interface EnrolModules {
   readonly files: Files;
   readonly clock: Clock;
   readonly onClock?: HubTrust['onClock'];

@@ -12,7 +12,7 @@ const SERVER_AUTH = '1.3.6.1.5.5.7.3.1';
 /** What the device knows of its hub: the CA itself, or, before enrolment, only its fingerprint (SHA-256 of the DER, hex). */
 export type PinnedCa = { readonly certificate: X509Certificate } | { readonly fingerprint: string };
 
-export type HubVerdict =
+type HubVerdict =
   | { readonly ok: true; readonly ca: X509Certificate; readonly clock: 'plausible' | 'behind' | 'ahead' }
   | { readonly ok: false; readonly code: 'foreign-hub' | 'clock'; readonly message: string };
 

@@ -1,6 +1,6 @@
 // Why the device has no identity, or can't use it.
 
-export type IdentityErrorCode =
+type IdentityErrorCode =
   | 'not-enrolled'
   | 'already-enrolled'
   | 'token-malformed'

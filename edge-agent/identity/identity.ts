@@ -20,7 +20,7 @@ const identityDocumentSchema = z.strictObject({
   /** The token that enrolled it, to tell a repeated enrolment from a second one. */
   tokenId: z.string(),
 });
-export type IdentityDocument = z.infer<typeof identityDocumentSchema>;
+type IdentityDocument = z.infer<typeof identityDocumentSchema>;
 
 export interface Identity extends IdentityDocument {
   readonly keyPem: string;

@@ -1,7 +1,7 @@
 // Why content could not be stored or fetched. `needBytes` and `haveBytes` come with `no-space`, so that the message can say
 // what would have to be freed (field lesson B5).
 
-export type ContentErrorCode =
+type ContentErrorCode =
   | 'no-space' // the volume is full; nothing that was stored is lost, and a partial download keeps what it has
   | 'digest-mismatch' // all bytes came, but they are not what the digest says; they were discarded
   | 'size-mismatch' // more or fewer bytes than stated

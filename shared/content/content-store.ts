@@ -11,11 +11,11 @@ import { ContentError, noSpace } from './content-error.js';
 import { PartialFile, type HashSoFar } from './partial-file.js';
 
 /** Largest blob that `read` brings into memory. */
-export const LIMIT_READ_BYTES = 64 * 1024 * 1024;
+const LIMIT_READ_BYTES = 64 * 1024 * 1024;
 /** Unfinished files whose running hash is kept between two pieces; others are hashed anew from disk when continued. */
 const LIMIT_RUNNING_HASHES = 256;
 
-export interface ContentStoreOptions {
+interface ContentStoreOptions {
   readonly folder: string;
   /** Space that content may not use up, so that state can still be written on a nearly full volume. Default 16 MiB. */
   readonly reserveBytes?: number;

@@ -14,7 +14,7 @@ export interface HashSoFar {
   readonly offsetBytes: number;
 }
 
-export interface PartialFileParts {
+interface PartialFileParts {
   readonly files: Files;
   readonly partialPath: string;
   readonly blobPath: string;

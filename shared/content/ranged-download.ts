@@ -31,7 +31,7 @@ export const DEFAULT_DOWNLOAD_POLICY: DownloadPolicy = {
   headersTimeoutMs: 15_000,
 };
 
-export interface DownloadRequest {
+interface DownloadRequest {
   readonly url: string;
   readonly digest: Digest;
   readonly sizeBytes: number;
@@ -47,7 +47,7 @@ export interface DownloadModules {
   readonly policy?: DownloadPolicy;
 }
 
-export interface DownloadOutcome {
+interface DownloadOutcome {
   /** Bytes that came over the network in this call, wasted ones included. */
   readonly transferredBytes: number;
   /** Bytes that an earlier call had left. */

@@ -12,7 +12,7 @@ export const BUILD_TIME_MS = Date.UTC(2026, 10, 1);
 /** A wall clock further ahead of the floor than this is taken to be wrong. */
 const CLOCK_AHEAD_MAX_MS = 2 * 365 * 86_400_000;
 
-export interface TrustedTimeOptions {
+interface TrustedTimeOptions {
   /** File that keeps the largest verified time. */
   readonly path: string;
   readonly buildTimeMs?: number;

@@ -20,11 +20,11 @@ import { TufError } from './tuf-error.js';
 import { TufFetcher } from './tuf-fetcher.js';
 
 /** Largest target that the client takes: targets are manifests, files go by their own digest. */
-export const LIMIT_TARGET_BYTES = 4 * 1024 * 1024;
+const LIMIT_TARGET_BYTES = 4 * 1024 * 1024;
 /** In the order in which they are written back: root first, so that what follows can be verified after a power cut. */
 const ROLES = ['root', 'timestamp', 'snapshot', 'targets'] as const;
 
-export interface TufClientOptions {
+interface TufClientOptions {
   readonly folder: string;
   /** `https://hub:9443/tuf/image/metadata/` */
   readonly metadataUrl: string;
@@ -36,13 +36,13 @@ export interface TufClientOptions {
   readonly timeoutMs?: number;
 }
 
-export interface TufClientModules {
+interface TufClientModules {
   readonly files: Files;
   readonly dispatcher: Dispatcher;
   readonly trustedTime: TrustedTime;
 }
 
-export interface VerifiedTarget {
+interface VerifiedTarget {
   readonly path: string;
   readonly bytes: Uint8Array;
   /** The signed custom metadata of the target; an empty object where there are none. */

@@ -1,6 +1,6 @@
 // Why a target could not be verified. `refused` means that somebody served what the release keys did not sign in this order.
 
-export type TufErrorCode =
+type TufErrorCode =
   | 'unreachable' // the repository could not be reached, or answered with an error
   | 'expired' // the newest metadata is too old by trusted time; nothing new may be installed on it
   | 'refused' // signature, hash, length, version or form is wrong

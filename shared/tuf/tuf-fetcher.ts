@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { DownloadHTTPError, DownloadLengthMismatchError } from 'tuf-js/dist/error.js';
 import { request, type Dispatcher } from 'undici';
 
-export interface TufFetcherOptions {
+interface TufFetcherOptions {
   readonly dispatcher: Dispatcher;
   readonly signal: AbortSignal;
   /** Folder for files on their way to tuf-js. */

@@ -12,14 +12,14 @@ import { renewingServerIdentity } from '../../security/server-identity.js';
 import { DeviceError, refusalOf, sendRefusal } from './device-error.js';
 import { DeviceRoutes, type DeviceRoutesModules } from './device-routes.js';
 
-export interface DevicePortOptions {
+interface DevicePortOptions {
   readonly host: string;
   readonly port: number;
   /** Names and addresses by which devices reach this hub; they go into its certificate. */
   readonly names: readonly string[];
 }
 
-export interface DevicePortModules extends Omit<DeviceRoutesModules, 'ca'> {
+interface DevicePortModules extends Omit<DeviceRoutesModules, 'ca'> {
   readonly ca: CertificateAuthority;
   readonly clock: Clock;
   readonly log: Log;

@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import type { Files } from '@tidegate/shared/system/files.js';
 import { DeviceError } from './device-error.js';
 
-export interface SentFile {
+interface SentFile {
   readonly path: string;
   readonly type: string;
   /** Strong entity tag with its quotes; none where a range makes no sense. */

@@ -30,7 +30,7 @@ const DRAIN_TIMEOUT_MS = 30_000;
 const KEEPALIVE_MAX_S = 600;
 const NOT_AUTHORIZED = 5;
 
-export interface AedesBrokerModules {
+interface AedesBrokerModules {
   readonly ca: CertificateAuthority;
   readonly gateway: BrokerGateway;
   readonly enrolment: Pick<Enrolment, 'isRevoked'>;

@@ -34,7 +34,11 @@ describe('tidegate-agent enroll', () => {
     const dataDir = newFolder();
     const token = await hub.newToken();
     const done = await run(['--hub', hub.url, '--token', token, '--name', 'cam-1', '--data-dir', dataDir]);
-    expect(done).toMatchObject({ code: 0, stdout: expect.stringMatching(/^enrolled as cam-1 in group field/), stderr: '' });
+    expect(done).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^enrolled as cam-1 in group field/),
+      stderr: '',
+    });
     const again = await run(['--json', '--data-dir', dataDir], { TIDEGATE_ENROL_TOKEN: token });
     expect(JSON.parse(again.stdout)).toMatchObject({ deviceId: 'cam-1', group: 'field', deviceUrl: hub.url });
   });
