@@ -1,17 +1,17 @@
 // The hub as a whole, in this process, with real executors: publish, the version's way to ready, inference, restart.
-import { fileURLToPath } from 'node:url';
 import { follow, openForPublish, publish } from '@tidegate/cloud-hub/cli/publish.js';
 import { liveEventSchema, type LiveEvent, type Version } from '@tidegate/shared/wire/admin-api.js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { WebSocket } from 'ws';
+import { writeBarePackage } from '../support/bare-package.js';
 import { openApiProblems } from '../support/openapi.js';
 import { runHub, type RunningHub } from '../support/running-hub.js';
 import { silentStreams } from '../support/silent-streams.js';
 import { temporaryFolders } from '../support/temporary-folder.js';
 
 const folder = temporaryFolders('hub');
-const DIGITS = fileURLToPath(new URL('../../examples/digits', import.meta.url));
+const PACKAGE = writeBarePackage(folder(), 'bare', { version: 'first' });
 let running: RunningHub;
 
 beforeAll(async () => {
@@ -20,11 +20,10 @@ beforeAll(async () => {
 afterAll(() => running.hub.drain());
 
 async function infer(path: string, token: string | undefined): Promise<Response> {
-  const data = Array.from({ length: 784 }, () => 0);
   return fetch(`${running.url}${path}`, {
     method: 'POST',
     headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
-    body: JSON.stringify({ inputs: [{ name: 'image', datatype: 'FP32', shape: [1, 1, 28, 28], data }] }),
+    body: JSON.stringify({ inputs: [{ name: 'x', datatype: 'FP32', shape: [1, 4], data: [1, 1, 1, 1] }] }),
   });
 }
 
@@ -37,7 +36,7 @@ describe('a hub that a package is published to', () => {
     const events: LiveEvent[] = [];
     socket.on('message', (data) => events.push(liveEventSchema.parse(JSON.parse(String(data)))));
     await new Promise((resolve) => socket.once('open', resolve));
-    const pack = await openForPublish(DIGITS);
+    const pack = await openForPublish(PACKAGE);
     await follow(
       running.client,
       await publish(running.client, pack, { allowUnknownLicence: false }, silentStreams),
@@ -49,31 +48,32 @@ describe('a hub that a package is published to', () => {
   });
 
   test('takes it, checks it in an executor, and has it ready', async () => {
-    const pack = await openForPublish(DIGITS);
+    const pack = await openForPublish(PACKAGE);
     const started = await publish(running.client, pack, { allowUnknownLicence: false }, silentStreams);
     version = await follow(running.client, started, silentStreams);
-    expect(version).toMatchObject({ model: 'digits', version: 1, label: '1.0', state: 'ready', licence: 'Apache-2.0' });
+    expect(version).toMatchObject({ model: 'bare', version: 1, label: 'first', state: 'ready', licence: 'Apache-2.0' });
     expect(version.digest).toBe(pack.versionDigest);
   });
 
   test('gives the same version for the same content', async () => {
-    const pack = await openForPublish(DIGITS);
+    const pack = await openForPublish(PACKAGE);
     const again = await publish(running.client, pack, { allowUnknownLicence: false }, silentStreams);
     expect(again).toMatchObject({ version: 1, digest: version.digest, state: 'ready' });
   });
 
   test('answers the protocol with it, and says that the hub did', async () => {
-    const answer = await infer('/v2/models/digits/infer', running.token);
+    const answer = await infer('/v2/models/bare/infer', running.token);
     expect(answer.status).toBe(200);
-    const json = (await answer.json()) as { parameters: Record<string, unknown> };
+    const json = (await answer.json()) as { parameters: Record<string, unknown>; outputs: { data: number[] }[] };
+    expect(json.outputs[0]?.data).toEqual([1.5, 2.5, 3.5, 4.5]);
     expect(json.parameters).toMatchObject({ placement: 'hub', model_digest: version.digest, variant: 'fp32' });
   });
 
   test('keeps it over a restart', async () => {
     running = await running.restart();
-    const metadata = await running.client.raw('GET', '/v2/models/digits');
+    const metadata = await running.client.raw('GET', '/v2/models/bare');
     expect(metadata.status).toBe(200);
-    expect(JSON.parse(new TextDecoder().decode(metadata.body))).toMatchObject({ name: 'digits', versions: ['1'] });
+    expect(JSON.parse(new TextDecoder().decode(metadata.body))).toMatchObject({ name: 'bare', versions: ['1'] });
   });
 });
 
@@ -85,7 +85,7 @@ describe('who may ask the models', () => {
 
   test('a token with the scope infer may ask, and nothing else', async () => {
     const token = await create(['infer']);
-    expect((await infer('/v2/models/digits/infer', token)).status).toBe(200);
+    expect((await infer('/v2/models/bare/infer', token)).status).toBe(200);
     const models = await fetch(`${running.url}/api/v1/models`, { headers: { authorization: `Bearer ${token}` } });
     expect(models.status).toBe(403);
   });
@@ -96,12 +96,12 @@ describe('who may ask the models', () => {
       ['tgk_wrong', 401],
       [await create(['read', 'publish', 'operate']), 403],
     ] as const) {
-      const answer = await infer('/v2/models/digits/infer', token);
+      const answer = await infer('/v2/models/bare/infer', token);
       expect(answer.status).toBe(status);
       expect(answer.headers.get('content-type')).toBe('application/json');
       expect(await answer.json()).toEqual({ error: expect.stringContaining('infer') });
     }
-    expect((await infer('/v2/models/digits/infer', running.token)).status).toBe(200);
+    expect((await infer('/v2/models/bare/infer', running.token)).status).toBe(200);
   });
 
   test('health needs none', async () => {

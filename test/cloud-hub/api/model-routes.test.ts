@@ -1,15 +1,15 @@
 // Publishing over HTTP, with what strangers send: each bad thing gets a clear problem naming its field, and a good request after it
 // still succeeds. The hub, its executors and its database are real.
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { problemSchema, uploadSchema, versionSchema, type Version } from '@tidegate/shared/wire/admin-api.js';
 import { hexOf, sha256 } from '@tidegate/shared/wire/digest.js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { BARE_GRAPH, bareYaml } from '../../support/bare-package.js';
 import { runHub, type RunningHub } from '../../support/running-hub.js';
 import { temporaryFolders } from '../../support/temporary-folder.js';
 
 const folder = temporaryFolders('model-routes');
-const GRAPH = readFileSync(fileURLToPath(new URL('../../../examples/bare/scale-and-add.onnx', import.meta.url)));
+const GRAPH = readFileSync(BARE_GRAPH);
 let running: RunningHub;
 
 beforeAll(async () => {
@@ -75,23 +75,8 @@ async function publish(model: string, files: Files): Promise<Version> {
   return version;
 }
 
-/** The bare model as a package. */
-function yaml(name: string, fields: Readonly<Record<string, string>> = {}): string {
-  const all = {
-    name,
-    licence: 'Apache-2.0',
-    inputs: '[{ name: x, datatype: FP32, shape: [-1, 4] }]',
-    outputs: '[{ name: y, datatype: FP32, shape: [-1, 4] }]',
-    pipeline: '[{ graph: m.onnx }]',
-    ...fields,
-  };
-  return Object.entries(all)
-    .map(([key, value]) => `${key}: ${value}\n`)
-    .join('');
-}
-
 async function stillGood(name: string): Promise<void> {
-  expect(await publish(name, { 'model.yaml': yaml(name), 'm.onnx': GRAPH })).toMatchObject({
+  expect(await publish(name, { 'model.yaml': bareYaml(name), 'm.onnx': GRAPH })).toMatchObject({
     state: 'ready',
     version: 1,
   });
@@ -128,7 +113,7 @@ describe('uploads that can’t be', () => {
 
 describe('pieces that can’t be', () => {
   test('other bytes, a wrong offset, surplus, a foreign file, another media type; then the right ones', async () => {
-    const data = Buffer.from(yaml('pieces'));
+    const data = Buffer.from(bareYaml('pieces'));
     const { id } = uploadSchema.parse(
       await (await create('pieces', entries({ 'model.yaml': data, 'm.onnx': GRAPH }))).json(),
     );
@@ -163,12 +148,16 @@ describe('pieces that can’t be', () => {
 describe('packages that are refused at once', () => {
   test.each([
     ['broken YAML', { 'model.yaml': 'name: [', 'm.onnx': 'x' }, 'model.yaml'],
-    ['an unknown licence', { 'model.yaml': yaml('bad', { licence: 'unknown' }), 'm.onnx': 'x' }, 'model.yaml#licence'],
+    [
+      'an unknown licence',
+      { 'model.yaml': bareYaml('bad', { licence: 'unknown' }), 'm.onnx': 'x' },
+      'model.yaml#licence',
+    ],
     ['no model.yaml', { 'm.onnx': 'x' }, 'model.yaml'],
     [
       'an unknown metric',
       {
-        'model.yaml': yaml('bad', { goldens: '{ file: g, output: y, metric: guess, threshold: 1 }' }),
+        'model.yaml': bareYaml('bad', { goldens: '{ file: g, output: y, metric: guess, threshold: 1 }' }),
         g: '[]',
         'm.onnx': 'x',
       },
@@ -219,7 +208,7 @@ describe('packages that are refused with the reason once looked into', () => {
     ],
   ] as [string, Files, Record<string, string>, RegExp][])('%s', async (what, files, fields, reason) => {
     const name = what.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-');
-    const version = await publish(name, { 'model.yaml': yaml(name, fields), ...files });
+    const version = await publish(name, { 'model.yaml': bareYaml(name, fields), ...files });
     expect(version.state).toBe('refused');
     expect(version.detail).toMatch(reason);
     expect((await call('GET', `/v2/models/${name}`)).status).toBe(404);
@@ -230,8 +219,8 @@ describe('packages that are refused with the reason once looked into', () => {
 
 describe('reading', () => {
   test('models and versions by pages; by number, label and digest', async () => {
-    await publish('reader', { 'model.yaml': yaml('reader', { version: 'first' }), 'm.onnx': GRAPH });
-    await publish('reader', { 'model.yaml': yaml('reader', { version: 'second' }), 'm.onnx': GRAPH });
+    await publish('reader', { 'model.yaml': bareYaml('reader', { version: 'first' }), 'm.onnx': GRAPH });
+    await publish('reader', { 'model.yaml': bareYaml('reader', { version: 'second' }), 'm.onnx': GRAPH });
     const page = async (path: string) =>
       (await call('GET', path)).json() as Promise<{ items: { version: number }[]; nextCursor?: string }>;
     const newest = await page('/api/v1/models/reader/versions?limit=1');

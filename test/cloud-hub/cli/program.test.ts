@@ -7,12 +7,14 @@ import { makeContext } from '@tidegate/cloud-hub/cli/context.js';
 import { runProgram } from '@tidegate/cloud-hub/cli/program.js';
 import { versionSchema } from '@tidegate/shared/wire/admin-api.js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { BARE_GRAPH, writeBarePackage } from '../../support/bare-package.js';
 import { runHub, type RunningHub } from '../../support/running-hub.js';
 import { recordedStreams } from '../../support/silent-streams.js';
 import { temporaryFolders } from '../../support/temporary-folder.js';
 
 const folder = temporaryFolders('program');
-const example = (name: string): string => fileURLToPath(new URL(`../../../examples/${name}`, import.meta.url));
+const README = fileURLToPath(new URL('../../../examples/digits/README.md', import.meta.url));
+const PACKAGE = writeBarePackage(folder(), 'bare', { version: 'v1.0' });
 let running: RunningHub;
 
 beforeAll(async () => {
@@ -45,15 +47,15 @@ test('login checks the token, stores it, and everything after works with it', as
 
 describe('model', () => {
   test('publish follows the version to ready and prints it; again is the same; list and show find it', async () => {
-    const published = await run(['model', 'publish', example('digits')]);
-    expect(published).toMatchObject({ code: 0, out: expect.stringMatching(/^digits@1 \(1\.0\) {2}ready/) });
+    const published = await run(['model', 'publish', PACKAGE]);
+    expect(published).toMatchObject({ code: 0, out: expect.stringMatching(/^bare@1 \(v1\.0\) {2}ready/) });
     expect(published.err).toContain('validating');
-    const again = versionSchema.parse(await json(['model', 'publish', example('digits')]));
+    const again = versionSchema.parse(await json(['model', 'publish', PACKAGE]));
     expect(again).toMatchObject({ version: 1, state: 'ready' });
-    expect((await run(['model', 'list'])).out).toMatch(/^MODEL .*\ndigits +1 /);
-    expect((await run(['model', 'show', 'digits'])).out).toMatch(/1 +1\.0 +ready/);
-    for (const spec of ['1', '1.0', 'latest', again.digest.slice(7, 17)]) {
-      expect(versionSchema.parse(await json(['model', 'show', `digits@${spec}`])).digest).toBe(again.digest);
+    expect((await run(['model', 'list'])).out).toMatch(/^MODEL .*\nbare +1 /);
+    expect((await run(['model', 'show', 'bare'])).out).toMatch(/1 +v1\.0 +ready/);
+    for (const spec of ['1', 'v1.0', 'latest', again.digest.slice(7, 17)]) {
+      expect(versionSchema.parse(await json(['model', 'show', `bare@${spec}`])).digest).toBe(again.digest);
     }
   });
 
@@ -72,7 +74,7 @@ describe('model', () => {
   });
 
   test('what can’t be published is said before anything is sent', async () => {
-    const bare = join(example('bare'), 'scale-and-add.onnx');
+    const bare = BARE_GRAPH;
     expect(await run(['model', 'publish', bare])).toMatchObject({
       code: 2,
       err: expect.stringContaining('tidegate model init'),
@@ -85,8 +87,8 @@ describe('model', () => {
 
   test('init writes a model.yaml that publish takes once it has a licence', async () => {
     const made = folder();
-    await fs.copyFile(join(example('bare'), 'scale-and-add.onnx'), join(made, 'm.onnx'));
-    expect(await run(['model', 'init', join(made, 'm.onnx'), '--name', 'bare'])).toMatchObject({ code: 0 });
+    await fs.copyFile(BARE_GRAPH, join(made, 'm.onnx'));
+    expect(await run(['model', 'init', join(made, 'm.onnx'), '--name', 'derived'])).toMatchObject({ code: 0 });
     expect(await run(['model', 'init', join(made, 'm.onnx')])).toMatchObject({
       code: 1,
       err: expect.stringContaining('--force'),
@@ -101,27 +103,25 @@ describe('model', () => {
 describe('infer', () => {
   test('a JSON request goes as it is', async () => {
     const file = join(folder(), 'request.json');
-    const inputs = [
-      { name: 'image', datatype: 'FP32', shape: [1, 1, 28, 28], data: Array.from({ length: 784 }, () => 0) },
-    ];
+    const inputs = [{ name: 'x', datatype: 'FP32', shape: [1, 4], data: [1, 1, 1, 1] }];
     await fs.writeFile(file, JSON.stringify({ inputs }));
-    const ran = await run(['infer', 'digits', file]);
-    expect(ran).toMatchObject({ code: 0, out: expect.stringMatching(/label +BYTES\[1\] +\d/) });
+    const ran = await run(['infer', 'bare', file]);
+    expect(ran).toMatchObject({ code: 0, out: expect.stringMatching(/y +FP32\[1,4\] +1\.5000, 2\.5000/) });
     expect(ran.out).toContain('placement=hub');
-    expect(await json(['infer', 'digits@1', file])).toMatchObject({ model_name: 'digits', model_version: '1' });
-    expect(await run(['infer', 'digits@9', file])).toMatchObject({
+    expect(await json(['infer', 'bare@1', file])).toMatchObject({ model_name: 'bare', model_version: '1' });
+    expect(await run(['infer', 'bare@9', file])).toMatchObject({
       code: 1,
       err: expect.stringContaining('version 9'),
     });
   });
 
   test('a file for an input that takes none is wrong usage', async () => {
-    expect(await run(['infer', 'digits', example('digits/README.md')])).toMatchObject({
+    expect(await run(['infer', 'bare', README])).toMatchObject({
       code: 2,
       err: expect.stringContaining('FP32'),
     });
-    expect(await run(['infer', 'digits', join(folder(), 'none.png')])).toMatchObject({ code: 2 });
-    expect(await run(['infer', 'nobody', example('digits/README.md')])).toMatchObject({
+    expect(await run(['infer', 'bare', join(folder(), 'none.png')])).toMatchObject({ code: 2 });
+    expect(await run(['infer', 'nobody', README])).toMatchObject({
       code: 1,
       err: expect.stringContaining('nobody'),
     });
@@ -136,7 +136,7 @@ describe('tokens, groups, devices, rollouts, audit', () => {
     };
     const environment = { TIDEGATE_HUB: running.url, TIDEGATE_TOKEN: created.token };
     expect((await run(['model', 'list'], environment)).code).toBe(0);
-    const forbidden = await run(['model', 'publish', example('digits')], environment);
+    const forbidden = await run(['model', 'publish', PACKAGE], environment);
     expect(forbidden).toMatchObject({ code: 1, err: expect.stringContaining('lacks the scope publish') });
     expect((await run(['token', 'list'])).out).toMatch(new RegExp(`${created.id} +ci +read`));
     expect((await run(['token', 'revoke', created.id])).code).toBe(0);
@@ -159,7 +159,7 @@ describe('tokens, groups, devices, rollouts, audit', () => {
     expect(await json(['device', 'list'])).toEqual([]);
     expect(await run(['device', 'show', 'nobody'])).toMatchObject({ code: 1, err: expect.stringContaining('nobody') });
     expect(await json(['rollout', 'list'])).toEqual([]);
-    const none = await run(['rollout', 'start', 'digits@1', '--group', 'nowhere']);
+    const none = await run(['rollout', 'start', 'bare@1', '--group', 'nowhere']);
     expect(none).toMatchObject({ code: 1, err: expect.stringContaining('group') });
     for (const verb of ['status', 'pause', 'resume', 'abort']) {
       expect((await run(['rollout', verb, 'r0'])).code).toBe(1);
@@ -179,9 +179,7 @@ describe('tokens, groups, devices, rollouts, audit', () => {
     ]) {
       expect(actions).toContain(action);
     }
-    expect((await run(['audit', 'list', '--subject', 'digits@1'])).out).toMatch(
-      /token:admin +model\.publish +digits@1/,
-    );
+    expect((await run(['audit', 'list', '--subject', 'bare@1'])).out).toMatch(/token:admin +model\.publish +bare@1/);
   });
 });
 
@@ -190,7 +188,7 @@ describe('usage', () => {
     [['model', 'publish']],
     [['nonsense']],
     [['model', 'list', '--nonsense']],
-    [['rollout', 'start', 'digits@1']],
+    [['rollout', 'start', 'bare@1']],
   ])('%j is exit code 2', async (args) => expect((await run(args)).code).toBe(2));
 
   test('a hub that can’t be reached is exit code 1 with its address', async () => {
