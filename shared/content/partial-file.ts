@@ -30,7 +30,8 @@ export class PartialFile {
   readonly #parts: PartialFileParts;
   #hash: Hash;
   #writtenBytes: number;
-  #pending: Uint8Array[] = [];
+  /** Gathers what is written; its own memory, because a source may use its buffer again at once. */
+  #buffer = Buffer.alloc(0);
   #pendingBytes = 0;
   #open = true;
   /** After a failed append the file's length is unknown: nothing more may be written until it was opened anew. */
@@ -74,10 +75,16 @@ export class PartialFile {
     if (this.offsetBytes + chunk.byteLength > this.#parts.sizeBytes) {
       throw new ContentError('size-mismatch', `more than the stated ${this.#parts.sizeBytes} bytes came`);
     }
-    // A copy, because the source may use its buffer again before the append.
-    this.#pending.push(Uint8Array.from(chunk));
-    this.#pendingBytes += chunk.byteLength;
-    if (this.#pendingBytes >= APPEND_BYTES) await this.#flush();
+    if (this.#buffer.length === 0) {
+      this.#buffer = Buffer.allocUnsafeSlow(Math.min(APPEND_BYTES, this.#parts.sizeBytes - this.#writtenBytes));
+    }
+    for (let at = 0; at < chunk.byteLength;) {
+      const part = chunk.subarray(at, at + this.#buffer.length - this.#pendingBytes);
+      this.#buffer.set(part, this.#pendingBytes);
+      this.#pendingBytes += part.byteLength;
+      at += part.byteLength;
+      if (this.#pendingBytes === this.#buffer.length) await this.#flush();
+    }
   }
 
   /** Whether all bytes are there and are what the digest says. */
@@ -116,7 +123,6 @@ export class PartialFile {
 
   /** Forgets all bytes and starts again at 0, keeping the writer's place. */
   async restart(): Promise<void> {
-    this.#pending = [];
     this.#pendingBytes = 0;
     await this.#parts.files.remove('content.discard', this.#parts.partialPath);
     this.#hash = createHash('sha256');
@@ -126,7 +132,6 @@ export class PartialFile {
   /** Removes all bytes. Does nothing once finished, paused or discarded. */
   async discard(): Promise<void> {
     if (!this.#open) return;
-    this.#pending = [];
     this.#pendingBytes = 0;
     try {
       await this.#parts.files.remove('content.discard', this.#parts.partialPath);
@@ -137,8 +142,7 @@ export class PartialFile {
 
   async #flush(): Promise<void> {
     if (this.#pendingBytes === 0) return;
-    const data = this.#pending.length === 1 ? this.#pending[0]! : Buffer.concat(this.#pending);
-    this.#pending = [];
+    const data = this.#buffer.subarray(0, this.#pendingBytes);
     this.#pendingBytes = 0;
     try {
       await this.#parts.files.append('content.append', this.#parts.partialPath, data);

@@ -136,12 +136,12 @@ describe('a full disk (B5)', () => {
     const folder = newFolder();
     const store = await ContentStore.open({ folder }, files);
     const partial = await store.resume(expected);
-    await partial.write(data.subarray(0, 1_100_000));
+    await partial.write(data.subarray(0, 1_100_000)); // the first MiB is on disk now
     files.failNext('content.append', 'ENOSPC', 4096); // some of the append still reaches the disk
     await expect(partial.write(data.subarray(1_100_000, 2_900_000))).rejects.toMatchObject({ code: 'no-space' });
     await partial.pause();
     const again = await store.resume(expected);
-    expect(again.offsetBytes).toBe(1_100_000 + 4096);
+    expect(again.offsetBytes).toBe(1_048_576 + 4096);
     await again.write(data.subarray(again.offsetBytes));
     await again.finish();
     expect(readFileSync(store.path(expected.digest)).equals(data)).toBe(true);
