@@ -5,6 +5,9 @@
 
 const SHAPES_MAX = 64;
 const GAIN = 1 / 8;
+/** The device's pace follows faster than the means: other work comes and goes at once, and slows every shape alike. */
+const PACE_GAIN = 1 / 3;
+const SLOWEST_PACE = 4;
 
 interface Measure {
   meanMs: number;
@@ -32,6 +35,8 @@ export class RunTimes {
   /** Milliseconds per row and byte over all shapes; the estimate for a shape never seen. */
   #perByteMs: number | undefined;
   #lastMs = -Infinity;
+  /** How long runs take now against their means: 1 = as usual. Never below 1, so that a fast moment promises nothing. */
+  #pace = 1;
 
   /** Notes that a run of `rows` took `ms`; `nowMs` is monotonic. */
   observe(shape: RunShape, rows: number, ms: number, nowMs: number): void {
@@ -49,6 +54,7 @@ export class RunTimes {
       byRows.set(rows, { meanMs: ms, deviationMs: ms / 4, count: 2, lastMs: nowMs });
       return;
     }
+    this.#pace += PACE_GAIN * (Math.min(ms / known.meanMs, SLOWEST_PACE) - this.#pace);
     known.deviationMs += GAIN * 2 * (Math.abs(ms - known.meanMs) - known.deviationMs);
     known.meanMs += GAIN * (ms - known.meanMs);
     known.count += 1;
@@ -63,7 +69,9 @@ export class RunTimes {
       const meanMs = this.#perByteMs * rows * shape.rowBytes;
       return { meanMs, boundMs: 2 * meanMs };
     }
-    return interpolate(byRows, rows);
+    const usual = interpolate(byRows, rows);
+    const pace = Math.max(1, this.#pace);
+    return usual && { meanMs: usual.meanMs * pace, boundMs: usual.boundMs * pace };
   }
 
   /** Was exactly this number of rows measured within `maxAgeMs`? */

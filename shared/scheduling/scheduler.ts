@@ -204,6 +204,7 @@ export class Scheduler {
 
   #startRuns(): void {
     const { concurrency } = this.#runner;
+    this.#shedHopeless();
     for (let head = this.#queue[0]; head !== undefined; head = this.#queue[0]) {
       const ahead = head.costMs > 0 && head.costMs < SEND_AHEAD_BELOW_MS ? 1 : 0;
       if (this.#runs.size >= concurrency + ahead) return;
@@ -228,6 +229,20 @@ export class Scheduler {
       for (const member of members) member.run = run;
       this.#runs.add(run);
       void this.#perform(run);
+    }
+  }
+
+  /**
+   * What can't end in time any more would only take the time of those that can: told so now, not at its deadline. An idle
+   * executor still tries one, since the times may be wrong and only runs correct them.
+   */
+  #shedHopeless(): void {
+    const nowMs = this.#clock.monotonicMs();
+    const hopeless = this.#queue.filter(({ deadlineMs, costMs }) => nowMs + costMs > deadlineMs);
+    if (this.#runs.size === 0 && hopeless.length === this.#queue.length) hopeless.shift();
+    for (const item of hopeless) {
+      const late = 'runs took longer than they had, and the time left does not suffice any more';
+      this.#abandon(item, new ServingError('deadline-exceeded', late, { retryAfterMs: Math.ceil(item.costMs) }));
     }
   }
 

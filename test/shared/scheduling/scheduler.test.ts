@@ -117,6 +117,27 @@ describe('Scheduler', () => {
     expect(runner.runs).toHaveLength(8);
   });
 
+  it('sheds what can not end in time any more, instead of running it for nothing', async () => {
+    let durationMs = 40;
+    const { clock, runner, ask } = setUp({ durationMs: () => durationMs }, { maxRows: 1 });
+    for (let i = 0; i < 5; i += 1) await play(clock, ask(i));
+    durationMs = 200; // the device got slow
+    const asked = [ask(1, 1000), ...Array.from({ length: 3 }, (_, i) => ask(i, 220))].map(codeOf);
+    const codes = await play(clock, Promise.all(asked));
+    expect(codes.filter((code) => code === 'deadline-exceeded').length).toBeGreaterThanOrEqual(2);
+    expect(runner.runs.length).toBeLessThanOrEqual(5 + 2);
+  });
+
+  it('lets one through to an idle executor, however slow the runs were', async () => {
+    let durationMs = 3000;
+    const { clock, ask } = setUp({ durationMs: () => durationMs }, { maxRows: 1 });
+    for (let i = 0; i < 3; i += 1) await play(clock, ask(i));
+    durationMs = 10; // and nobody knows yet
+    expect(await codeOf(ask(1, 500))).toBe('would-miss-deadline');
+    clock.advance(1500);
+    expect(await play(clock, codeOf(ask(1, 500)))).toBe('answered');
+  });
+
   it('bounds the queue', async () => {
     const { runner, ask } = setUp({}, { queueDepthMax: 3 });
     const asked = Array.from({ length: 5 }, (_, i) => codeOf(ask(i)));
