@@ -124,6 +124,19 @@ describe('serve ends', () => {
   });
 });
 
+describe('a power cut', () => {
+  it('offline: the same command answers again, with a hub that is not there (B4)', async () => {
+    const args = ['serve', digits, '--hub', 'http://127.0.0.1:9'];
+    for (let cut = 0; cut < 3; cut += 1) {
+      const started = await startAgent(args);
+      expect((await started.infer('digits', digitInput(1), { cache: 'bypass' })).provenance.placement).toBe('edge');
+      expect((await started.status()).hub?.counts['calls']).toBe(0);
+      started.child.kill('SIGKILL');
+      await started.finished;
+    }
+  });
+});
+
 describe('a client that goes away', () => {
   it('takes its waiting work along: it never starts (B27)', async () => {
     agent = await startAgent(['serve', digits]);
