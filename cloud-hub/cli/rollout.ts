@@ -107,7 +107,7 @@ async function followRollout(context: CliContext, rollout: Rollout): Promise<Rol
   let now = rollout;
   let said = '';
   for (;;) {
-    const line = `${now.state}: ${now.reason}`;
+    const line = now.reason.startsWith(now.state) ? now.reason : `${now.state}: ${now.reason}`;
     if (line !== said) context.stderr.write(`${line}\n`);
     said = line;
     const ended = now.state === 'completed' || ((now.state === 'halted' || now.state === 'aborted') && now.rolledBack);
@@ -161,11 +161,11 @@ function rolloutText(rollout: Rollout): string {
   const facts = [
     `${rollout.id}  ${rollout.model}@${rollout.version} to ${rollout.group}  ${rollout.state}`,
     rollout.reason,
-    `wave ${Math.min(rollout.wave + 1, rollout.waves.length)} of ${rollout.waves.length} (${waves})`,
+    `wave ${rollout.wave} of ${rollout.waves.length} (${waves})`,
   ];
   const devices = tableText(
     ['DEVICE', 'WAVE', 'STATE', 'DETAIL'],
-    rollout.devices.map((device) => [device.id, device.wave + 1, device.state, device.detail]),
+    rollout.devices.map((device) => [device.id, device.wave, device.state, device.detail]),
   );
   return `${facts.join('\n')}\n${rollout.devices.length === 0 ? '' : `\n${devices}`}${evidenceText(rollout)}`;
 }

@@ -17,7 +17,7 @@ export interface Caller {
   readonly scopes: readonly Scope[];
 }
 
-export interface TokenInfo {
+interface TokenInfo {
   readonly id: string;
   readonly name: string;
   readonly scopes: readonly Scope[];
@@ -26,7 +26,7 @@ export interface TokenInfo {
   readonly revokedAt?: string;
 }
 
-export interface NewToken {
+interface NewToken {
   readonly name: string;
   readonly scopes: readonly Scope[];
   readonly expiresInSeconds?: number | undefined;

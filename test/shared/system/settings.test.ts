@@ -8,6 +8,7 @@ import {
   setting,
   variableName,
   wholeText,
+  type Setting,
   type SettingsSources,
 } from '@tidegate/shared/system/settings.js';
 import { describe, expect, test } from 'vitest';
@@ -38,6 +39,7 @@ const TABLE = {
   }),
   name: setting({ schema: anyText, fallback: undefined, placeholder: 'N', allowed: 'a name', description: '' }),
 };
+const _allAreSettings: Readonly<Record<string, Setting<unknown>>> = TABLE;
 const read = (sources: Partial<SettingsSources>) => readSettings(TABLE, { flags: {}, environment: {}, ...sources });
 const error = (sources: Partial<SettingsSources>): SettingsError => {
   try {
