@@ -1,7 +1,7 @@
 // A registry without a hub around it, over a real database and content store; checker, optimizer and signer are told what to do.
 import { HubEvents } from '@tidegate/cloud-hub/hub-events.js';
 import { PackageFolders } from '@tidegate/cloud-hub/registry/package-folders.js';
-import type { MadeVariant, NewTarget } from '@tidegate/cloud-hub/registry/package-ports.js';
+import type { NewTarget, PackageOptimizer } from '@tidegate/cloud-hub/registry/package-ports.js';
 import { Pipeline } from '@tidegate/cloud-hub/registry/pipeline.js';
 import { RegistryService } from '@tidegate/cloud-hub/registry/registry-service.js';
 import { Uploads } from '@tidegate/cloud-hub/registry/uploads.js';
@@ -18,7 +18,7 @@ import { join } from 'node:path';
 
 export interface Doing {
   check: (folder: string, signal: AbortSignal) => Promise<void>;
-  optimize: (folder: string, workFolder: string, signal: AbortSignal) => Promise<readonly MadeVariant[]>;
+  optimize: PackageOptimizer['optimize'];
   sign: (targets: readonly NewTarget[]) => Promise<void>;
 }
 

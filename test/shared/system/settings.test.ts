@@ -13,6 +13,13 @@ import {
 } from '@tidegate/shared/system/settings.js';
 import { describe, expect, test } from 'vitest';
 
+const LEVEL: Setting<'low' | 'high'> & { readonly fallback: string } = {
+  schema: choiceText('low', 'high'),
+  fallback: 'low',
+  placeholder: 'L',
+  allowed: 'low or high',
+  description: '',
+};
 const TABLE = {
   httpPort: setting({
     schema: wholeText(0, 65_535),
@@ -22,13 +29,7 @@ const TABLE = {
     description: '',
   }),
   size: setting({ schema: bytesText, fallback: '1MiB', placeholder: 'BYTES', allowed: 'a size', description: '' }),
-  level: setting({
-    schema: choiceText('low', 'high'),
-    fallback: 'low',
-    placeholder: 'L',
-    allowed: 'low or high',
-    description: '',
-  }),
+  level: LEVEL,
   secretToken: setting({
     schema: wholeText(5, 6),
     fallback: undefined,
@@ -39,7 +40,6 @@ const TABLE = {
   }),
   name: setting({ schema: anyText, fallback: undefined, placeholder: 'N', allowed: 'a name', description: '' }),
 };
-const _allAreSettings: Readonly<Record<string, Setting<unknown>>> = TABLE;
 const read = (sources: Partial<SettingsSources>) => readSettings(TABLE, { flags: {}, environment: {}, ...sources });
 const error = (sources: Partial<SettingsSources>): SettingsError => {
   try {
