@@ -28,6 +28,8 @@ const CONNECT_TIMEOUT_MS = 10_000;
 const DRAIN_TIMEOUT_MS = 30_000;
 /** A device must be heard at least this often, so that one that vanished is noticed. */
 const KEEPALIVE_MAX_S = 600;
+/** Messages that may wait for their devices to read before others have to wait too. */
+const LIMIT_DELIVERIES = 2000;
 const NOT_AUTHORIZED = 5;
 
 interface AedesBrokerModules {
@@ -119,11 +121,14 @@ class AedesBroker implements DeviceBroker {
     return this.#clients.size;
   }
 
-  /** Resolves once the message is retained; a device that is away gets it when it subscribes. */
+  /**
+   * Retains the document, for a device that is away too, and resolves without waiting for the delivery: one device that
+   * doesn't read must not hold up the others.
+   */
   async publish(deviceId: string, desired: DesiredState): Promise<void> {
     if (this.#closing || desired.version < (this.#retained.get(deviceId) ?? 0)) return;
     this.#retained.set(deviceId, desired.version);
-    await this.#send(deviceTopics(deviceId).desired, JSON.stringify(desired), true);
+    this.#track(this.#send(deviceTopics(deviceId).desired, JSON.stringify(desired), true));
   }
 
   disconnect(deviceId: string): void {
@@ -174,6 +179,7 @@ class AedesBroker implements DeviceBroker {
 
   #aedesOptions(): AedesOptions {
     return {
+      concurrency: LIMIT_DELIVERIES,
       connectTimeout: CONNECT_TIMEOUT_MS,
       drainTimeout: DRAIN_TIMEOUT_MS,
       keepaliveLimit: KEEPALIVE_MAX_S,

@@ -270,6 +270,19 @@ describe('strangers', () => {
 });
 
 describe('the broker itself', () => {
+  it('is not held up by a device that does not read', async () => {
+    const stuck = await connected(cam1);
+    await stuck.subscribeAsync(topics.desired, { qos: 1 });
+    stuck.stream.pause();
+    const large = { ...desiredFor('cam-1', 1000), padding: 'x'.repeat(256 * 1024) };
+    for (let i = 0; i < 150; i += 1) await broker.publish('cam-1', { ...large, version: 1000 + i });
+    const other = await connected(cam2);
+    await other.subscribeAsync(deviceTopics('cam-2').desired, { qos: 1 });
+    const got = message(other);
+    await broker.publish('cam-2', desiredFor('cam-2', 1000));
+    expect((await got).topic).toBe(deviceTopics('cam-2').desired);
+  });
+
   it('says when its port is taken', async () => {
     const { ca, gateway, enrolment, clock } = hub;
     const modules = { ca, gateway, enrolment, clock, log: silentLog };
