@@ -23,6 +23,7 @@ import { HubSync } from '../sync/hub-sync.js';
 import { openMqttSession } from '../sync/mqtt-session.js';
 import { stopAtBoundary } from '../sync/stop-at-boundary.js';
 import type { AnswerObserver, FinishedRequest } from '../telemetry/answer-observer.js';
+import { BreakerWatch } from '../telemetry/breaker-watch.js';
 import { addSettingsOptions, settingsOf } from './settings-options.js';
 import { untilTerminated } from './until-terminated.js';
 import type { CliContext, Verb } from './verb.js';
@@ -62,6 +63,12 @@ async function run(settings: Settings, context: CliContext): Promise<void> {
   const sync = await openSync({ settings, context, access, trustedTime, state, agent, log });
   observers.add(sync.telemetry);
   observers.add(sync.watch);
+  observers.add(
+    new BreakerWatch(
+      () => agent.hub?.status,
+      (kind, detail) => sync.telemetry.event(kind, detail),
+    ),
+  );
   observers.status = () => ({ ...sync.status(), clock: access.clockState });
   try {
     const { http } = await agent.listen();

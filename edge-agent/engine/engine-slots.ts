@@ -31,6 +31,10 @@ class LoadedModel implements PreparedModel {
     return this.served.provider;
   }
 
+  get executorDeaths(): number {
+    return this.served.graphs.reduce((sum, { deaths }) => sum + deaths, 0);
+  }
+
   async selfTest(signal: AbortSignal): Promise<GoldenOutcome> {
     const { passed, score, threshold, count } = await this.served.runGoldens(signal);
     return { passed, score, threshold, count };

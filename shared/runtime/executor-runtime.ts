@@ -74,6 +74,7 @@ class SupervisedRunner implements GraphRunner {
   /** The last executor that loaded: what it said holds until the next one says otherwise. */
   #last: ExecutorProcess;
   #deaths: Death[] = [];
+  #deathCount = 0;
 
   constructor(
     options: LoadGraphOptions & { readonly slots: number },
@@ -107,6 +108,10 @@ class SupervisedRunner implements GraphRunner {
   }
   get pid(): number | undefined {
     return this.#state.kind === 'up' ? this.#state.executor.pid : undefined;
+  }
+
+  get deaths(): number {
+    return this.#deathCount;
   }
 
   measuredUs(feeds: readonly NamedTensor[]): number | undefined {
@@ -165,6 +170,7 @@ class SupervisedRunner implements GraphRunner {
   }
 
   #countDeath(fruitful: boolean): void {
+    this.#deathCount += 1;
     const nowMs = this.#modules.clock.monotonicMs();
     this.#deaths = recentDeaths([...this.#deaths, { atMs: nowMs, fruitful }], nowMs);
   }

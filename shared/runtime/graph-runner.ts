@@ -23,6 +23,8 @@ export interface GraphRunner {
   run(feeds: readonly NamedTensor[], outputs: readonly string[], signal: AbortSignal): Promise<GraphRunResult>;
   /** The executor's process id, for status and fault tests. */
   readonly pid: number | undefined;
+  /** Executors of this graph that died or were ended for hanging since it was loaded; absent where none can. */
+  readonly deaths?: number;
   /** Ends after runs in flight; then the executor exits. */
   close(): Promise<void>;
 }

@@ -62,6 +62,7 @@ export interface ModelAnswer {
 interface ServedGraph {
   readonly graph: string;
   readonly pid: number | undefined;
+  readonly deaths: number;
   readonly engine: string;
   readonly engineVersion: string;
   readonly capabilities: EngineCapabilities;
@@ -180,6 +181,7 @@ export class ServedModel {
     return this.#slots.map(({ graph, runner, scheduler }) => ({
       graph,
       pid: runner.pid,
+      deaths: runner.deaths ?? 0,
       engine: runner.engine.name,
       engineVersion: runner.engine.version,
       capabilities: runner.engine.capabilities,

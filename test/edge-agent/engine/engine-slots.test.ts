@@ -58,6 +58,15 @@ describe('EngineSlots', () => {
     await expect(ask(1)).resolves.toBeDefined();
   });
 
+  it('counts the deaths of its executors, for probation', async () => {
+    const one = await slots.prepare(source('1'), signal);
+    slots.activate(one);
+    expect(one.executorDeaths).toBe(0);
+    process.kill(one.served.graphs[0]?.pid ?? 0, 'SIGKILL');
+    await ask(1);
+    expect(one.executorDeaths).toBe(1);
+  });
+
   it('serves on when another version can not be loaded, and says why', async () => {
     slots.activate(await slots.prepare(source('1'), signal));
     await expect(slots.prepare(source('2', '/nowhere'), signal)).rejects.toThrow('/nowhere');

@@ -308,6 +308,38 @@ describe('when the power goes', () => {
     },
   );
 
+  it.each(['begin', 'end'] as const)(
+    'at roll-back %s: the old version answers, or the bad one until it is undone',
+    async (edge) => {
+      const { made, source, v1 } = await withVersion1();
+      const v2 = source.publish('digits', 2, 'two', { probationMs: 60_000 });
+      const bad = v2.model.variantDigest;
+      const dead = new Promise<void>((resolve) => {
+        made.atBoundary = (at, when) => {
+          if (at === 'switch' && when === 'end')
+            (made.slots.active('digits') as { executorDeaths: number }).executorDeaths = 9;
+          if (at !== 'roll-back' || when !== edge) return;
+          void made.crash().then(resolve);
+          throw new Error('the plug was pulled');
+        };
+      });
+      made.reconciler.accept(desiredState(2, [v2.model]));
+      await dead;
+      source.away = true;
+      made.atBoundary = (at, when) => {
+        if (at === 'switch' && when === 'end')
+          (made.slots.active('digits') as { executorDeaths: number }).executorDeaths = 9;
+      };
+      await made.start();
+      expect([v1, bad]).toContain(made.running('digits'));
+      if (made.running('digits') === bad)
+        (made.slots.active('digits') as { executorDeaths: number }).executorDeaths = 9;
+      await made.settled();
+      expect(made.running('digits')).toBe(v1);
+      expect(made.report('digits')?.activation).toMatchObject({ state: 'needs-attention', attempt: 2 });
+    },
+  );
+
   it('20 power cycles offline: every active model answers again and nobody asks the hub (B4)', async () => {
     const { made, source, v1 } = await withVersion1();
     source.away = true;

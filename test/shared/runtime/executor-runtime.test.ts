@@ -146,6 +146,7 @@ describe('the executor runtime', () => {
     expect(await retry).toEqual([4]);
     expect(victim.pid).not.toBe(before);
     expect(other.pid).toBe(otherPid);
+    expect([victim.deaths, other.deaths]).toEqual([1, 0]);
   });
 
   it('kills and replaces an executor that was stopped, in under 5 s once runs are measured (B20)', async () => {
