@@ -7,7 +7,7 @@ import type {
   ModelMetadata,
   ModelState,
 } from '@tidegate/shared/serving/inference-service.js';
-import type { ServedModel } from '@tidegate/shared/serving/served-model.js';
+import type { ModelAnswer, ServedModel } from '@tidegate/shared/serving/served-model.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { TensorSpec } from '@tidegate/shared/tensor/tensor.js';
@@ -71,9 +71,8 @@ export class HubInference implements InferenceService {
     }
     const entry = this.#find(request.model, request.version);
     const { variant } = entry;
-    const model = await this.#inTime(this.#load(entry), request, signal);
-    const answer = await model.infer(request, signal);
-    const readings = entry.yaml.heavy?.vary.values.length ?? 1;
+    const answer = await this.#answer(entry, request, signal);
+    const readings = readingsOf(entry, request);
     return {
       model: request.model,
       version: String(variant.version),
@@ -96,8 +95,26 @@ export class HubInference implements InferenceService {
     await this.#loaded.closeAll();
   }
 
-  #load(entry: CatalogueEntry): Promise<HubModel> {
-    return this.#loaded.get(entry.variant.variantDigest, () => this.#modules.load(entry));
+  /** A model that had to make room between being found and being asked is loaded once more. */
+  async #answer(entry: CatalogueEntry, request: InferRequest, signal: AbortSignal): Promise<ModelAnswer> {
+    const model = await this.#inTime(this.#load(entry), request, signal);
+    try {
+      return await model.infer(request, signal);
+    } catch (cause) {
+      if (!(cause instanceof ServingError) || cause.code !== 'not-ready' || !this.#open) throw cause;
+      const again = await this.#inTime(this.#load(entry), request, signal);
+      return again.infer(request, signal);
+    }
+  }
+
+  async #load(entry: CatalogueEntry): Promise<HubModel> {
+    try {
+      return await this.#loaded.get(entry.variant.variantDigest, () => this.#modules.load(entry));
+    } catch (cause) {
+      const { model, version } = entry.variant;
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new ServingError('failed', `${model}@${version} could not be loaded: ${reason}`, { cause });
+    }
   }
 
   #find(model: string, version: string | undefined): CatalogueEntry {
@@ -132,4 +149,10 @@ export class HubInference implements InferenceService {
       stop();
     }
   }
+}
+
+/** How many ways the package is read in for this request: a caller that enters behind the pipeline's beginning gets one. */
+function readingsOf({ yaml }: CatalogueEntry, { inputs }: InferRequest): number {
+  const fromTheBeginning = inputs.every(({ name }) => yaml.inputs.some((input) => input.name === name));
+  return fromTheBeginning ? (yaml.heavy?.vary.values.length ?? 1) : 1;
 }

@@ -3,7 +3,9 @@ import { Catalogue } from '@tidegate/cloud-hub/inference/catalogue.js';
 import { HubInference } from '@tidegate/cloud-hub/inference/hub-inference.js';
 import type { InferRequest } from '@tidegate/shared/serving/inference-service.js';
 import type { ModelAnswer } from '@tidegate/shared/serving/served-model.js';
+import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
+import { tensor } from '@tidegate/shared/tensor/tensor.js';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../support/manual-clock.js';
 import { openPublishing, yamlText, type Publishing } from '../../support/publishing.js';
@@ -16,6 +18,7 @@ let clock: ManualClock;
 let catalogue: Catalogue;
 let loads: string[];
 let load: () => Promise<void>;
+let infer: () => Promise<ModelAnswer>;
 let inference: HubInference;
 
 beforeEach(async () => {
@@ -24,13 +27,14 @@ beforeEach(async () => {
   catalogue = new Catalogue({ db: desk.db, registry: desk.registry, content: desk.content, log: silentLog });
   loads = [];
   load = async () => undefined;
+  infer = async () => ANSWER;
   inference = new HubInference(2, {
     catalogue,
     clock,
     load: async ({ variant }) => {
       loads.push(`${variant.model}@${variant.version}`);
       await load();
-      return { infer: async () => ANSWER, close: async () => undefined };
+      return { infer: () => infer(), close: async () => undefined };
     },
   });
 });
@@ -102,6 +106,40 @@ test('an answer says that the hub gave it, with version and variant', async () =
   expect(provenance.reason).toContain('3 readings');
   const version = await desk.registry.version('tiny', '1');
   expect(provenance.modelDigest).toBe(version?.digest);
+});
+
+describe('a model that fails', () => {
+  test('to load is said with the reason, and tried again by the next request', async () => {
+    await publish('one');
+    load = () => Promise.reject(new Error('no memory'));
+    await expect(ask()).rejects.toMatchObject({ code: 'failed', message: expect.stringMatching(/tiny@1.*no memory/) });
+    load = async () => undefined;
+    expect((await ask()).version).toBe('1');
+  });
+
+  test('because it just had to make room is loaded once more', async () => {
+    await publish('one');
+    let refusals = 1;
+    infer = async () => {
+      refusals -= 1;
+      if (refusals >= 0) throw new ServingError('not-ready', 'is being taken out of service');
+      return ANSWER;
+    };
+    expect((await ask()).version).toBe('1');
+    refusals = 2;
+    await expect(ask()).rejects.toMatchObject({ code: 'not-ready' });
+  });
+});
+
+test('a caller who enters behind the pipeline’s beginning gets one reading, and isn’t told of three', async () => {
+  await publish('one', {
+    heavy: '{ vary: { node: s, parameter: p, values: [1, 2, 3] }, keep: y }',
+    pipeline:
+      '[{ step: normalise, id: s, inputs: [x], outputs: [z], with: {} }, { graph: m.onnx, inputs: { a: z }, outputs: { b: y } }]',
+  });
+  const inner = { ...request(), inputs: [tensor('z', 'FP32', [1], new Uint8Array(4))] };
+  const { provenance } = await inference.infer(inner, new AbortController().signal);
+  expect(provenance.reason).toBe('answered on the hub');
 });
 
 describe('a request whose model is still loading', () => {
