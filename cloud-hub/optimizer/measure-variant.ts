@@ -34,7 +34,7 @@ export interface Measurement {
   readonly latenciesMs: readonly number[];
 }
 
-/** The variant's time inside the engine over fp32's: the median of the pairs, and where the true one lies (95%). */
+/** The variant's time inside the engine over fp32's: the median of the pairs, and where the true one lies. */
 export interface TimeRatio {
   readonly low: number;
   readonly median: number;
@@ -48,8 +48,10 @@ export interface MeasuredPair {
   readonly timeRatio: TimeRatio | undefined;
 }
 
-/** Pairs that shall be there at least, unless the time is up after the first round of goldens. */
+/** Pairs, rounds of all goldens and time that there shall be at least, unless the limit is reached after the first round. */
 const LEAST_PAIRS = 60;
+const LEAST_ROUNDS = 3;
+const LEAST_TIME_MS = 800;
 const TIME_LIMIT_MS = 5_000;
 const RUN_TIMEOUT_MS = 60_000;
 const MOST_ROUNDS = 50;
@@ -68,14 +70,17 @@ export async function measurePair(
   if (!worthTiming(untimed)) return { variant: untimed, fp32LatenciesMs: [], timeRatio: undefined };
   const pairs = new Pairs(fp32, variant, clock);
   const startMs = clock.monotonicMs();
-  for (let round = 0; round < MOST_ROUNDS && pairs.ratios.length < LEAST_PAIRS; round += 1) {
-    if (round > 0 && clock.monotonicMs() - startMs > TIME_LIMIT_MS) break;
+  for (let round = 0; round < MOST_ROUNDS; round += 1) {
+    const elapsedMs = clock.monotonicMs() - startMs;
+    const enough = round >= LEAST_ROUNDS && pairs.ratios.length >= LEAST_PAIRS && elapsedMs >= LEAST_TIME_MS;
+    if (enough || (round > 0 && elapsedMs > TIME_LIMIT_MS)) break;
+    pairs.beginRound();
     await runGoldens(pack, (inputs, outputs, inner) => pairs.run(inputs, outputs, inner), { clock, signal });
   }
   return {
     variant: { ...untimed, latenciesMs: pairs.variantMs },
     fp32LatenciesMs: pairs.fp32Ms,
-    timeRatio: timeRatioOf(pairs.ratios),
+    timeRatio: timeRatioOf(pairs.ratios, pairs.leastDisturbed()),
   };
 }
 
@@ -86,11 +91,24 @@ class Pairs {
   readonly fp32Ms: number[] = [];
   readonly variantMs: number[] = [];
   readonly ratios: number[] = [];
+  /** By golden, the least time inside the engine over all rounds. */
+  readonly #leastUs: { fp32: number; variant: number }[] = [];
+  #golden = 0;
 
   constructor(fp32: LoadedVariant, variant: LoadedVariant, clock: Clock) {
     this.#fp32 = fp32;
     this.#variant = variant;
     this.#clock = clock;
+  }
+
+  beginRound(): void {
+    this.#golden = 0;
+  }
+
+  /** The ratio of the best runs, summed over the goldens. */
+  leastDisturbed(): number {
+    const sum = (of: 'fp32' | 'variant'): number => this.#leastUs.reduce((total, least) => total + least[of], 0);
+    return sum('variant') / Math.max(1, sum('fp32'));
   }
 
   /** Who goes first alternates: neither always finds the warmer machine. */
@@ -106,6 +124,9 @@ class Pairs {
     const [fp32, variant] = variantFirst ? [second, first] : [first, second];
     this.fp32Ms.push(fp32.latencyMs);
     this.variantMs.push(variant.latencyMs);
+    const least = (this.#leastUs[this.#golden++] ??= { fp32: Infinity, variant: Infinity });
+    least.fp32 = Math.min(least.fp32, fp32.computeUs);
+    least.variant = Math.min(least.variant, variant.computeUs);
     this.ratios.push(variant.computeUs / Math.max(1, fp32.computeUs));
     return variant.outputs;
   }
@@ -121,15 +142,19 @@ class Pairs {
   }
 }
 
-/** Median, and its 95% interval by order statistics (no assumption on how times are distributed). Undefined of nothing. */
-export function timeRatioOf(ratios: readonly number[]): TimeRatio | undefined {
+/**
+ * Median, and its 95% interval by order statistics (no assumption on how times are distributed), widened to `leastDisturbed`.
+ * Undefined of nothing.
+ */
+export function timeRatioOf(ratios: readonly number[], leastDisturbed: number): TimeRatio | undefined {
   const sorted = [...ratios].sort((a, b) => a - b);
   const n = sorted.length;
   const at = (rank: number): number | undefined => sorted[Math.min(n - 1, Math.max(0, rank))];
   const reach = 0.98 * Math.sqrt(n);
   const [low, high] = [at(Math.floor(n / 2 - reach)), at(Math.ceil(n / 2 + reach))];
   const median = percentile(ratios, 0.5);
-  return low === undefined || median === undefined || high === undefined ? undefined : { low, median, high };
+  if (low === undefined || median === undefined || high === undefined) return undefined;
+  return { low: Math.min(low, leastDisturbed), median, high: Math.max(high, leastDisturbed) };
 }
 
 /** Nearest rank; undefined of nothing. */
