@@ -133,24 +133,34 @@ export class Uploads {
     }
   }
 
-  /** Forgets uploads that nobody continued, with the partial files that no other upload needs. */
+  /** Forgets uploads that nobody continued, with those of their files that nothing else needs. Returns how many. */
   async removeExpired(): Promise<number> {
     const now = new Date(this.#clock.nowMs()).toISOString();
     const expired = await this.#db
       .selectFrom('uploads')
-      .select(['id', 'files'])
+      .select(['files', 'version'])
       .where('expires_at', '<=', now)
       .execute();
     if (expired.length === 0) return 0;
     await this.#db.deleteFrom('uploads').where('expires_at', '<=', now).execute();
-    const rest = await this.#db.selectFrom('uploads').select('files').where('version', 'is', null).execute();
-    const needed = new Set(rest.flatMap((row) => (JSON.parse(row.files) as FileEntry[]).map((file) => file.digest)));
-    for (const { files } of expired) {
+    for (const { files, version } of expired) {
+      if (version !== null) continue; // its files are a version's now
       for (const file of JSON.parse(files) as FileEntry[]) {
-        if (!needed.has(file.digest)) await this.#discardPartial(file);
+        if (!(await this.#isNeeded(file))) await this.#discard(file);
       }
     }
     return expired.length;
+  }
+
+  /** By another open upload, a version or a variant. */
+  async #isNeeded({ digest }: FileEntry): Promise<boolean> {
+    const holds = `%"${digest}"%`;
+    for (const table of ['versions', 'variants'] as const) {
+      const row = await this.#db.selectFrom(table).select('digest').where('manifest', 'like', holds).executeTakeFirst();
+      if (row !== undefined) return true;
+    }
+    const open = this.#db.selectFrom('uploads').select('id').where('version', 'is', null);
+    return (await open.where('files', 'like', holds).executeTakeFirst()) !== undefined;
   }
 
   async #append(file: FileEntry, offsetBytes: number, piece: AsyncIterable<Uint8Array>): Promise<ReceivedFile> {
@@ -180,12 +190,13 @@ export class Uploads {
     await this.#db.updateTable('uploads').set({ expires_at }).where('id', '=', id).execute();
   }
 
-  async #discardPartial(file: FileEntry): Promise<void> {
+  async #discard(file: FileEntry): Promise<void> {
+    await this.#content.remove(file.digest);
     if ((await this.#content.partialBytes(file.digest)) === 0) return;
     try {
       await (await this.#content.resume(file)).discard();
     } catch (cause) {
-      if (!(cause instanceof ContentError)) throw cause; // busy or no space: the next sweep takes it
+      if (!(cause instanceof ContentError)) throw cause; // busy or no space: what is left of it is small
     }
   }
 }

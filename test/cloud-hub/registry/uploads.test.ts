@@ -188,16 +188,31 @@ describe('a list of files that can’t be', () => {
   });
 });
 
-test('an abandoned upload expires with its partial file; each piece prolongs it; shared files stay', async () => {
-  const abandoned = await create(entry('a', 'hello'), entry('b', 'shared file'));
+test('an abandoned upload expires with its files; each piece prolongs it; what others need stays', async () => {
+  const abandoned = await create(
+    entry('a', 'hello'),
+    entry('b', 'shared file'),
+    entry('c', 'whole'),
+    entry('d', 'published'),
+  );
   await uploads.receive(abandoned.id, hex('hello'), 0, pieces('he'));
   await uploads.receive(abandoned.id, hex('shared file'), 0, pieces('sha'));
+  await uploads.receive(abandoned.id, hex('whole'), 0, pieces('whole'));
+  await uploads.receive(abandoned.id, hex('published'), 0, pieces('published'));
+  await db.insertInto('models').values({ name: 'ocr', description: null, created_at: 'now' }).execute();
+  const manifest = JSON.stringify({ files: [entry('d', 'published')] });
+  const row = { label: null, licence: 'MIT', detail: null, size_bytes: 1, created_at: 'now', state: 'ready' as const };
+  await db
+    .insertInto('versions')
+    .values({ ...row, model: 'ocr', version: 1, digest: 'sha256:v', manifest })
+    .execute();
   clock.advance(UPLOAD_LIMITS.idleMs - 1);
   const kept = await create(entry('b', 'shared file'));
   clock.advance(1);
   expect(await uploads.removeExpired()).toBe(1);
   await expect(uploads.show(abandoned.id)).rejects.toMatchObject({ code: 'not-found' });
   expect(await content.partialBytes(sha256('hello'))).toBe(0);
+  expect([await content.has(sha256('whole')), await content.has(sha256('published'))]).toEqual([false, true]);
   expect((await uploads.show(kept.id)).files[0]).toMatchObject({ receivedBytes: 3 });
 });
 
