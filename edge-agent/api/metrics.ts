@@ -55,6 +55,11 @@ export class Metrics {
   readonly #registry = new Registry();
   readonly #requests: Counter<'model' | 'outcome' | 'code'>;
   readonly #seconds: Histogram<'model' | 'outcome'>;
+  /** Looked up once per combination of labels: hashing them for each request costs more than the counting. */
+  readonly #series = new Map<
+    string,
+    { readonly count: Counter.Internal; readonly seconds: Histogram.Internal<string> }
+  >();
 
   constructor(sources: MetricSources) {
     const registers = [this.#registry];
@@ -82,10 +87,15 @@ export class Metrics {
     if (sources.hub !== undefined) this.#addHub(sources.hub);
   }
 
-  ended(end: RequestEnd): void {
-    const model = end.model ?? 'other';
-    this.#requests.inc({ model, outcome: end.outcome, code: end.code });
-    this.#seconds.observe({ model, outcome: end.outcome }, end.totalMs / 1000);
+  ended({ model = 'other', outcome, code, totalMs }: RequestEnd): void {
+    const key = `${model} ${outcome} ${code}`;
+    let series = this.#series.get(key);
+    if (series === undefined) {
+      series = { count: this.#requests.labels(model, outcome, code), seconds: this.#seconds.labels(model, outcome) };
+      this.#series.set(key, series);
+    }
+    series.count.inc();
+    series.seconds.observe(totalMs / 1000);
   }
 
   get contentType(): string {

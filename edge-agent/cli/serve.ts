@@ -56,6 +56,8 @@ async function serve(models: readonly string[], settings: Settings, context: Cli
     context.stdout.write(`ready http=${http}\n`);
     log.info({ http, models: agent.slots.names() }, 'serving');
     await stopping.terminated;
+  } catch (error) {
+    if (!stopping.signal.aborted) throw error; // else: what failed is what the signal ended
   } finally {
     await agent.close(settings.drainTimeout);
     await hub?.close();

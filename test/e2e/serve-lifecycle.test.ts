@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { request } from 'node:http';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -78,6 +78,30 @@ describe('serve refuses to start', () => {
   });
 });
 
+describe('serve finds', () => {
+  it('a repository NAME/VERSION/model.onnx, a package and a bare graph in one folder, with versions in the path', async () => {
+    const mixed = await mkdtemp(join(folder, 'mixed-'));
+    const graph = `${examplesFolder}bare/scale-and-add.onnx`;
+    for (const version of ['3', '12']) {
+      await mkdir(join(mixed, 'adder', version), { recursive: true });
+      await cp(graph, join(mixed, 'adder', version, 'model.onnx'));
+    }
+    await cp(digits, join(mixed, 'some-folder'), { recursive: true });
+    await cp(graph, join(mixed, 'Bare Graph.onnx'));
+    agent = await startAgent(['serve', mixed]);
+    const { models } = await agent.status();
+    expect(models.map(({ name, version, verified }) => [name, version, verified])).toEqual([
+      ['adder', '12', false],
+      ['bare-graph', '1', false],
+      ['digits', '1', false],
+    ]);
+    expect((await fetch(`${agent.url}/v2/models/adder/versions/12/ready`)).status).toBe(200);
+    expect((await fetch(`${agent.url}/v2/models/adder/versions/3/ready`)).status).toBe(404);
+    const index = (await (await fetch(`${agent.url}/v2/repository/index`, { method: 'POST' })).json()) as object[];
+    expect(index).toHaveLength(3);
+  });
+});
+
 describe('help and version', () => {
   it('shows an example for every verb', async () => {
     const help = await runAgent(['--help']);
@@ -101,6 +125,13 @@ describe('serve ends', () => {
     const finished = await started.finished;
     expect(finished).toMatchObject({ code: 0, signal: null });
     expect(finished.stdout).toMatch(/^ready http=127\.0\.0\.1:[0-9]+\n$/);
+  });
+
+  it('on SIGTERM while it still starts', async () => {
+    const starting = new AgentProcess(['serve', digits, '--http-port', '0', '--log-format', 'json'], {});
+    await expect.poll(() => starting.stderr, { interval: 5, timeout: 10_000 }).toContain('model loaded');
+    starting.child.kill('SIGTERM');
+    expect((await starting.finished).code).toBe(0);
   });
 
   it('at once on a second SIGTERM', async () => {
