@@ -23,7 +23,7 @@ export class Traffic {
   start() {
     for (const [i, agent] of this.#agents.entries()) {
       this.#loops.push(this.#loop(40, () => this.#digit(agent)));
-      this.#loops.push(this.#loop(1500 + 100 * i, () => this.#picture(agent)));
+      this.#loops.push(this.#loop(500 + 50 * i, () => this.#picture(agent)));
     }
   }
 
