@@ -1,22 +1,28 @@
-// The program `tidegate-agent`: which verbs there are. Each registers itself (cli/<verb>.ts).
+// The program `tidegate-agent`: which verbs there are. Each registers itself (cli/<verb>.ts). Only the verb that is asked for
+// is loaded, since what `run` needs (MQTT, SQLite, signed metadata) would cost the others time and memory; help loads all.
 import { EventEmitter } from 'node:events';
 import { createRequire } from 'node:module';
-import { doctorVerb } from './cli/doctor.js';
-import { enrollVerb } from './cli/enroll.js';
 import { runProgram } from './cli/program.js';
-import { runVerb } from './cli/run.js';
-import { serveVerb } from './cli/serve.js';
-import { statusVerb } from './cli/status.js';
-import { versionVerb } from './cli/version.js';
+import type { Verb } from './cli/verb.js';
+
+const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
+  serve: async () => (await import('./cli/serve.js')).serveVerb,
+  enroll: async () => (await import('./cli/enroll.js')).enrollVerb,
+  run: async () => (await import('./cli/run.js')).runVerb,
+  status: async () => (await import('./cli/status.js')).statusVerb,
+  doctor: async () => (await import('./cli/doctor.js')).doctorVerb,
+  version: async () => (await import('./cli/version.js')).versionVerb,
+};
 
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
+const argv = process.argv.slice(2);
+const asked = Object.entries(VERBS).filter(([name]) => name === argv[0]);
+const verbs = await Promise.all((asked.length > 0 ? asked : Object.entries(VERBS)).map(([, load]) => load()));
 
 // A request's signal is listened to by each of its parts (pictures, variations, graphs): more than Node's ten is no leak.
 EventEmitter.defaultMaxListeners = 256;
 
-const VERBS = [serveVerb, enrollVerb, runVerb, statusVerb, doctorVerb, versionVerb];
-
-process.exitCode = await runProgram(process.argv.slice(2), VERBS, {
+process.exitCode = await runProgram(argv, verbs, {
   stdout: process.stdout,
   stderr: process.stderr,
   environment: process.env,
