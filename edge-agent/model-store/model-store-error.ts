@@ -1,6 +1,6 @@
 // Why a model on disk can't be used as it is.
 
-export type ModelStoreErrorCode =
+type ModelStoreErrorCode =
   | 'missing' // no manifest, or not all files: download
   | 'damaged'; // bytes are not what a digest says; what was wrong is gone from disk
 

@@ -24,7 +24,7 @@ export const activeVersionSchema = z.strictObject({
 });
 export type ActiveVersion = z.infer<typeof activeVersionSchema>;
 
-export const activationRecordSchema = z.strictObject({
+const activationRecordSchema = z.strictObject({
   target: desiredModelSchema,
   /** The step under way, or about to begin. */
   step: z.enum(ACTIVATION_STEPS),

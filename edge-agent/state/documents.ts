@@ -6,7 +6,7 @@ import { desiredStateSchema, type DesiredState } from '@tidegate/shared/wire/des
 import type { SqliteDatabase } from './open-database.js';
 import { writing } from './state-error.js';
 
-export type CounterName = 'report-seq' | 'telemetry-seq' | 'telemetry-dropped';
+type CounterName = 'report-seq' | 'telemetry-seq' | 'telemetry-dropped';
 
 export class Documents {
   readonly #read;

@@ -25,7 +25,7 @@ const MIGRATIONS: readonly string[] = [
    CREATE INDEX outbox_drop_order ON outbox (priority, seq);`,
 ];
 
-export interface OpenedDatabase {
+interface OpenedDatabase {
   readonly database: SqliteDatabase;
   /** Why the file before was set aside; undefined when it was sound or there was none. */
   readonly rebuiltBecause: string | undefined;

@@ -3,7 +3,7 @@
 import type { SqliteDatabase } from './open-database.js';
 import { writing } from './state-error.js';
 
-export interface OutboxRow {
+interface OutboxRow {
   readonly seq: number;
   /** Larger is dropped later. */
   readonly priority: number;

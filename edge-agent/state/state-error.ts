@@ -1,7 +1,7 @@
 // Why the state database could not do what was asked. `full` is the one that callers must live with: the disk has no room,
 // nothing was changed, and the same call works again once there is room (field lesson B5).
 
-export type StateErrorCode =
+type StateErrorCode =
   | 'full' // no space on the volume, or an I/O error while writing
   | 'failed'; // anything else that SQLite refuses
 

@@ -8,14 +8,14 @@ import type { Random } from '@tidegate/shared/system/random.js';
 import type { DesiredState } from '@tidegate/shared/wire/desired-state.js';
 import type { DeviceApi } from './device-api.js';
 
-export interface DesiredPollerOptions {
+interface DesiredPollerOptions {
   readonly connectedIntervalMs: number;
   readonly disconnectedIntervalMs: number;
 }
 
-export const DEFAULT_POLLING: DesiredPollerOptions = { connectedIntervalMs: 900_000, disconnectedIntervalMs: 30_000 };
+const DEFAULT_POLLING: DesiredPollerOptions = { connectedIntervalMs: 900_000, disconnectedIntervalMs: 30_000 };
 
-export interface DesiredPollerModules {
+interface DesiredPollerModules {
   readonly api: Pick<DeviceApi, 'desired'>;
   readonly clock: Clock;
   readonly random: Random;

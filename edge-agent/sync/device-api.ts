@@ -8,7 +8,7 @@ import type { TelemetryRecord } from '@tidegate/shared/wire/telemetry.js';
 
 const LIMIT_ANSWER_BYTES = 4 * 1024 * 1024;
 
-export type DesiredAnswer =
+type DesiredAnswer =
   | { readonly kind: 'unchanged' }
   | { readonly kind: 'document'; readonly desired: DesiredState; readonly etag: string | undefined };
 
@@ -35,7 +35,7 @@ export interface DeviceApi {
   telemetry(record: TelemetryRecord, signal: AbortSignal): Promise<void>;
 }
 
-export interface HttpsDeviceApiOptions {
+interface HttpsDeviceApiOptions {
   /** Base URL of the device port. */
   readonly deviceUrl: string;
   /** Carries the device's certificate and trusts the hub's CA. */

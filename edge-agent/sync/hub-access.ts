@@ -15,7 +15,7 @@ import { renewalDue, renewCertificate } from '../identity/renewal.js';
 /** Between two looks at the certificate's age, and after a renewal that failed. */
 const LOOK_INTERVAL_MS = 3_600_000;
 
-export interface HubAccessModules {
+interface HubAccessModules {
   readonly files: Files;
   readonly clock: Clock;
   readonly trustedTime: Pick<TrustedTime, 'floorMs' | 'nowMs'>;

@@ -12,7 +12,7 @@ import { deviceTopics, telemetryAckSchema, type Presence } from '@tidegate/share
 import { parseDocument } from '../state/documents.js';
 import type { MqttSession, OpenMqttSession } from './mqtt-session.js';
 
-export interface HubLinkOptions {
+interface HubLinkOptions {
   readonly deviceId: string;
   /** Dials the broker with the device's certificate. */
   readonly openSocket: () => Duplex;
@@ -21,7 +21,7 @@ export interface HubLinkOptions {
   readonly keepaliveS?: number;
 }
 
-export interface HubLinkListeners {
+interface HubLinkListeners {
   /** The hub has published a desired state: look at the truth. */
   readonly desiredHint: () => void;
   readonly telemetryAck: (seq: number) => void;
@@ -29,7 +29,7 @@ export interface HubLinkListeners {
   readonly down: (reason: string) => void;
 }
 
-export interface HubLinkModules {
+interface HubLinkModules {
   readonly open: OpenMqttSession;
   readonly clock: Clock;
   readonly random: Random;

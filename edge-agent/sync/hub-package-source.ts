@@ -9,8 +9,8 @@ import { variantTargetPath, type FileEntry } from '@tidegate/shared/wire/manifes
 import type { PackageSource } from './package-source.js';
 import { SyncError, type SyncErrorCode } from './sync-error.js';
 
-export interface HubPackageSourceModules {
-  readonly tuf: Pick<TufClient, 'verifiedTarget'>;
+interface HubPackageSourceModules {
+  readonly tuf: Pick<TufClient, 'verifiedTarget' | 'forgetExcept'>;
   readonly download: DownloadModules;
 }
 
@@ -42,6 +42,11 @@ export class HubPackageSource implements PackageSource {
       if (!(cause instanceof ContentError)) throw cause;
       throw new SyncError(codeOfContent(cause), `${file.path}: ${cause.message}`, { cause });
     }
+  }
+
+  /** The model store keeps the manifests that matter; the update client need not keep the others. */
+  async forgetExcept(keep: ReadonlySet<Digest>): Promise<void> {
+    await this.#modules.tuf.forgetExcept([...keep].map(variantTargetPath));
   }
 }
 

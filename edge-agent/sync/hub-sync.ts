@@ -34,7 +34,7 @@ import { StepRunner } from './step-runner.js';
 const DEFAULT_TELEMETRY_INTERVAL_MS = 60_000;
 const LAST_REPORT_TIMEOUT_MS = 2000;
 
-export interface HubSyncOptions {
+interface HubSyncOptions {
   readonly dataDir: string;
   readonly deviceId: string;
   readonly deviceUrl: string;
@@ -43,11 +43,11 @@ export interface HubSyncOptions {
   readonly downloadPolicy?: DownloadPolicy;
 }
 
-export interface HubSyncModules {
+interface HubSyncModules {
   readonly state: AgentState;
   readonly store: ModelStore;
   readonly slots: ModelSlots;
-  readonly tuf: Pick<TufClient, 'verifiedTarget'>;
+  readonly tuf: Pick<TufClient, 'verifiedTarget' | 'forgetExcept'>;
   /** Mutual TLS to the device port. */
   readonly dispatcher: Dispatcher;
   /** Dials the broker with the device's certificate. */

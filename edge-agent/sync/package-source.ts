@@ -14,4 +14,6 @@ export interface PackageSource {
    * `no-space` or `damaged`. `onProgress` receives the bytes of this file that are there.
    */
   fetchFile(file: FileEntry, onProgress: (receivedBytes: number) => void, signal: AbortSignal): Promise<void>;
+  /** Forgets what it kept about other variants. */
+  forgetExcept(keep: ReadonlySet<Digest>): Promise<void>;
 }

@@ -5,7 +5,7 @@
 // What survives a restart is in the state database; what waits after a failure is in memory, so a restart tries again at
 // once, while attempts stay counted (B12).
 import { delay, type Clock } from '@tidegate/shared/system/clock.js';
-import { fullJitterMs, type BackoffPolicy } from '@tidegate/shared/system/backoff.js';
+import type { BackoffPolicy } from '@tidegate/shared/system/backoff.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import type { Random } from '@tidegate/shared/system/random.js';
 import type { DesiredModel, DesiredState } from '@tidegate/shared/wire/desired-state.js';
@@ -16,6 +16,7 @@ import type { ModelStore } from '../model-store/model-store.js';
 import type { ActivationRecord, ActiveVersion } from '../state/activations.js';
 import type { ActiveMirror } from '../state/active-mirror.js';
 import type { AgentState } from '../state/agent-state.js';
+import { Lanes } from './lanes.js';
 import { STEP_TIMEOUTS, type StepTimeouts } from './limits.js';
 import {
   INTERRUPTIONS_MAX,
@@ -25,7 +26,6 @@ import {
   plan,
   sameActivation,
   type ForwardStep,
-  type Lane,
   type PlanInput,
   type SyncStep,
 } from './plan.js';
@@ -38,6 +38,7 @@ import {
 } from './probation.js';
 import type { ProbationWatch } from './probation-watch.js';
 import { recover } from './recover.js';
+import { describe, loadedIn, timeoutOf, type Performed } from './step-facts.js';
 import { failedRecord, toSyncError, unlessAborted, type StepRunner } from './step-runner.js';
 import { SyncError } from './sync-error.js';
 
@@ -72,17 +73,17 @@ export interface ReconcilerModules {
 }
 
 /** What a step that is under way shows. */
-export interface StepProgress {
+interface StepProgress {
   readonly target: DesiredModel;
   readonly share: number;
 }
-
-type Performed = Exclude<SyncStep, { kind: 'wait' }>;
 
 /** A passing trouble is over within a minute of its cause (B5: recovers within 60 s after space returns). */
 const DEFAULT_RETRY: BackoffPolicy = { baseMs: 1000, maxMs: 45_000 };
 const DEFAULT_ATTEMPT_PAUSE_MS = 10_000;
 const DEFAULT_TICK_MS = 500;
+/** Where nothing happens, so often the plan is made anew all the same. */
+const LOOK_INTERVAL_MS = 60_000;
 
 const FORWARD: readonly ForwardStep[] = ['download', 'verify', 'load', 'self-test', 'switch'];
 
@@ -90,9 +91,7 @@ export class Reconciler {
   readonly #options: Required<Omit<ReconcilerOptions, 'deviceId'>> & { readonly deviceId: string };
   readonly #modules: ReconcilerModules;
   readonly #stop = new AbortController();
-  readonly #notBeforeMs = new Map<Lane, number>();
-  readonly #failures = new Map<Lane, number>();
-  readonly #troubles = new Map<Lane, SyncError>();
+  readonly #lanes: Lanes;
   #desired: DesiredState | undefined;
   #desiredSaved = true;
   #held: readonly Digest[] = [];
@@ -112,6 +111,7 @@ export class Reconciler {
       ...options,
     };
     this.#modules = modules;
+    this.#lanes = new Lanes(this.#options.retry, modules);
   }
 
   /**
@@ -146,7 +146,7 @@ export class Reconciler {
 
   /** The passing trouble that holds a model's activation up now, for reports. */
   trouble(model: string): SyncError | undefined {
-    return this.#troubles.get(`forward ${model}`) ?? this.#troubles.get(`start ${model}`);
+    return this.#lanes.trouble(`forward ${model}`) ?? this.#lanes.trouble(`start ${model}`);
   }
 
   /** Takes a desired state. An old or repeated one changes nothing; one for another device is refused. */
@@ -156,9 +156,7 @@ export class Reconciler {
     this.#desired = desired;
     this.#desiredSaved = false;
     this.#saveDesired();
-    this.#notBeforeMs.clear(); // what waited for the old wish need not wait with the new one
-    this.#failures.clear();
-    this.#troubles.clear();
+    this.#lanes.settleAll();
     const { step, abort } = this.#current ?? {};
     if (step !== undefined && 'target' in step && step.kind !== 'start') {
       const still = desired.models.some((model) => sameActivation(model, step.target));
@@ -187,12 +185,12 @@ export class Reconciler {
       try {
         if (!this.#desiredSaved) this.#saveDesired();
         const step = plan(this.#input());
-        if (step.kind === 'wait') await this.#sleep(step.untilMs);
+        if (step.kind === 'wait') await this.#sleep(this.#waitMs(step.untilMs));
         else await this.#perform(step);
       } catch (cause) {
         // The state database can't be read: serving goes on, and a restart rebuilds it.
         this.#modules.log.error({ error: (cause as Error).message }, 'keeping models in step is held up');
-        await this.#sleep(this.#modules.clock.monotonicMs() + this.#options.retry.maxMs);
+        await this.#sleep(this.#options.retry.maxMs);
       }
     }
   }
@@ -208,7 +206,7 @@ export class Reconciler {
       prepared: runner.prepared,
       probation: this.#verdicts(active),
       held: this.#held,
-      notBeforeMs: this.#notBeforeMs,
+      notBeforeMs: this.#lanes.notBeforeMs,
       nowMs: clock.monotonicMs(),
     };
   }
@@ -254,7 +252,7 @@ export class Reconciler {
       if (abort.signal.aborted) throw abort.signal.reason;
       await unlessAborted(this.#act(step, abort.signal), abort.signal, () => undefined);
       atBoundary?.(step.kind, 'end');
-      this.#settle(laneOf(step));
+      this.#lanes.settle(laneOf(step));
       log.info({ ...describe(step) }, 'sync step done');
     } catch (cause) {
       await this.#failed(step, cause, abort.signal);
@@ -342,7 +340,7 @@ export class Reconciler {
       : failedRecord(record, 'rolled-back', `rolled back: ${step.reason}`);
     await this.#modules.runner.rollBack(step.model, active, after, signal);
     if (step.superseded) return;
-    this.#pauseForward(step.model);
+    this.#lanes.pause(`forward ${step.model}`, this.#options.attemptPauseMs);
     this.#modules.event('rolled-back', `${step.model} version ${active.running.version}: ${step.reason}`);
   }
 
@@ -364,7 +362,7 @@ export class Reconciler {
     } catch (persisting) {
       this.#modules.log.error({ error: (persisting as Error).message }, 'the failure could not be written down');
     }
-    this.#pause(laneOf(step), error);
+    this.#lanes.troubled(laneOf(step), error);
   }
 
   #attemptFailed(target: DesiredModel, error: SyncError): void {
@@ -372,8 +370,8 @@ export class Reconciler {
     runner.dropPrepared(target.variantDigest);
     const record = this.#recordOf(target);
     if (record !== undefined) state.activations.save(failedRecord(record, 'failed', error.message));
-    this.#settle(`forward ${target.name}`);
-    this.#pauseForward(target.name);
+    this.#lanes.settle(`forward ${target.name}`);
+    this.#lanes.pause(`forward ${target.name}`, this.#options.attemptPauseMs);
     event('activation-failed', `${target.name} version ${target.version}, ${record?.step}: ${error.message}`);
   }
 
@@ -413,24 +411,6 @@ export class Reconciler {
     if (Math.floor(share * 10) > Math.floor(before * 10)) this.#modules.changed();
   }
 
-  #pause(lane: Lane, error: SyncError): void {
-    const { clock, random } = this.#modules;
-    const failures = this.#failures.get(lane) ?? 0;
-    this.#failures.set(lane, failures + 1);
-    this.#troubles.set(lane, error);
-    this.#notBeforeMs.set(lane, clock.monotonicMs() + fullJitterMs(failures, this.#options.retry, random));
-  }
-
-  #pauseForward(model: string): void {
-    this.#notBeforeMs.set(`forward ${model}`, this.#modules.clock.monotonicMs() + this.#options.attemptPauseMs);
-  }
-
-  #settle(lane: Lane): void {
-    this.#failures.delete(lane);
-    this.#troubles.delete(lane);
-    this.#notBeforeMs.delete(lane);
-  }
-
   #activeOf(model: string): ActiveVersion {
     const active = this.#modules.state.activations.active().get(model);
     if (active === undefined) throw new SyncError('load-failed', `${model} is not active any more`);
@@ -464,58 +444,16 @@ export class Reconciler {
     }
   }
 
-  async #sleep(untilMs: number | undefined): Promise<void> {
-    const { clock } = this.#modules;
+  #waitMs(untilMs: number | undefined): number {
+    const probation = [...this.#modules.state.activations.active().values()].some((active) => !active.committed);
+    const limitMs = probation ? this.#options.tickMs : LOOK_INTERVAL_MS;
+    return Math.max(1, Math.min(limitMs, (untilMs ?? Infinity) - this.#modules.clock.monotonicMs()));
+  }
+
+  async #sleep(waitMs: number): Promise<void> {
     const woken = new AbortController();
     this.#wake = () => woken.abort();
-    const probation = [...this.#modules.state.activations.active().values()].some((active) => !active.committed);
-    const limitMs = probation ? this.#options.tickMs : 60_000;
-    const waitMs = Math.max(1, Math.min(limitMs, (untilMs ?? Infinity) - clock.monotonicMs()));
     if (this.#stop.signal.aborted) return;
-    await delay(clock, waitMs, woken.signal).catch(() => undefined); // woken early: that is the point
+    await delay(this.#modules.clock, waitMs, woken.signal).catch(() => undefined); // woken early: that is the point
   }
-}
-
-function loadedIn(slots: ModelSlots): Map<string, Digest> {
-  const loaded = new Map<string, Digest>();
-  for (const name of slots.names()) {
-    const active = slots.active(name);
-    if (active !== undefined) loaded.set(name, active.source.variantDigest);
-  }
-  return loaded;
-}
-
-function timeoutOf(step: Performed, timeouts: StepTimeouts): number {
-  switch (step.kind) {
-    case 'download':
-      return timeouts.downloadMs;
-    case 'verify':
-      return timeouts.verifyMs;
-    case 'load':
-      return timeouts.loadMs;
-    case 'start':
-    case 'roll-back':
-      return timeouts.verifyMs + timeouts.loadMs;
-    case 'self-test':
-      return timeouts.selfTestMs;
-    default:
-      return timeouts.switchMs;
-  }
-}
-
-function describe(step: Performed): Record<string, unknown> {
-  if ('target' in step) {
-    const { name, version, variant, variantDigest } = step.target;
-    return {
-      step: step.kind,
-      model: name,
-      version,
-      variant,
-      variantDigest,
-      ...('attempt' in step && { attempt: step.attempt }),
-    };
-  }
-  if ('model' in step) return { step: step.kind, model: step.model, ...('reason' in step && { reason: step.reason }) };
-  if ('record' in step) return { step: step.kind, model: step.record.target.name };
-  return { step: step.kind };
 }

@@ -8,7 +8,7 @@ import type { AgentState } from '../state/agent-state.js';
 /** A death in a download or while hashing says nothing about the version. */
 const DANGEROUS: ReadonlySet<string> = new Set(['load', 'self-test', 'switch', 'probation']);
 
-export interface RecoverModules {
+interface RecoverModules {
   readonly state: AgentState;
   readonly mirror: ActiveMirror;
   readonly log: Log;

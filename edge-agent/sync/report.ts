@@ -8,7 +8,7 @@ import type { ModelSlots } from '../engine/model-slots.js';
 import type { ActivationRecord, ActiveVersion } from '../state/activations.js';
 import { sameActivation } from './plan.js';
 
-export interface ReportInput {
+interface ReportInput {
   readonly deviceId: string;
   readonly bootId: string;
   readonly agentVersion: string;

@@ -7,7 +7,7 @@ import type { Log } from '@tidegate/shared/system/log.js';
 import type { Random } from '@tidegate/shared/system/random.js';
 import type { ReportedState } from '@tidegate/shared/wire/reported-state.js';
 
-export interface ReporterModules {
+interface ReporterModules {
   /** What there is to say now, without its number. */
   readonly build: () => Omit<ReportedState, 'seq'>;
   /** Takes the next number; it is on disk when this returns. */
@@ -20,7 +20,7 @@ export interface ReporterModules {
   readonly log: Log;
 }
 
-export interface ReporterOptions {
+interface ReporterOptions {
   /** Changes within this time go as one report. */
   readonly gatherMs: number;
   readonly backoff: BackoffPolicy;

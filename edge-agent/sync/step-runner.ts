@@ -21,7 +21,7 @@ import { ATTEMPTS_MAX } from './plan.js';
 import type { ProbationWatch } from './probation-watch.js';
 import { SyncError } from './sync-error.js';
 
-export interface StepRunnerModules {
+interface StepRunnerModules {
   readonly state: AgentState;
   readonly mirror: ActiveMirror;
   readonly store: ModelStore;
@@ -210,6 +210,7 @@ export class StepRunner {
 
   async collect(keep: ReadonlySet<Digest>): Promise<void> {
     const freedBytes = await this.#modules.store.removeExcept(keep);
+    await this.#modules.source.forgetExcept(keep);
     this.#modules.log.info({ freedBytes }, 'models that are no longer needed were deleted');
   }
 

@@ -4,7 +4,7 @@
 import type { Log } from '@tidegate/shared/system/log.js';
 import type { SyncStep } from './plan.js';
 
-export type AtBoundary = (step: SyncStep['kind'], edge: 'begin' | 'end') => void;
+type AtBoundary = (step: SyncStep['kind'], edge: 'begin' | 'end') => void;
 
 export function stopAtBoundary(
   environment: Readonly<Record<string, string | undefined>>,

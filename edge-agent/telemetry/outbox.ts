@@ -6,7 +6,7 @@ import type { Documents } from '../state/documents.js';
 import { parseDocument } from '../state/documents.js';
 import type { OutboxTable } from '../state/outbox-table.js';
 
-export const DEFAULT_OUTBOX_BYTES = 8 * 1024 * 1024;
+const DEFAULT_OUTBOX_BYTES = 8 * 1024 * 1024;
 /** After dropping, so much of the bound is filled: a full outbox does not drop at every single record. */
 const FILLED_AFTER_DROP = 0.9;
 /** A drain of this many records is worth returning pages for. */

@@ -9,7 +9,7 @@ import type { TelemetryRecord } from '@tidegate/shared/wire/telemetry.js';
 import type { Outbox } from './outbox.js';
 
 /** Ways to the hub, as the sender sees them. */
-export interface TelemetryRoutes {
+interface TelemetryRoutes {
   /** False while MQTT is away. */
   readonly mqttConnected: boolean;
   /** Rejects when the broker did not take it. */
@@ -20,7 +20,7 @@ export interface TelemetryRoutes {
   refused(cause: unknown): boolean;
 }
 
-export interface TelemetrySenderOptions {
+interface TelemetrySenderOptions {
   /** Sent and not yet acknowledged at once. */
   readonly inFlightMax: number;
   /** How long an acknowledgement over MQTT may take before the record goes out again. */
@@ -28,7 +28,7 @@ export interface TelemetrySenderOptions {
   readonly backoff: BackoffPolicy;
 }
 
-export const DEFAULT_SENDER: TelemetrySenderOptions = {
+const DEFAULT_SENDER: TelemetrySenderOptions = {
   inFlightMax: 16,
   ackTimeoutMs: 10_000,
   backoff: { baseMs: 1000, maxMs: 60_000 },

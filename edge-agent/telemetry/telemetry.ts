@@ -10,13 +10,13 @@ import type { Outbox } from './outbox.js';
 /** The wire's own limit; further events are counted in one more. */
 const LIMIT_EVENTS = 99;
 
-export interface TelemetryOptions {
+interface TelemetryOptions {
   readonly deviceId: string;
   /** Asked anew for each window: the hub may change it. */
   readonly intervalMs: () => number;
 }
 
-export interface TelemetryModules {
+interface TelemetryModules {
   readonly outbox: Outbox;
   readonly clock: Clock;
   readonly log: Log;

@@ -22,7 +22,7 @@ const FLAGS_THAT_MATTER: ReadonlySet<string> = new Set([
 
 const GIB = 1024 ** 3;
 
-export interface Machine {
+interface Machine {
   readonly architecture: string;
   readonly cores: number;
   readonly memoryBytes: number;

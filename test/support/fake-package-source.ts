@@ -25,6 +25,8 @@ export class FakePackageSource implements PackageSource {
   readonly damaged = new Set<Digest>();
   /** Digests of files in the order in which they were fetched. */
   readonly fetched: Digest[] = [];
+  /** Variants that the collection let go. */
+  readonly forgotten: Digest[] = [];
   manifestCalls = 0;
   /** Awaited before each file; a test can hold a download up here. */
   beforeFile: (signal: AbortSignal) => Promise<void> = async () => undefined;
@@ -70,6 +72,10 @@ export class FakePackageSource implements PackageSource {
     this.fetched.push(file.digest);
     await this.content?.putBytes(this.#files.get(file.digest) as Uint8Array);
     onProgress(file.sizeBytes);
+  }
+
+  async forgetExcept(keep: ReadonlySet<Digest>): Promise<void> {
+    for (const digest of this.#manifests.keys()) if (!keep.has(digest)) this.forgotten.push(digest);
   }
 }
 

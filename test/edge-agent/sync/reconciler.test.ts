@@ -1,6 +1,7 @@
 import { writeFileSync, readdirSync, openSync, writeSync, closeSync, statSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { StateError } from '@tidegate/edge-agent/state/state-error.js';
 import type { SyncStep } from '@tidegate/edge-agent/sync/plan.js';
 import { desiredState, FakePackageSource } from '../../support/fake-package-source.js';
 import { SyncDevice } from '../../support/sync-device.js';
@@ -65,6 +66,7 @@ describe('when a model is desired', () => {
     expect(made.slots.names()).toEqual([]);
     expect(readdirSync(join(made.dataDir, 'models', 'blobs'))).toEqual([]);
     expect(made.state.activations.active().size).toBe(0);
+    expect(made.source.forgotten).toHaveLength(1);
   });
 });
 
@@ -263,6 +265,31 @@ describe('when the hub or the disk is away', () => {
     await made.settled();
     expect(made.running('digits')).toBe(v2.model.variantDigest);
   });
+
+  it.each(['save', 'saveActive', 'commit'] as const)(
+    'a state database that is full at %s: nothing switches that is not written down, then it goes on (B5)',
+    async (method) => {
+      const { made, source, v1 } = await withVersion1();
+      const v2 = source.publish('digits', 2, 'two');
+      const { activations } = made.state;
+      let refused = 0;
+      Object.assign(activations, {
+        [method]: () => {
+          refused += 1;
+          throw new StateError('full', 'no space');
+        },
+      });
+      made.reconciler.accept(desiredState(2, [v2.model]));
+      await made.until(() => refused >= 3);
+      const running = activations.active().get('digits')?.running.variantDigest;
+      expect(made.running('digits')).toBe(running);
+      expect(running).toBe(method === 'commit' ? v2.model.variantDigest : v1);
+      Reflect.deleteProperty(activations, method);
+      await made.settled();
+      expect(made.running('digits')).toBe(v2.model.variantDigest);
+      expect(made.events).toEqual([]);
+    },
+  );
 
   it.each(['content.commit', 'models.manifest', 'models.assemble', 'state.mirror', 'models.free', 'models.verify'])(
     'ENOSPC in %s at any step: keeps answering, then goes on (B5)',
