@@ -3,7 +3,7 @@
 import type { Command } from 'commander';
 import { findPackages } from '@tidegate/shared/package/find-packages.js';
 import { openPackage } from '@tidegate/shared/package/open-package.js';
-import { createInferClient, type InferClient } from '@tidegate/shared/serving/http/infer-client.js';
+import type { InferClient } from '@tidegate/shared/serving/http/infer-client.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { createAgent, type Agent } from '../agent.js';
@@ -40,7 +40,7 @@ async function serve(models: readonly string[], settings: Settings, context: Cli
   const log = openLog(settings, context.stderr);
   const stopping = untilTerminated(log);
   const sources = await findSources(models, stopping.signal);
-  const hub = openHub(settings);
+  const hub = await openHub(settings);
   const agent = createAgent(settings, {
     clock: systemClock,
     log,
@@ -66,9 +66,11 @@ async function serve(models: readonly string[], settings: Settings, context: Cli
   }
 }
 
-function openHub(settings: Settings): InferClient | undefined {
+/** The client is loaded only where there is a hub: its 9 MB are for nothing otherwise. */
+async function openHub(settings: Settings): Promise<InferClient | undefined> {
   const { hub, hubToken, maxBodySize } = settings;
   if (hub === undefined) return undefined;
+  const { createInferClient } = await import('@tidegate/shared/serving/http/infer-client.js');
   return createInferClient({
     url: hub.replace(/\/+$/, ''),
     clock: systemClock,

@@ -4,7 +4,7 @@
 // A picture is untrusted. Its format is told by its first bytes, so that only the JPEG, PNG and WebP decoders are ever
 // reached; sharp holds the header's dimensions against the limit before it decodes a pixel (picture bombs). EXIF
 // orientation is applied; transparency is laid on white; 16 bits, greys and CMYK become 8-bit sRGB.
-import sharp from 'sharp';
+import type Sharp from 'sharp';
 import { z } from 'zod';
 import { decodeBytes } from '../tensor/bytes.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -13,10 +13,15 @@ import { expectTensor, expectType, onlyInput } from './step-types.js';
 
 export const LIMIT_PICTURE_BYTES = 32 * 1024 * 1024;
 
-// Pictures come one by one through several requests at once: parallel within one would only contend, and a cache of
-// operations would keep callers' pictures in memory.
-sharp.concurrency(1);
-sharp.cache(false);
+/** Loaded with the first package that decodes pictures: a process that serves none does without its 18 MB. */
+async function loadSharp(): Promise<typeof Sharp> {
+  const { default: sharp } = await import('sharp');
+  // Pictures come one by one through several requests at once: parallel within one would only contend, and a cache of
+  // operations would keep callers' pictures in memory.
+  sharp.concurrency(1);
+  sharp.cache(false);
+  return sharp;
+}
 
 const STEP = 'decode-image';
 
@@ -35,8 +40,9 @@ export const decodeImage: StepDefinition<z.infer<typeof parameters>> = {
   name: STEP,
   parameters,
   takesItems: true,
-  prepare: ({ channels, maxPixels }) =>
-    Promise.resolve({
+  prepare: async ({ channels, maxPixels }) => {
+    const sharp = await loadSharp();
+    return {
       inferTypes: (inputs) => {
         expectType(STEP, 'BYTES', [-1], onlyInput(STEP, inputs));
         return [{ datatype: 'UINT8', shape: [1, -1, -1, 3] }];
@@ -48,9 +54,10 @@ export const decodeImage: StepDefinition<z.infer<typeof parameters>> = {
         if (encoded === undefined) throw new StepError(STEP, 'is given no element');
         checkFormat(encoded);
         signal.throwIfAborted();
-        return [await decode(encoded, channels, maxPixels)];
+        return [await decode(sharp, encoded, channels, maxPixels)];
       },
-    }),
+    };
+  },
 };
 
 function checkFormat(encoded: Uint8Array): void {
@@ -73,21 +80,26 @@ function formatOf(encoded: Uint8Array): 'jpeg' | 'png' | 'webp' | undefined {
   return undefined;
 }
 
-async function decode(encoded: Uint8Array, channels: 'bgr' | 'rgb', maxPixels: number): Promise<Tensor> {
+async function decode(
+  sharp: typeof Sharp,
+  encoded: Uint8Array,
+  channels: 'bgr' | 'rgb',
+  maxPixels: number,
+): Promise<Tensor> {
   const picture = sharp(encoded, { limitInputPixels: maxPixels, pages: 1, failOn: 'error' })
     .rotate()
     .flatten({ background: '#ffffff' })
     .toColourspace('srgb')
     .raw({ depth: 'uchar' });
   const { data, info } = await picture.toBuffer({ resolveWithObject: true }).catch(async (cause: unknown) => {
-    throw new StepError(STEP, `the picture ${await faultOf(encoded, maxPixels, cause)}`, { cause });
+    throw new StepError(STEP, `the picture ${await faultOf(sharp, encoded, maxPixels, cause)}`, { cause });
   });
   const pixels = asThreeChannels(data, info.channels, channels === 'bgr');
   return { datatype: 'UINT8', shape: [1, info.height, info.width, 3], data: pixels };
 }
 
 /** Why it could not be decoded: beyond the limit, by its header, or what libvips says. */
-async function faultOf(encoded: Uint8Array, maxPixels: number, cause: unknown): Promise<string> {
+async function faultOf(sharp: typeof Sharp, encoded: Uint8Array, maxPixels: number, cause: unknown): Promise<string> {
   try {
     const { width, height } = await sharp(encoded, { limitInputPixels: false, pages: 1 }).metadata();
     if (width * height > maxPixels) return `is ${width} x ${height}; at most ${maxPixels} pixels are allowed`;
