@@ -28,7 +28,7 @@ const BLOCK_SIZE = 32;
 /** Integer arithmetic in the product; level 0 would compute in FP32 and gain only size. */
 const ACCURACY_LEVEL = 4n;
 
-export interface BlockFormat {
+interface BlockFormat {
   readonly bits: 4 | 8;
   readonly quantize: (weights: Matrix, blockSize: number) => BlockWeights;
 }

@@ -14,7 +14,7 @@ const WORKER = new URL(
 );
 
 /** `reason`: why no graph of the package could be changed; then there is no folder. */
-export interface BuiltVariant {
+interface BuiltVariant {
   readonly reason: string | undefined;
 }
 

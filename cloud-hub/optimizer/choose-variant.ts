@@ -14,7 +14,7 @@ type GoldenMetric = NonNullable<ModelYaml['goldens']>['metric'];
 export const SCORE_TOLERANCE = 0.01;
 /** Differences below these count as equal: two runs of one and the same model differ by a few per cent on a busy machine. */
 export const TIME_MARGIN = 0.1;
-export const SIZE_MARGIN = 0.05;
+const SIZE_MARGIN = 0.05;
 
 export interface Scored {
   readonly score: number;
@@ -28,7 +28,7 @@ export interface Candidate extends Scored {
   readonly timeRatio: TimeRatio | undefined;
 }
 
-export interface Fp32 extends Scored {
+interface Fp32 extends Scored {
   readonly sizeBytes: number;
 }
 
@@ -37,7 +37,7 @@ export interface Verdict {
   readonly reason: string;
 }
 
-export interface Choice {
+interface Choice {
   readonly fp32: Verdict;
   /** One for each candidate, by variant. */
   readonly candidates: ReadonlyMap<string, Verdict>;

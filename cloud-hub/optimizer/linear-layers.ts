@@ -14,7 +14,7 @@ import type { GraphEdit } from './graph-edit.js';
 const FLOAT = 1;
 
 /** Layers with fewer weights stay as they are. */
-export const LEAST_WEIGHTS = 1024;
+const LEAST_WEIGHTS = 1024;
 
 export interface LinearLayer {
   readonly node: NodeProto;
@@ -39,7 +39,7 @@ export interface Matrix {
   readonly scale: number;
 }
 
-export interface LinearLayers {
+interface LinearLayers {
   readonly layers: readonly LinearLayer[];
   /** MatMul and Gemm nodes in all. */
   readonly candidates: number;

@@ -12,14 +12,14 @@ export interface LoadedVariant {
   infer(request: VariantRequest, signal: AbortSignal): Promise<VariantAnswer>;
 }
 
-export interface VariantRequest {
+interface VariantRequest {
   readonly inputs: readonly NamedTensor[];
   readonly outputs: readonly string[];
   readonly deadlineMs: number;
   readonly priority: number;
 }
 
-export interface VariantAnswer {
+interface VariantAnswer {
   readonly outputs: readonly NamedTensor[];
   /** Time inside the engine. */
   readonly computeUs: number;
@@ -41,7 +41,7 @@ export interface TimeRatio {
   readonly high: number;
 }
 
-export interface MeasuredPair {
+interface MeasuredPair {
   readonly variant: Measurement;
   readonly fp32LatenciesMs: readonly number[];
   /** Undefined where it wasn't timed. */

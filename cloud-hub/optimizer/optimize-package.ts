@@ -13,7 +13,7 @@ import { buildVariant } from './build-variant.js';
 import { accuracyLost, chooseVariant, type Candidate, type Scored } from './choose-variant.js';
 import { measurePair, percentile, type LoadedVariant, type Measurement } from './measure-variant.js';
 
-export interface OptimizeModules {
+interface OptimizeModules {
   /** Loads a package in executors of its own, as it is served, without `heavy`. */
   readonly load: (pack: ModelPackage, signal: AbortSignal) => Promise<LoadedVariant & { close(): Promise<void> }>;
   readonly clock: Clock;

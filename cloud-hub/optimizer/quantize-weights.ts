@@ -1,7 +1,7 @@
 // Weights to integers, in the two layouts that the engine's kernels read.
 import type { Matrix } from './linear-layers.js';
 
-export interface PerChannelWeights {
+interface PerChannelWeights {
   /** [k, n], row-major. */
   readonly quantized: Uint8Array;
   /** One for each of the n columns. */

@@ -6,7 +6,7 @@ import type { MessageType, NamedField } from './message-type.js';
 import { WireReader } from './wire-reader.js';
 
 /** Messages within messages; a subgraph costs three levels. Protobuf's own default. */
-export const LIMIT_NESTING = 100;
+const LIMIT_NESTING = 100;
 
 type NumberArray = Int32Array | BigInt64Array | BigUint64Array | Float32Array | Float64Array;
 

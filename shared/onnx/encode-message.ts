@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import type { MessageType, NamedField } from './message-type.js';
 
 /** Byte fields below this are copied into the chunk around them. */
-export const LIMIT_COPY_BYTES = 4096;
+const LIMIT_COPY_BYTES = 4096;
 
 const CHUNK_BYTES = 64 * 1024;
 

@@ -5,7 +5,7 @@ import type { TensorProto } from './model-proto.js';
 import { OnnxError } from './onnx-error.js';
 
 /** TensorProto.DataLocation. */
-export const DATA_LOCATION_EXTERNAL = 1;
+const DATA_LOCATION_EXTERNAL = 1;
 
 export interface ExternalData {
   /** Relative to the folder of the .onnx file, `/` between segments. */

@@ -8,11 +8,11 @@ import { tensorSizeBytes } from './tensor-data.js';
 import { allGraphs, allTensors } from './walk-graph.js';
 
 /** An input or output; `shape` undefined where the model states no rank. */
-export interface ModelValue extends Omit<TensorSpec, 'shape'> {
+interface ModelValue extends Omit<TensorSpec, 'shape'> {
   readonly shape: readonly number[] | undefined;
 }
 
-export interface ModelInspection {
+interface ModelInspection {
   /** In the graph's order; values that an initializer provides are left out. */
   readonly inputs: readonly ModelValue[];
   readonly outputs: readonly ModelValue[];

@@ -3,9 +3,9 @@ import { ATTRIBUTE_TYPE } from './model-proto.js';
 import type { AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfo } from './model-proto.js';
 
 /** number: FLOAT; bigint: INT; string: STRING; bigint[]: INTS; number[]: FLOATS. */
-export type AttributeValue = number | bigint | string | readonly bigint[] | readonly number[] | TensorProto;
+type AttributeValue = number | bigint | string | readonly bigint[] | readonly number[] | TensorProto;
 
-export interface NodeOptions {
+interface NodeOptions {
   readonly name?: string;
   readonly domain?: string;
   readonly attributes?: Readonly<Record<string, AttributeValue>>;

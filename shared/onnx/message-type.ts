@@ -7,7 +7,7 @@
  * - repeated numbers are typed arrays (Int32Array, BigInt64Array, ...), except `safe64` and `enum`: number[].
  * - `bytes` is a view of the file's buffer, never a copy.
  */
-export type FieldKind = 'string' | 'bytes' | 'int32' | 'safe64' | 'int64' | 'uint64' | 'float' | 'double' | 'message';
+type FieldKind = 'string' | 'bytes' | 'int32' | 'safe64' | 'int64' | 'uint64' | 'float' | 'double' | 'message';
 
 export interface Field {
   readonly number: number;

@@ -31,12 +31,12 @@ export interface OperatorSetId extends WithUnknown {
   readonly version?: number;
 }
 
-export interface StringEntry extends WithUnknown {
+interface StringEntry extends WithUnknown {
   readonly key?: string;
   readonly value?: string;
 }
 
-export interface TrainingInfo extends WithUnknown {
+interface TrainingInfo extends WithUnknown {
   readonly initialization?: GraphProto;
   readonly algorithm?: GraphProto;
   readonly initializationBinding: readonly StringEntry[];
@@ -158,58 +158,58 @@ export interface TypeProto extends WithUnknown {
   readonly optionalType?: ElementType;
 }
 
-export interface TensorType extends WithUnknown {
+interface TensorType extends WithUnknown {
   readonly elemType?: number;
   /** Absent: the rank is unknown. */
   readonly shape?: TensorShape;
 }
 
-export interface ElementType extends WithUnknown {
+interface ElementType extends WithUnknown {
   readonly elemType?: TypeProto;
 }
 
-export interface MapType extends WithUnknown {
+interface MapType extends WithUnknown {
   readonly keyType?: number;
   readonly valueType?: TypeProto;
 }
 
-export interface OpaqueType extends WithUnknown {
+interface OpaqueType extends WithUnknown {
   readonly domain?: string;
   readonly name?: string;
 }
 
-export interface TensorShape extends WithUnknown {
+interface TensorShape extends WithUnknown {
   readonly dim: readonly Dimension[];
 }
 
-export interface Dimension extends WithUnknown {
+interface Dimension extends WithUnknown {
   readonly dimValue?: number;
   readonly dimParam?: string;
   readonly denotation?: string;
 }
 
-export const operatorSetIdType = messageType<OperatorSetId>('OperatorSetIdProto', {
+const operatorSetIdType = messageType<OperatorSetId>('OperatorSetIdProto', {
   domain: one(1, 'string'),
   version: one(2, 'safe64'),
 });
 
-export const stringEntryType = messageType<StringEntry>('StringStringEntryProto', {
+const stringEntryType = messageType<StringEntry>('StringStringEntryProto', {
   key: one(1, 'string'),
   value: one(2, 'string'),
 });
 const entries = () => stringEntryType;
 
-export const dimensionType = messageType<Dimension>('Dimension', {
+const dimensionType = messageType<Dimension>('Dimension', {
   dimValue: one(1, 'safe64', 'value'),
   dimParam: one(2, 'string', 'value'),
   denotation: one(3, 'string'),
 });
 
-export const tensorShapeType = messageType<TensorShape>('TensorShapeProto', {
+const tensorShapeType = messageType<TensorShape>('TensorShapeProto', {
   dim: manyMessages(1, () => dimensionType),
 });
 
-export const tensorTypeType = messageType<TensorType>('TypeProto.Tensor', {
+const tensorTypeType = messageType<TensorType>('TypeProto.Tensor', {
   elemType: one(1, 'int32'),
   shape: oneMessage(2, () => tensorShapeType),
 });
@@ -228,7 +228,7 @@ const opaqueTypeType = messageType<OpaqueType>('TypeProto.Opaque', {
   name: one(2, 'string'),
 });
 
-export const typeProtoType: MessageType = messageType<TypeProto>('TypeProto', {
+const typeProtoType: MessageType = messageType<TypeProto>('TypeProto', {
   tensorType: oneMessage(1, () => tensorTypeType, 'value'),
   sequenceType: oneMessage(4, () => elementTypeType, 'value'),
   mapType: oneMessage(5, () => mapTypeType, 'value'),
@@ -238,14 +238,14 @@ export const typeProtoType: MessageType = messageType<TypeProto>('TypeProto', {
   optionalType: oneMessage(9, () => elementTypeType, 'value'),
 });
 
-export const valueInfoType = messageType<ValueInfo>('ValueInfoProto', {
+const valueInfoType = messageType<ValueInfo>('ValueInfoProto', {
   name: one(1, 'string'),
   type: oneMessage(2, () => typeProtoType),
   docString: one(3, 'string'),
   metadataProps: manyMessages(4, entries),
 });
 
-export const tensorProtoType = messageType<TensorProto>('TensorProto', {
+const tensorProtoType = messageType<TensorProto>('TensorProto', {
   dims: many(1, 'safe64'),
   dataType: one(2, 'int32'),
   floatData: many(4, 'float', 'packed'),
@@ -262,13 +262,13 @@ export const tensorProtoType = messageType<TensorProto>('TensorProto', {
   metadataProps: manyMessages(16, entries),
 });
 
-export const sparseTensorProtoType = messageType<SparseTensorProto>('SparseTensorProto', {
+const sparseTensorProtoType = messageType<SparseTensorProto>('SparseTensorProto', {
   values: oneMessage(1, () => tensorProtoType),
   indices: oneMessage(2, () => tensorProtoType),
   dims: many(3, 'safe64'),
 });
 
-export const attributeProtoType: MessageType = messageType<AttributeProto>('AttributeProto', {
+const attributeProtoType: MessageType = messageType<AttributeProto>('AttributeProto', {
   name: one(1, 'string'),
   f: one(2, 'float'),
   i: one(3, 'int64'),
@@ -289,7 +289,7 @@ export const attributeProtoType: MessageType = messageType<AttributeProto>('Attr
   sparseTensors: manyMessages(23, () => sparseTensorProtoType),
 });
 
-export const nodeProtoType: MessageType = messageType<NodeProto>('NodeProto', {
+const nodeProtoType: MessageType = messageType<NodeProto>('NodeProto', {
   input: many(1, 'string'),
   output: many(2, 'string'),
   name: one(3, 'string'),
@@ -301,7 +301,7 @@ export const nodeProtoType: MessageType = messageType<NodeProto>('NodeProto', {
   metadataProps: manyMessages(9, entries),
 });
 
-export const graphProtoType: MessageType = messageType<GraphProto>('GraphProto', {
+const graphProtoType: MessageType = messageType<GraphProto>('GraphProto', {
   node: manyMessages(1, () => nodeProtoType),
   name: one(2, 'string'),
   initializer: manyMessages(5, () => tensorProtoType),
@@ -320,7 +320,7 @@ const trainingInfoType = messageType<TrainingInfo>('TrainingInfoProto', {
   updateBinding: manyMessages(4, entries),
 });
 
-export const functionProtoType = messageType<FunctionProto>('FunctionProto', {
+const functionProtoType = messageType<FunctionProto>('FunctionProto', {
   name: one(1, 'string'),
   input: many(4, 'string'),
   output: many(5, 'string'),

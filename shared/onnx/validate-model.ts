@@ -14,10 +14,10 @@ import { OnnxError } from './onnx-error.js';
 import { checkTensorData, tensorSizeBytes } from './tensor-data.js';
 import { allTensors, subgraphsOf, tensorsOfNodes } from './walk-graph.js';
 
-export const LIMIT_NODES = 500_000;
-export const LIMIT_TENSORS = 500_000;
+const LIMIT_NODES = 500_000;
+const LIMIT_TENSORS = 500_000;
 
-export interface ValidatedModel {
+interface ValidatedModel {
   readonly graph: GraphProto;
   /** Each external file once: its bytes must reach at least to `endBytes`. */
   readonly externalFiles: readonly { readonly path: string; readonly endBytes: number }[];

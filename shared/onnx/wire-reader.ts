@@ -3,7 +3,7 @@
 import { OnnxError } from './onnx-error.js';
 
 /** Objects (messages, byte fields, unknown fields) that one file may hold: about 50 bytes of heap for 2 bytes of file. */
-export const LIMIT_OBJECTS = 4_000_000;
+const LIMIT_OBJECTS = 4_000_000;
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
