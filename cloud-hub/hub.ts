@@ -78,9 +78,9 @@ async function start(settings: HubSettings, modules: HubModules, closing: Closin
 async function openParts(settings: HubSettings, modules: HubModules, closing: Closing): Promise<Parts> {
   const { clock, files, log } = modules;
   const paths = await requireInitialised(files, settings.dataDir);
-  await fs.rm(paths.work, { recursive: true, force: true });
   const db = await openSqlite(paths.database);
   closing.add('database', () => db.destroy());
+  await fs.rm(paths.work, { recursive: true, force: true }); // after the database, whose lock says that nobody works there
   const runtime = new ExecutorRuntime({ clock, log });
   closing.add('runtime', () => runtime.close());
   const content = await ContentStore.open({ folder: paths.content }, files);
@@ -94,7 +94,7 @@ async function openHttp(
   parts: Parts,
   { registry, uploads }: RegistryParts,
   { inference, oip }: InferenceParts,
-  { fleet, rollouts, enrolment, broker }: FleetParts,
+  { fleet, rollouts, enrolment, revokeDevice, broker }: FleetParts,
   ports: Ports,
 ): Promise<HttpServer> {
   const { settings, clock, log, db, events } = parts;
@@ -102,7 +102,7 @@ async function openHttp(
   const domains: RouteDomain[] = [
     healthRoutes(HUB_VERSION, () => ports.draining),
     modelRoutes(registry, uploads),
-    fleetRoutes(fleet, enrolment),
+    fleetRoutes(fleet, enrolment, revokeDevice),
     rolloutRoutes(rollouts),
     tokenRoutes(tokens),
     auditRoutes(db),

@@ -57,6 +57,8 @@ describe('starting', () => {
     const wrong = await tidegateHub('serve', '--data-dir', join(folder, 'hub'), '--http-port', 'many');
     expect(wrong).toMatchObject({ code: 2, stderr: expect.stringMatching(/--http-port: "many".*0 to 65535/) });
     expect(await tidegateHub('serve', '--speed', '9')).toMatchObject({ code: 2 });
+    const twice = await tidegateHub('serve', '--data-dir', join(folder, 'hub'), '--http-port', '0');
+    expect(twice).toMatchObject({ code: 1, stderr: expect.stringContaining('in use by another hub') });
     await tidegateHub('init', '--data-dir', join(folder, 'second'));
     const port = new URL(hub.url).port;
     const ports = ['--http-port', port, '--device-port', '0', '--mqtt-port', '0'];

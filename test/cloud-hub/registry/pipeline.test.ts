@@ -161,6 +161,7 @@ test.each(['validating', 'optimizing'] as const)(
     await reached;
     await first.pipeline.close();
     expect(await first.registry.version('tiny', '1')).toMatchObject({ state });
+    await first.db.destroy();
     let checks = 0;
     const second = await desk(path, database);
     second.doing.check = async () => void (checks += 1);

@@ -93,3 +93,12 @@ describe('a database of an earlier release', () => {
     await db.destroy();
   });
 });
+
+test('a second hub on the same database is refused, until the first has ended', async () => {
+  const path = join(folder(), 'hub.db');
+  const first = await openSqlite(path);
+  await expect(openSqlite(path)).rejects.toThrow(/in use by another hub/);
+  expect(await first.selectFrom('models').selectAll().execute()).toEqual([]);
+  await first.destroy();
+  await (await openSqlite(path)).destroy();
+});
