@@ -20,9 +20,12 @@ export interface EnrolmentTokens {
   ): Promise<z.infer<typeof enrolmentTokenCreatedSchema>>;
 }
 
+/** Shuts a device out of both device ports at once; false for an unknown one. Idempotent. */
+export type RevokeDevice = (deviceId: string, actor: string) => Promise<boolean>;
+
 const groupParamsSchema = z.object({ group: createEnrolmentTokenSchema.shape.group });
 
-export function fleetRoutes(fleet: FleetService, tokens: EnrolmentTokens): RouteDomain {
+export function fleetRoutes(fleet: FleetService, tokens: EnrolmentTokens, revoke: RevokeDevice): RouteDomain {
   return {
     tag: 'fleet',
     register: (api) => {
@@ -49,6 +52,17 @@ export function fleetRoutes(fleet: FleetService, tokens: EnrolmentTokens): Route
           const device = await fleet.device(params.id);
           if (device === undefined) throw new ApiError(404, `no device ${params.id}`, { field: 'id' });
           return device;
+        },
+      );
+      api.delete(
+        '/api/v1/devices/:id',
+        { config: { scope: 'operate' }, schema: { params: idParamsSchema, response: { 204: z.undefined() } } },
+        async (request, reply) => {
+          const device = await fleet.device(request.params.id);
+          if (device === undefined || !(await revoke(device.id, request.caller.actor))) {
+            throw new ApiError(404, `no device ${request.params.id}`, { field: 'id' });
+          }
+          return reply.code(204).send();
         },
       );
       api.get(

@@ -25,7 +25,20 @@ export function deviceCommand(context: CliContext): Command {
       const device = await (await context.client()).get(`/api/v1/devices/${encodeURIComponent(id)}`, deviceSchema);
       context.stdout.write(options.json === true ? jsonText(device) : deviceText(device));
     });
-  return new Command('device').description('devices of the fleet').addCommand(list).addCommand(show);
+  const revoke = new Command('revoke')
+    .description('shut a device out at once; it comes back only by enrolling again')
+    .argument('<DEVICE>', 'its id or name')
+    .addHelpText('after', '\nExample:\n  tidegate device revoke cam-1')
+    .action(async (id: string) => {
+      await (await context.client()).delete(`/api/v1/devices/${encodeURIComponent(id)}`);
+      context.stdout.write(`${id} is shut out\n`);
+    });
+  return new Command('device').description('devices of the fleet').addCommand(list).addCommand(show).addCommand(revoke);
+}
+
+function stateOf(device: Device): string {
+  if (device.revoked) return 'revoked';
+  return device.online ? 'online' : 'offline';
 }
 
 function devicesText(devices: readonly Device[]): string {
@@ -36,7 +49,7 @@ function devicesText(devices: readonly Device[]): string {
       device.id,
       device.name,
       device.group,
-      device.online ? 'online' : 'offline',
+      stateOf(device),
       device.lastSeenAt ?? 'never',
       device.agentVersion ?? '-',
       device.models
@@ -50,7 +63,7 @@ function devicesText(devices: readonly Device[]): string {
 
 function deviceText(device: Device): string {
   const facts = [
-    `${device.id} (${device.name}), group ${device.group}, ${device.online ? 'online' : 'offline'}`,
+    `${device.id} (${device.name}), group ${device.group}, ${stateOf(device)}`,
     `enrolled ${device.enrolledAt}, last seen ${device.lastSeenAt ?? 'never'}, agent ${device.agentVersion ?? 'unknown'}`,
     `class ${device.deviceClass === undefined ? 'unknown' : deviceClassName(device.deviceClass)}`,
     `desired state ${device.desiredVersion}, acted on ${device.reportedDesiredVersion ?? 'none yet'}`,

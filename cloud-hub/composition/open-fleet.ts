@@ -6,6 +6,7 @@ import { hostname } from 'node:os';
 import type { OipHandler } from '@tidegate/shared/serving/http/oip-handler.js';
 import type { DesiredState } from '@tidegate/shared/wire/desired-state.js';
 import { createDevicePort, type DevicePort } from '../api/device/device-port.js';
+import type { RevokeDevice } from '../api/fleet-routes.js';
 import { createBroker } from '../broker/aedes/aedes-broker.js';
 import type { DeviceBroker } from '../broker/device-broker.js';
 import type { HubSettings } from '../config/settings-table.js';
@@ -23,6 +24,7 @@ export interface FleetParts {
   readonly fleet: FleetService;
   readonly rollouts: RolloutService;
   readonly enrolment: Enrolment;
+  readonly revokeDevice: RevokeDevice;
   readonly port: DevicePort;
   readonly broker: DeviceBroker;
 }
@@ -51,6 +53,7 @@ export async function openFleet(
     publisher,
     onDevice: (device) => events.emit({ kind: 'device', device }),
   });
+  await fleet.start();
   const rollouts = new RolloutService({
     ...common,
     fleet,
@@ -60,7 +63,12 @@ export async function openFleet(
   const ca = await openCertificateAuthority({ keys, clock });
   const ports = await openPorts(parts, fleet, ca, oip);
   publisher.broker = ports.broker;
-  return { fleet, rollouts, ...ports };
+  const revokeDevice: RevokeDevice = async (deviceId, actor) => {
+    const known = await ports.enrolment.revoke(deviceId, actor);
+    ports.broker.disconnect(deviceId);
+    return (await fleet.revoked(deviceId)) && known;
+  };
+  return { fleet, rollouts, revokeDevice, ...ports };
 }
 
 async function openPorts(

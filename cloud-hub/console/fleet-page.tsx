@@ -67,7 +67,9 @@ function DeviceRow({ device }: { device: Device }): JSX.Element {
       </td>
       <td>{device.group}</td>
       <td>
-        <span class={`badge ${device.online ? 'good' : 'idle'}`}>{device.online ? 'online' : 'offline'}</span>
+        <span class={`badge ${device.revoked ? 'bad' : device.online ? 'good' : 'idle'}`}>
+          {device.revoked ? 'revoked' : device.online ? 'online' : 'offline'}
+        </span>
         <small>
           {' '}
           desired {device.reportedDesiredVersion ?? '–'}/{device.desiredVersion}

@@ -82,7 +82,14 @@ export class FleetService implements Fleet {
           desired_version: 0,
           revoked: 0,
         })
-        .onConflict((c) => c.column('id').doUpdateSet({ certificate_serial: device.certificateSerial }))
+        .onConflict((c) =>
+          c.column('id').doUpdateSet({
+            name: device.name,
+            group_name: device.group,
+            certificate_serial: device.certificateSerial,
+            revoked: 0,
+          }),
+        )
         .execute();
       await this.#m.audit(
         tx,
@@ -90,7 +97,25 @@ export class FleetService implements Fleet {
         this.#m.clock.nowMs(),
       );
     });
+    await this.reconcile([device.id]); // another token may have moved it to another group
     await this.#announce(device.id);
+  }
+
+  /** At the hub's start nobody is connected: wills of connections that the last process held were lost with it. */
+  async start(): Promise<void> {
+    await this.#m.db.updateTable('devices').set({ online: 0, connection_id: null }).execute();
+  }
+
+  /** Takes a device out of every rollout and group. The transports shut it out on their own. False for an unknown one. */
+  async revoked(deviceId: string): Promise<boolean> {
+    const { numUpdatedRows } = await this.#m.db
+      .updateTable('devices')
+      .set({ revoked: 1, online: 0 })
+      .where('id', '=', deviceId)
+      .executeTakeFirst();
+    await this.#m.db.deleteFrom('device_targets').where('device_id', '=', deviceId).execute();
+    await this.#announce(deviceId);
+    return numUpdatedRows > 0n;
   }
 
   async desired(deviceId: string): Promise<DesiredState | undefined> {
@@ -352,6 +377,7 @@ function toDevice(row: DeviceRow): Device {
     name: row.name,
     group: row.group_name,
     online: row.online !== 0,
+    revoked: row.revoked !== 0,
     ...(row.last_seen_at === null ? {} : { lastSeenAt: row.last_seen_at }),
     enrolledAt: row.enrolled_at,
     desiredVersion: row.desired_version,

@@ -117,6 +117,7 @@ export async function deviceViews(
     .selectFrom('devices')
     .select(['id', 'reported', 'last_seen_at'])
     .where('id', 'in', [...waves.keys()])
+    .where('revoked', '=', 0) // shut out: neither success nor failure
     .execute();
   return rows.flatMap((row) => {
     const assignedAtMs = startedAtMs(waves.get(row.id) ?? -1);

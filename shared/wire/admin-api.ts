@@ -78,6 +78,8 @@ export const deviceSchema = z.object({
   name: z.string(),
   group: z.string(),
   online: z.boolean(),
+  /** Shut out by an operator; it comes back only by enrolling again. */
+  revoked: z.boolean(),
   lastSeenAt: z.string().optional(),
   enrolledAt: z.string(),
   agentVersion: z.string().optional(),

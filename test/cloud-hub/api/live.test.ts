@@ -12,7 +12,16 @@ import { ManualClock } from '../../support/manual-clock.js';
 
 const EVENT: LiveEvent = {
   kind: 'device',
-  device: { id: 'cam-1', name: 'cam-1', group: 'g', online: true, enrolledAt: 'now', desiredVersion: 1, models: [] },
+  device: {
+    id: 'cam-1',
+    name: 'cam-1',
+    group: 'g',
+    online: true,
+    revoked: false,
+    enrolledAt: 'now',
+    desiredVersion: 1,
+    models: [],
+  },
 };
 const caller = (scope: 'read' | 'infer'): Caller => ({ actor: `token:${scope}`, tokenId: scope, scopes: [scope] });
 const callers: Record<string, Caller> = { reader: caller('read'), asker: caller('infer') };

@@ -44,7 +44,10 @@ beforeAll(async () => {
       log: silentLog,
       version: '1',
     },
-    [fleetRoutes(fleet as unknown as FleetService, tokens), rolloutRoutes(rollouts as unknown as RolloutService)],
+    [
+      fleetRoutes(fleet as unknown as FleetService, tokens, noting('revoke', true)),
+      rolloutRoutes(rollouts as unknown as RolloutService),
+    ],
   );
 });
 afterAll(() => api.close());
@@ -53,13 +56,21 @@ beforeEach(() => {
   failure = undefined;
 });
 
-const ask = (method: 'GET' | 'POST' | 'PUT', url: string, token: Scope, payload?: object) =>
+const ask = (method: 'GET' | 'POST' | 'PUT' | 'DELETE', url: string, token: Scope, payload?: object) =>
   api.inject({
     method,
     url,
     headers: { authorization: `Bearer ${token}` },
     ...(payload === undefined ? {} : { payload }),
   });
+
+describe('shutting a device out', () => {
+  test('needs the scope operate, and a device', async () => {
+    expect((await ask('DELETE', '/api/v1/devices/cam-1', 'read')).statusCode).toBe(403);
+    expect((await ask('DELETE', '/api/v1/devices/cam-1', 'operate')).statusCode).toBe(404);
+    expect(calls).toEqual([['device', 'cam-1']]);
+  });
+});
 
 describe('reading', () => {
   test('lists pass their limit, group and cursor on', async () => {

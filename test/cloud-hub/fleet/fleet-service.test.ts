@@ -69,6 +69,30 @@ describe('the fleet', () => {
     expect((await sim.fleet.device('d0'))?.online).toBe(false);
   });
 
+  it('counts nobody as connected when the hub starts: the wills of before are lost', async () => {
+    await sim.fleet.presence('d0', { connectionId: 'a', online: true });
+    await sim.fleet.start();
+    expect((await sim.fleet.device('d0'))?.online).toBe(false);
+  });
+
+  it('moves a device that enrols again to the group of its new token', async () => {
+    await sim.rollouts.create(rollout, 'op');
+    const again = { id: 'd0', name: 'd0', group: 'depot', certificateSerial: '2', publicKeyFingerprint: 'f' };
+    await sim.fleet.configureGroup('depot', { telemetryIntervalMs: 777 }, 'op');
+    await sim.fleet.enrolled(again);
+    expect(await sim.fleet.device('d0')).toMatchObject({ group: 'depot' });
+    expect((await sim.fleet.desired('d0'))?.config).toEqual({ telemetryIntervalMs: 777 });
+  });
+
+  it('gives a revoked device nothing, and leaves it out of rollouts', async () => {
+    expect(await sim.fleet.revoked('d0')).toBe(true);
+    expect(await sim.fleet.revoked('nobody')).toBe(false);
+    expect(await sim.fleet.desired('d0')).toBeUndefined();
+    const started = await sim.rollouts.create(rollout, 'op');
+    expect(started.devices.map((device) => device.id)).toEqual(['d1']);
+    expect((await sim.fleet.device('d0'))?.revoked).toBe(true);
+  });
+
   it('pages through devices and finds them by name', async () => {
     for (let i = 2; i < 7; i += 1) await sim.enrol(`d${i}`);
     const first = await sim.fleet.devices({ limit: 4 });

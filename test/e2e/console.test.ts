@@ -1,0 +1,98 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { assemble } from '../../examples/ocr-line/assemble.mjs';
+import { examplesFolder } from '../support/agent-process.js';
+import { CHROMIUM, hasChromium, openBrowser } from '../support/browser.js';
+import { runTidegate, startHubProcess, type HubProcess } from '../support/hub-process.js';
+
+if (!hasChromium) console.warn(`SKIPPED: console in a browser, no ${CHROMIUM} (apt-get install chromium)`);
+
+describe.skipIf(!hasChromium)('the console', () => {
+  let folder: string;
+  let hub: HubProcess;
+  let browser: Browser;
+  let page: Page;
+  const problems: string[] = [];
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'tidegate-console-'));
+    hub = await startHubProcess(join(folder, 'hub'));
+    await runTidegate(hub, ['model', 'publish', join(examplesFolder, 'digits')]);
+    await runTidegate(hub, ['model', 'publish', await assemble(join(folder, 'ocr-line'))]);
+    browser = await openBrowser();
+    page = await browser.newPage();
+    page.on('pageerror', (error) => problems.push(String(error)));
+    page.on('console', (message) => {
+      if (message.type() === 'error') problems.push(message.text());
+    });
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await hub?.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  it('refuses a wrong token and says why, then signs in with the right one', async () => {
+    await page.goto(`${hub.url}/`);
+    await page.getByLabel('Access token').fill('wrong');
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByText('a valid bearer token is needed').waitFor();
+    problems.length = 0; // the browser logs the 401 that was asked for
+    await page.getByLabel('Access token').fill(hub.token);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.locator('.live.on').waitFor();
+  });
+
+  it('reads a dropped picture and says how sure it is and where that was answered', async () => {
+    await page.getByRole('link', { name: 'playground' }).click();
+    await page.getByLabel('Model').selectOption('ocr-line');
+    const picture = await readFile(join(examplesFolder, 'ocr-line/goldens/clean-01.png'));
+    // Runs in the page, so it is text: this project's types know no DOM.
+    const drop = await page.evaluateHandle(`(() => {
+      const bytes = Uint8Array.from(atob('${picture.toString('base64')}'), (c) => c.codePointAt(0));
+      const transfer = new DataTransfer();
+      transfer.items.add(new File([bytes], 'line.png', { type: 'image/png' }));
+      return transfer;
+    })()`);
+    await page.locator('.drop').dispatchEvent('drop', { dataTransfer: drop });
+    const text = page.locator('[data-output=text]');
+    await text.waitFor();
+    expect((await text.textContent())?.trim()).toBe('SN 8W74-ZHXS');
+    const answer = await page.locator('.answer').textContent();
+    expect(answer).toMatch(/confidence\s*0\.9\d/);
+    expect(answer).toMatch(/placement\s*hub/);
+    expect(answer).toMatch(/compute/);
+  });
+
+  it('says what is wrong with a file that is no picture, and goes on', async () => {
+    const file = { name: 'x.png', mimeType: 'image/png', buffer: Buffer.from('no picture') };
+    await page.locator('.drop input').setInputFiles(file);
+    await page.locator('.error').waitFor();
+    expect(await page.locator('.error').textContent()).toMatch(/picture/);
+    problems.length = 0; // the browser logs the 400 that was asked for
+    const good = await readFile(join(examplesFolder, 'ocr-line/goldens/clean-02.webp'));
+    await page.locator('.drop input').setInputFiles({ name: 'y.webp', mimeType: 'image/webp', buffer: good });
+    await page.locator('[data-output=text]').waitFor();
+    expect((await page.locator('[data-output=text]').textContent())?.trim()).toBe('Valve 44, 20 bar');
+  });
+
+  it('shows versions with their variants, live', async () => {
+    await page.getByRole('link', { name: 'models' }).click();
+    await page.getByRole('heading', { name: 'digits@1' }).waitFor();
+    expect(await page.locator('.card', { hasText: 'digits@1' }).locator('tbody tr').count()).toBeGreaterThan(2);
+    await runTidegate(hub, [
+      'model',
+      'publish',
+      join(examplesFolder, 'bare/scale-and-add.onnx'),
+      '--allow-unknown-licence',
+    ]);
+    await page.getByRole('heading', { name: 'scale-and-add@1' }).waitFor();
+  });
+
+  it('makes no error of its own', () => {
+    expect(problems).toEqual([]);
+  });
+});
