@@ -41,8 +41,9 @@ const DEFAULT_BACKOFF: BackoffPolicy = { baseMs: 1000, maxMs: 120_000 };
 const GOOD_AFTER_MS = 10_000;
 /** Largest message that is looked at. */
 const LIMIT_MESSAGE_BYTES = 1024 * 1024;
-/** For the goodbye, and for publishing when the broker does not answer. */
-const PUBLISH_TIMEOUT_MS = 15_000;
+const ANSWER_TIMEOUT_MS = 15_000;
+/** A broker that hangs must not hold up the end of the agent; its will says the same. */
+const GOODBYE_TIMEOUT_MS = 2000;
 
 export class HubLink {
   readonly #options: HubLinkOptions;
@@ -117,7 +118,7 @@ export class HubLink {
       await this.#inTime(session.subscribe([this.#topics.desired, this.#topics.telemetryAck]), this.#stop.signal);
       await this.#inTime(session.publish(this.#topics.presence, presence(true)), this.#stop.signal);
     } catch (cause) {
-      await session.end();
+      session.destroy();
       return messageOf(cause);
     }
     this.#session = session;
@@ -129,12 +130,19 @@ export class HubLink {
     });
     const ended = await Promise.race([session.closed, stopped]);
     this.#session = undefined;
-    if (ended === 'stop') {
-      await this.#inTime(session.publish(this.#topics.presence, presence(false)), undefined).catch(() => undefined); // the will says it too
-      await session.end();
-    }
+    if (ended === 'stop') await this.#sayGoodbye(session, presence(false));
     this.#listeners.down(ended);
     return ended;
+  }
+
+  async #sayGoodbye(session: MqttSession, presence: string): Promise<void> {
+    try {
+      await this.#inTime(session.publish(this.#topics.presence, presence), undefined, GOODBYE_TIMEOUT_MS);
+      await this.#inTime(session.end(), undefined, GOODBYE_TIMEOUT_MS);
+    } catch (cause) {
+      this.#modules.log.debug({ error: messageOf(cause) }, 'the broker did not hear the goodbye');
+      session.destroy();
+    }
   }
 
   #open(willPayload: string): Promise<MqttSession> {
@@ -160,23 +168,16 @@ export class HubLink {
     if (ack !== undefined) this.#listeners.telemetryAck(ack.seq);
   }
 
-  async #inTime<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  async #inTime<T>(work: Promise<T>, signal: AbortSignal | undefined, limitMs = ANSWER_TIMEOUT_MS): Promise<T> {
     const limit = new AbortController();
-    const late = delay(
-      this.#modules.clock,
-      PUBLISH_TIMEOUT_MS,
-      signal ? AbortSignal.any([signal, limit.signal]) : limit.signal,
-    );
+    const either = signal === undefined ? limit.signal : AbortSignal.any([signal, limit.signal]);
+    const late = delay(this.#modules.clock, limitMs, either).then(() => {
+      throw new Error(`the broker did not answer within ${limitMs} ms`);
+    });
     try {
-      return await Promise.race([
-        work,
-        late.then(() => {
-          throw new Error(`the broker did not answer within ${PUBLISH_TIMEOUT_MS} ms`);
-        }),
-      ]);
+      return await Promise.race([work, late]);
     } finally {
       limit.abort();
-      late.catch(() => undefined); // ended by ourselves just now
     }
   }
 }

@@ -22,7 +22,10 @@ export interface MqttSession {
   publish(topic: string, payload: string): Promise<void>;
   /** Resolves with the reason once the connection is over, whoever ended it. */
   readonly closed: Promise<string>;
+  /** After what is under way. Resolves once it is over; never where the broker hangs. */
   end(): Promise<void>;
+  /** At once. */
+  destroy(): void;
 }
 
 /** Resolves once connected. Rejects when it can't be, in time; then nothing is left behind. */
@@ -103,6 +106,10 @@ class Session implements MqttSession {
   async end(): Promise<void> {
     this.#client.end(false);
     await this.closed;
+  }
+
+  destroy(): void {
+    this.#client.end(true);
   }
 
   /** mqtt.js leaves a promise open for ever when the broker goes and reconnecting is off. */

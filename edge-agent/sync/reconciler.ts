@@ -172,7 +172,7 @@ export class Reconciler {
     this.#stop.abort(new SyncError('interrupted', 'the agent is stopping'));
     this.#wake();
     await this.#loop;
-    await this.#modules.runner.close();
+    this.#modules.runner.close();
     try {
       this.#modules.state.documents.markCleanStop();
     } catch (cause) {

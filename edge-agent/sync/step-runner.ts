@@ -38,7 +38,6 @@ export class StepRunner {
   readonly #prepared = new Map<Digest, PreparedModel>();
   /** Loaded, but no longer active: what a roll back switches to, by model. */
   readonly #undo = new Map<string, PreparedModel>();
-  readonly #closing = new Set<Promise<void>>();
   /** Monotonic begin of each probation, by model. */
   readonly #probationStartedMs = new Map<string, number>();
 
@@ -220,12 +219,11 @@ export class StepRunner {
     this.#retire(prepared);
   }
 
-  /** Closes what is loaded but not active; the slots close what is. */
-  async close(): Promise<void> {
+  /** Lets go of what is loaded but not active, without waiting for its last requests; the slots close what is. */
+  close(): void {
     for (const prepared of [...this.#prepared.values(), ...this.#undo.values()]) this.#retire(prepared);
     this.#prepared.clear();
     this.#undo.clear();
-    await Promise.allSettled(this.#closing);
   }
 
   /** Brings the mirror in step with the state; a failure is only logged, the database is the truth. */
@@ -260,12 +258,10 @@ export class StepRunner {
   /** Closes in the background: a version closes only after its requests have ended, and no step waits for that. */
   #retire(prepared: PreparedModel | undefined): void {
     if (prepared === undefined) return;
-    const closing = prepared.close().catch((cause: unknown) => {
+    prepared.close().catch((cause: unknown) => {
       const { name, variantDigest } = prepared.source;
       this.#modules.log.warn({ model: name, variantDigest, error: (cause as Error).message }, 'a model did not close');
     });
-    this.#closing.add(closing);
-    void closing.finally(() => this.#closing.delete(closing));
   }
 }
 

@@ -32,6 +32,7 @@ class Broker {
         this.published.push([topic, JSON.parse(payload)]);
       },
       end: async () => this.cut('ended'),
+      destroy: () => this.cut('destroyed'),
     };
   };
 }
@@ -122,7 +123,7 @@ describe('the link to the hub', () => {
 
   it('does not wait for ever for a broker that takes nothing', async () => {
     const broker = new Broker();
-    const { link, clock } = linkTo(broker);
+    const { link, clock, heard } = linkTo(broker);
     link.start();
     await settle();
     broker.silent = true;
@@ -130,9 +131,11 @@ describe('the link to the hub', () => {
     const outcome = expect(publishing).rejects.toThrow('did not answer within 15000 ms');
     clock.advance(15_000);
     await outcome;
+    // Nor does the agent's end wait for it.
     const stopping = link.stop();
     await settle();
-    clock.advance(15_000);
+    clock.advance(2000);
     await stopping;
+    expect(heard.at(-1)).toBe('down: stop');
   });
 });
