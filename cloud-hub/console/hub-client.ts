@@ -1,7 +1,7 @@
 // Calls the hub: the admin API and, for the playground, the Open Inference Protocol. Types come from the hub's own wire contracts.
 import type { Device, LiveEvent, Problem, Rollout, Version } from '@tidegate/shared/wire/admin-api.js';
 
-export class HubError extends Error {
+class HubError extends Error {
   override readonly name = 'HubError';
   readonly status: number;
   constructor(status: number, message: string) {

@@ -1,6 +1,6 @@
 // Why the fleet refused.
 
-export type FleetErrorCode = 'unknown-device' | 'duplicate-name';
+type FleetErrorCode = 'unknown-device' | 'duplicate-name';
 
 export class FleetError extends Error {
   override readonly name = 'FleetError';

@@ -19,9 +19,9 @@ import { FleetError } from './fleet-error.js';
 
 export const DEFAULT_TELEMETRY_INTERVAL_MS = 60_000;
 /** Evidence is kept this long; a rollout's control never looks further back. */
-export const EVIDENCE_KEPT_MS = 7 * 24 * 3_600_000;
+const EVIDENCE_KEPT_MS = 7 * 24 * 3_600_000;
 
-export interface FleetModules {
+interface FleetModules {
   readonly db: Database;
   readonly registry: Pick<Registry, 'variantFor'>;
   readonly publisher: DesiredPublisher;
@@ -32,7 +32,7 @@ export interface FleetModules {
   readonly onDevice: (device: Device) => void;
 }
 
-export interface RecentTelemetry {
+interface RecentTelemetry {
   readonly seq: number;
   readonly receivedAt: string;
   readonly requests: number;

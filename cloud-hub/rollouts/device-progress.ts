@@ -16,7 +16,7 @@ export interface DeviceView {
   readonly assignedAtMs: number;
 }
 
-export interface ProgressTarget {
+interface ProgressTarget {
   readonly model: string;
   readonly versionDigest: string;
 }

@@ -32,16 +32,16 @@ export interface GateEvidence {
   readonly control: VersionStats | undefined;
 }
 
-export interface GateDecision {
+interface GateDecision {
   readonly action: 'wait' | 'advance' | 'halt';
   /** A sentence for people. */
   readonly reason: string;
 }
 
 /** Evidence, in multiples of `minRequests`, from which a margin counts even when chance could explain it. */
-export const LONG_EVIDENCE = 4;
+const LONG_EVIDENCE = 4;
 /** A p99 that rises by less than this is not judged: timers and schedulers alone do that. */
-export const P99_NOISE_FLOOR_MS = 5;
+const P99_NOISE_FLOOR_MS = 5;
 
 const percent = (share: number): string => `${(share * 100).toFixed(1)}%`;
 

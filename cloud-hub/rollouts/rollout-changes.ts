@@ -16,7 +16,7 @@ import { assignWaves, waveOfNewcomer } from './waves.js';
 
 export const SYSTEM = 'system:rollouts';
 
-export interface ChangeModules {
+interface ChangeModules {
   readonly db: Database;
   readonly audit: RecordAudit;
 }

@@ -8,9 +8,9 @@ import { deviceViews, rolloutDevices, sumEvidence, type RolloutRecord } from './
 import { errorRate, latencyQuantileMs, meanConfidence, type VersionStats } from './statistics.js';
 
 /** How far back the old version's evidence may be taken where too few devices still run it beside the new one. */
-export const CONTROL_HISTORY_MS = 24 * 3_600_000;
+const CONTROL_HISTORY_MS = 24 * 3_600_000;
 
-export interface EvidenceSources {
+interface EvidenceSources {
   readonly db: Database;
   readonly registry: Pick<Registry, 'version'>;
 }

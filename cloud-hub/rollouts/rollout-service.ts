@@ -24,9 +24,9 @@ import {
 } from './rollout-store.js';
 import { viewOf } from './rollout-view.js';
 
-export const TICK_INTERVAL_MS = 1000;
+const TICK_INTERVAL_MS = 1000;
 
-export interface RolloutModules {
+interface RolloutModules {
   readonly db: Database;
   readonly registry: Pick<Registry, 'version'>;
   /** Brings devices' desired documents up to date (FleetService). */
@@ -37,7 +37,7 @@ export interface RolloutModules {
   readonly onRollout: (rollout: Rollout) => void;
 }
 
-export type RolloutRequest = z.infer<typeof createRolloutSchema>;
+type RolloutRequest = z.infer<typeof createRolloutSchema>;
 
 type Command = { readonly state: 'running' | 'paused' | 'aborted'; readonly reason: string };
 

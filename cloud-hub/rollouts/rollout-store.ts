@@ -11,7 +11,7 @@ import { mergeStats, NO_STATS, type VersionStats } from './statistics.js';
 type Db = Database | Transaction<Tables>;
 
 const waveRecordSchema = z.object({ share: z.number(), startedAtMs: z.number().optional() });
-export type WaveRecord = z.infer<typeof waveRecordSchema>;
+type WaveRecord = z.infer<typeof waveRecordSchema>;
 
 export interface RolloutRecord {
   readonly id: string;
@@ -133,7 +133,7 @@ export async function deviceViews(
   });
 }
 
-export interface StatsQuery {
+interface StatsQuery {
   readonly model: string;
   readonly versionDigest: string;
   readonly devices: readonly string[];

@@ -17,7 +17,8 @@ function walk(folder) {
 
 const tests = new Map();
 for (const file of walk(join(root, 'test'))) {
-  const names = readFileSync(file, 'utf8').match(/\b(?:it|test|describe)(?:\.\w+)*(?:\([^)]*\))?\(\s*['"`][^\n]*/g) ?? [];
+  const names =
+    readFileSync(file, 'utf8').match(/\b(?:it|test|describe)(?:\.\w+)*(?:\([^)]*\))?\(\s*['"`][^\n]*/g) ?? [];
   for (const number of new Set(names.join('\n').match(/\bB\d+\b/g) ?? [])) {
     tests.set(number, [...(tests.get(number) ?? []), relative(root, file)]);
   }

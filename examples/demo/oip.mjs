@@ -51,7 +51,7 @@ export function pictureInput(name, file) {
 export function digitInput(pixels, noise = 0, seed = 1) {
   const values = Float32Array.from(pixels);
   let state = seed >>> 0;
-  for (let i = 0; noise > 0 && i < values.length; i += 1) {
+  for (let i = 0; i < values.length; i += 1) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     values[i] = Math.min(1, Math.max(0, values[i] + noise * (state / 2 ** 32 - 0.5)));
   }

@@ -70,7 +70,7 @@ export function editDistance(from: readonly string[], to: readonly string[]): nu
 }
 
 /** The texts of a BYTES tensor, joined by line ends; undefined for other datatypes. */
-export function textOf(tensor: Tensor): string | undefined {
+function textOf(tensor: Tensor): string | undefined {
   if (tensor.datatype !== 'BYTES') return undefined;
   const elements = decodeBytes(tensor.data);
   if (elements === undefined) return undefined;

@@ -126,7 +126,7 @@ export const createRolloutSchema = z.strictObject({
   probationSeconds: z.number().min(0).max(86_400).default(60),
 });
 
-export const ROLLOUT_STATES = ['running', 'paused', 'completed', 'halted', 'aborted'] as const;
+const ROLLOUT_STATES = ['running', 'paused', 'completed', 'halted', 'aborted'] as const;
 export const rolloutSchema = z.object({
   id: z.string(),
   model: modelNameSchema,

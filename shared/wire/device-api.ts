@@ -24,9 +24,6 @@ export const deviceTopics = (deviceId: string) => {
   } as const;
 };
 
-/** Subscriptions of the hub: one level for the device id. */
-export const hubSubscriptions = ['reported', 'telemetry', 'presence'].map((leaf) => `tidegate/v1/devices/+/${leaf}`);
-
 export const presenceSchema = z.strictObject({ connectionId: z.string(), online: z.boolean() });
 export type Presence = z.infer<typeof presenceSchema>;
 export const renewResponseSchema = z.strictObject({ certificatePem: z.string() });

@@ -3,7 +3,7 @@
 // certificate chain against `caFingerprint` before it says anything.
 import { z } from 'zod';
 
-export const enrolmentTokenSchema = z.strictObject({
+const enrolmentTokenSchema = z.strictObject({
   id: z.string(),
   secret: z.string(),
   /** SHA-256 of the hub CA's DER, lower-case hexadecimal. */

@@ -27,7 +27,7 @@ export const fileEntrySchema = z.strictObject({
 });
 export type FileEntry = z.infer<typeof fileEntrySchema>;
 
-export const versionManifestSchema = z.strictObject({
+const versionManifestSchema = z.strictObject({
   kind: z.literal('version'),
   model: z.string(),
   files: z.array(fileEntrySchema).min(1).max(LIMIT_PACKAGE_FILES),

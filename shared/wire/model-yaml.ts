@@ -11,7 +11,7 @@ export const modelNameSchema = z
 
 const valueName = z.string().min(1).max(128);
 
-export const valueSpecSchema = z.strictObject({
+const valueSpecSchema = z.strictObject({
   name: valueName,
   datatype: z.enum(DATATYPES),
   /** -1 = dynamic. */
@@ -37,11 +37,10 @@ const graphNodeSchema = z.strictObject({
   outputs: z.record(valueName, valueName).optional(),
 });
 
-export const pipelineNodeSchema = z.union([stepNodeSchema, graphNodeSchema], {
+const pipelineNodeSchema = z.union([stepNodeSchema, graphNodeSchema], {
   error: 'must be a step ({step, inputs, outputs, with}) or a graph ({graph, inputs, outputs})',
 });
 export type PipelineNode = z.infer<typeof pipelineNodeSchema>;
-export type StepNode = z.infer<typeof stepNodeSchema>;
 export type GraphNode = z.infer<typeof graphNodeSchema>;
 
 export const GOLDEN_METRICS = ['exact', 'character-accuracy', 'max-abs-error', 'top1'] as const;
@@ -76,9 +75,7 @@ export const modelYamlSchema = z.strictObject({
       threshold: z.number(),
     })
     .optional(),
-  cache: z
-    .strictObject({ enabled: z.boolean().default(true), ttlMs: z.int().min(0).default(300_000) })
-    .prefault({}),
+  cache: z.strictObject({ enabled: z.boolean().default(true), ttlMs: z.int().min(0).default(300_000) }).prefault({}),
   privacy: z
     .strictObject({
       /** `local`: no input of this model ever leaves the device, whatever a caller says. */

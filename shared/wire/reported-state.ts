@@ -6,7 +6,6 @@ import { deviceClassSchema } from './device-class.js';
 import { digestSchema } from './digest.js';
 
 export const ACTIVATION_STEPS = ['download', 'verify', 'load', 'self-test', 'switch', 'probation', 'commit'] as const;
-export type ActivationStep = (typeof ACTIVATION_STEPS)[number];
 
 export const reportedModelSchema = z.strictObject({
   name: z.string(),
