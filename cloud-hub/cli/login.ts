@@ -27,7 +27,7 @@ export function loginCommand(context: CliContext): Command {
 }
 
 async function tokenOfStdin(context: CliContext): Promise<string> {
-  context.stderr.write('token: ');
+  if ((context.stdin as { isTTY?: boolean }).isTTY === true) context.stderr.write('token: ');
   const lines = createInterface({ input: context.stdin, terminal: false });
   try {
     for await (const line of lines) if (line.trim() !== '') return line.trim();
