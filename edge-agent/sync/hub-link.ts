@@ -93,36 +93,36 @@ export class HubLink {
     const backoff = this.#options.backoff ?? DEFAULT_BACKOFF;
     let failures = 0;
     while (!this.#stop.signal.aborted) {
-      const begunMs = clock.monotonicMs();
-      const reason = await this.#connectOnce();
+      const { reason, upMs } = await this.#connectOnce();
       if (this.#stop.signal.aborted) return;
       this.#lastError = reason;
-      failures = clock.monotonicMs() - begunMs > GOOD_AFTER_MS ? 0 : failures + 1;
+      failures = upMs > GOOD_AFTER_MS ? 0 : failures + 1;
       const waitMs = fullJitterMs(failures, backoff, random);
       log.info({ reason, waitMs: Math.round(waitMs), failures }, 'not connected to the broker');
       await delay(clock, waitMs, this.#stop.signal).catch(() => undefined); // stopping ends the wait
     }
   }
 
-  /** One connection from begin to end; resolves with why it is over. */
-  async #connectOnce(): Promise<string> {
+  /** One connection from begin to end; resolves with why it is over, and how long it stood. */
+  async #connectOnce(): Promise<{ readonly reason: string; readonly upMs: number }> {
     const connectionId = randomUUID();
     const presence = (online: boolean): string => JSON.stringify({ connectionId, online } satisfies Presence);
     let session: MqttSession;
     try {
       session = await this.#open(presence(false));
     } catch (cause) {
-      return messageOf(cause);
+      return { reason: messageOf(cause), upMs: 0 };
     }
     try {
       await this.#inTime(session.subscribe([this.#topics.desired, this.#topics.telemetryAck]), this.#stop.signal);
       await this.#inTime(session.publish(this.#topics.presence, presence(true)), this.#stop.signal);
     } catch (cause) {
       session.destroy();
-      return messageOf(cause);
+      return { reason: messageOf(cause), upMs: 0 };
     }
     this.#session = session;
     this.#modules.log.info({ connectionId }, 'connected to the broker');
+    const upSinceMs = this.#modules.clock.monotonicMs();
     this.#listeners.up();
     const stopped = new Promise<'stop'>((resolve) => {
       if (this.#stop.signal.aborted) resolve('stop');
@@ -132,7 +132,7 @@ export class HubLink {
     this.#session = undefined;
     if (ended === 'stop') await this.#sayGoodbye(session, presence(false));
     this.#listeners.down(ended);
-    return ended;
+    return { reason: ended, upMs: this.#modules.clock.monotonicMs() - upSinceMs };
   }
 
   async #sayGoodbye(session: MqttSession, presence: string): Promise<void> {

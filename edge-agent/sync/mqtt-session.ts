@@ -41,8 +41,9 @@ export const openMqttSession: OpenMqttSession = async (options, onMessage, signa
   const note = (error: Error): void => {
     reason = error.message;
   };
+  let socket: Duplex | undefined;
   const dial = (): Duplex => {
-    const socket = options.openSocket();
+    socket = options.openSocket();
     socket.on('error', note);
     return socket;
   };
@@ -52,20 +53,21 @@ export const openMqttSession: OpenMqttSession = async (options, onMessage, signa
   const closed = new Promise<string>((resolve) => {
     client.once('close', () => resolve(reason));
   });
-  const abandon = (): void => void client.end(true);
-  signal.addEventListener('abort', abandon, { once: true });
+  let calledOff: () => void = () => undefined;
   try {
     await new Promise<void>((resolve, reject) => {
+      calledOff = () => reject(signal.reason);
+      signal.addEventListener('abort', calledOff, { once: true });
       client.once('connect', () => resolve());
       client.once('error', reject);
       void closed.then((why) => reject(new Error(why)));
     });
-    signal.throwIfAborted();
   } catch (cause) {
     client.end(true);
+    socket?.destroy();
     throw cause;
   } finally {
-    signal.removeEventListener('abort', abandon);
+    signal.removeEventListener('abort', calledOff);
   }
   return new Session(client, closed);
 };

@@ -18,9 +18,11 @@ class Broker {
   message: (topic: string, payload: Uint8Array) => void = () => undefined;
   cut: (reason: string) => void = () => undefined;
   silent = false;
+  dial: () => Promise<void> = async () => undefined;
 
   open = async (options: MqttOptions, onMessage: Broker['message']): Promise<MqttSession> => {
     this.opened.push(options);
+    await this.dial();
     if (this.refusing !== undefined) throw new Error(this.refusing);
     this.message = onMessage;
     const closed = new Promise<string>((resolve) => (this.cut = resolve));
@@ -119,6 +121,30 @@ describe('the link to the hub', () => {
     await settle();
     expect(link.connected).toBe(true);
     await link.stop();
+  });
+
+  it('an attempt that hangs for long is a failure like any other: the waits grow', async () => {
+    const broker = new Broker();
+    const { link, clock } = linkTo(broker);
+    let fail: (cause: Error) => void = () => undefined;
+    broker.dial = () => new Promise((_resolve, reject) => (fail = reject));
+    link.start();
+    for (const waitMs of [200, 400, 800]) {
+      await settle();
+      const attempts = broker.opened.length;
+      clock.advance(30_000);
+      fail(new Error('did not answer'));
+      await settle();
+      clock.advance(waitMs - 50);
+      await settle();
+      expect(broker.opened).toHaveLength(attempts);
+      clock.advance(50);
+      await settle();
+      expect(broker.opened).toHaveLength(attempts + 1);
+    }
+    const stopping = link.stop();
+    fail(new Error('called off'));
+    await stopping;
   });
 
   it('does not wait for ever for a broker that takes nothing', async () => {
