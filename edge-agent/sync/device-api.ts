@@ -5,6 +5,7 @@ import { desiredStateSchema, type DesiredState } from '@tidegate/shared/wire/des
 import { devicePaths } from '@tidegate/shared/wire/device-api.js';
 import type { ReportedState } from '@tidegate/shared/wire/reported-state.js';
 import type { TelemetryRecord } from '@tidegate/shared/wire/telemetry.js';
+import { unlessAborted } from './unless-aborted.js';
 
 const LIMIT_ANSWER_BYTES = 4 * 1024 * 1024;
 
@@ -43,6 +44,12 @@ interface HttpsDeviceApiOptions {
   readonly timeoutMs?: number;
 }
 
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+  readonly answerEtag: string | undefined;
+}
+
 export class HttpsDeviceApi implements DeviceApi {
   readonly #options: HttpsDeviceApiOptions;
 
@@ -77,30 +84,39 @@ export class HttpsDeviceApi implements DeviceApi {
     headers: Record<string, string>,
     body: object | undefined,
     signal: AbortSignal,
-  ): Promise<{ status: number; text: string; answerEtag: string | undefined }> {
+  ): Promise<Answer> {
     const url = new URL(path, this.#options.deviceUrl).href;
-    const limit = AbortSignal.timeout(this.#options.timeoutMs ?? 30_000);
-    let status: number;
-    let text: string;
-    let answerEtag: string | undefined;
+    const ends = AbortSignal.any([signal, AbortSignal.timeout(this.#options.timeoutMs ?? 30_000)]);
+    let answer: Answer;
     try {
-      const response = await request(url, {
-        method,
-        dispatcher: this.#options.dispatcher,
-        signal: AbortSignal.any([signal, limit]),
-        headers: { ...headers, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      });
-      status = response.statusCode;
-      answerEtag = response.headers.etag === undefined ? undefined : String(response.headers.etag);
-      text = await boundedText(response.body);
+      answer = await unlessAborted(this.#exchange(method, url, headers, body, ends), ends, () => undefined);
     } catch (cause) {
       signal.throwIfAborted();
       throw new DeviceApiError('unreachable', `${method} ${url}: ${(cause as Error).message}`, { cause });
     }
-    if ((status >= 200 && status < 300) || status === 304) return { status, text, answerEtag };
+    const { status, text } = answer;
+    if ((status >= 200 && status < 300) || status === 304) return answer;
     const code = status >= 500 || status === 429 || status === 408 ? 'unreachable' : 'refused';
     throw new DeviceApiError(code, `${method} ${url} answered ${status}: ${text.slice(0, 300)}`, { status });
+  }
+
+  async #exchange(
+    method: 'GET' | 'PUT' | 'POST',
+    url: string,
+    headers: Record<string, string>,
+    body: object | undefined,
+    signal: AbortSignal,
+  ): Promise<Answer> {
+    const response = await request(url, {
+      method,
+      dispatcher: this.#options.dispatcher,
+      signal,
+      headers: { ...headers, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    const { etag } = response.headers;
+    const answerEtag = etag === undefined ? undefined : String(etag);
+    return { status: response.statusCode, text: await boundedText(response.body), answerEtag };
   }
 }
 

@@ -39,8 +39,9 @@ import {
 import type { ProbationWatch } from './probation-watch.js';
 import { recover } from './recover.js';
 import { describe, loadedIn, timeoutOf, type Performed } from './step-facts.js';
-import { failedRecord, toSyncError, unlessAborted, type StepRunner } from './step-runner.js';
+import { failedRecord, toSyncError, type StepRunner } from './step-runner.js';
 import { SyncError } from './sync-error.js';
+import { unlessAborted } from './unless-aborted.js';
 
 export interface ReconcilerOptions {
   readonly deviceId: string;

@@ -20,6 +20,7 @@ import type { PackageSource } from './package-source.js';
 import { ATTEMPTS_MAX } from './plan.js';
 import type { ProbationWatch } from './probation-watch.js';
 import { SyncError } from './sync-error.js';
+import { unlessAborted } from './unless-aborted.js';
 
 interface StepRunnerModules {
   readonly state: AgentState;
@@ -268,26 +269,6 @@ export class StepRunner {
 function sourceOf(target: DesiredModel, path: string): ModelSource {
   const { name, version, versionDigest, variant, variantDigest } = target;
   return { name, version: String(version), versionDigest, variant, variantDigest, path, verified: true };
-}
-
-/** Settles when the signal aborts, even when the work does not listen (B15); what it yields later goes to `late`. */
-export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal, late: (value: T) => unknown): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
-    work.then(
-      (value) => {
-        signal.removeEventListener('abort', onAbort);
-        if (signal.aborted) late(value);
-        resolve(value);
-      },
-      (cause: unknown) => {
-        signal.removeEventListener('abort', onAbort);
-        reject(cause);
-      },
-    );
-    if (signal.aborted) onAbort();
-  });
 }
 
 /** The record after a failed attempt: once more, or a person is asked (B12). */
