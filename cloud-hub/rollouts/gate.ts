@@ -5,7 +5,7 @@
 //  1. Failed activations or rollbacks above `maxFailedShare` of the wave: halt.
 //  2. Silent devices above `maxSilentShare`: halt (field lesson B14: silence is not success).
 //  3. Worse behaviour than the control's beyond a margin *and* beyond chance, or beyond the margin with four times the
-//     evidence asked for: halt.
+//     evidence asked for: halt. Not before 20 requests, or what the policy asks for where that is less.
 //  4. Not every device that counts runs the new version, soak time not over, too few requests: wait.
 //  5. Otherwise: advance.
 // Without a control (a first version, or the last wave of a fleet whose old version was never measured) rule 3 has nothing
@@ -40,6 +40,8 @@ interface GateDecision {
 
 /** Evidence, in multiples of `minRequests`, from which a margin counts even when chance could explain it. */
 const LONG_EVIDENCE = 4;
+/** Requests before behaviour is judged at all: a variance of three answers says nothing. */
+const FEWEST_REQUESTS = 20;
 /** A p99 that rises by less than this is not judged: timers and schedulers alone do that. */
 const P99_NOISE_FLOOR_MS = 5;
 
@@ -114,7 +116,7 @@ export function judge(evidence: GateEvidence, policy: GatePolicy, nowMs: number)
   const halt = judgeDevices(evidence, policy);
   if (halt) return halt;
   const tried = canary.requests + canary.errors;
-  if (control !== undefined && tried > 0) {
+  if (control !== undefined && tried >= Math.min(FEWEST_REQUESTS, Math.max(1, policy.minRequests))) {
     const long = tried >= LONG_EVIDENCE * Math.max(1, policy.minRequests);
     const worse =
       judgeErrors(canary, control, policy, long) ??

@@ -119,6 +119,14 @@ describe('the gate', () => {
     expect(judge(evidence({ devices }), tolerant, 1).action).toBe('wait');
   });
 
+  it('does not judge behaviour by a handful of answers, however much alike they are', () => {
+    const few = { ...NO_STATS, requests: 3, confidenceCount: 3, confidenceSum: 1.5, confidenceSumOfSquares: 0.75 };
+    const control = observe(500, good, seededRandom(4));
+    expect(judge(evidence({ canary: few, control }), policy, 1).action).toBe('wait');
+    const many = { ...few, requests: 30, confidenceCount: 30, confidenceSum: 15, confidenceSumOfSquares: 7.5 };
+    expect(judge(evidence({ canary: many, control }), policy, 1).action).toBe('halt');
+  });
+
   it('says so when there is no control', () => {
     const decision = judge(
       evidence({ canary: observe(150, good, seededRandom(3)), control: undefined }),
