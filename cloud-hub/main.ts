@@ -6,7 +6,7 @@ import { systemFiles } from '@tidegate/shared/system/files.js';
 import { SettingsError, flagName, readSettings, variableName } from '@tidegate/shared/system/settings.js';
 import { Command, CommanderError, Option } from 'commander';
 import { DataFolderError } from './config/data-folder.js';
-import { openLog } from './config/open-log.js';
+import { openLog } from '@tidegate/shared/system/open-log.js';
 import { FOREIGN_VARIABLES, HUB_SETTINGS, type HubSettings } from './config/settings-table.js';
 import { startHub } from './hub.js';
 import { HUB_VERSION } from './hub-version.js';

@@ -4,14 +4,13 @@ import { join } from 'node:path';
 import {
   anyText,
   bytesText,
-  choiceText,
   setting,
   wholeText,
   type SettingsOf,
   type SettingsTable,
 } from '@tidegate/shared/system/settings.js';
+import { SERVER_SETTINGS } from '@tidegate/shared/system/server-settings.js';
 
-const MS = 'milliseconds';
 const PORT = '0 to 65535; 0 takes a free one';
 
 export const HUB_SETTINGS = {
@@ -57,33 +56,12 @@ export const HUB_SETTINGS = {
     allowed: PORT,
     description: 'Port of the embedded MQTT broker, with mutual TLS.',
   }),
-  defaultTimeout: setting({
-    schema: wholeText(1, 3_600_000),
-    fallback: '30000',
-    placeholder: 'MS',
-    allowed: `1 to 3600000 ${MS}`,
-    description: 'Deadline of an inference request that states none.',
-  }),
-  drainTimeout: setting({
-    schema: wholeText(0, 3_600_000),
-    fallback: '30000',
-    placeholder: 'MS',
-    allowed: `0 to 3600000 ${MS}`,
-    description: 'After SIGTERM, how long accepted requests may take to finish.',
-  }),
   maxPackageSize: setting({
     schema: bytesText,
     fallback: '16GiB',
     placeholder: 'BYTES',
     allowed: 'a size such as 2GiB or a number of bytes',
     description: 'Largest package that can be published.',
-  }),
-  maxBodySize: setting({
-    schema: bytesText,
-    fallback: '256MiB',
-    placeholder: 'BYTES',
-    allowed: 'a size such as 512MiB, 64MB or a number of bytes',
-    description: 'Largest body of an inference request, also after decompression.',
   }),
   loadedModels: setting({
     schema: wholeText(1, 1000),
@@ -99,20 +77,7 @@ export const HUB_SETTINGS = {
     allowed: '1 to 1024',
     description: 'Threads of one run on the hub.',
   }),
-  logLevel: setting({
-    schema: choiceText('debug', 'info', 'warn', 'error', 'silent'),
-    fallback: 'info',
-    placeholder: 'LEVEL',
-    allowed: 'debug, info, warn, error or silent',
-    description: 'Least level of log lines on stderr.',
-  }),
-  logFormat: setting({
-    schema: choiceText('pretty', 'json', 'auto'),
-    fallback: 'auto',
-    placeholder: 'FORMAT',
-    allowed: 'pretty, json or auto (pretty on a terminal)',
-    description: 'Form of log lines on stderr.',
-  }),
+  ...SERVER_SETTINGS,
 } satisfies SettingsTable;
 
 export type HubSettings = SettingsOf<typeof HUB_SETTINGS>;

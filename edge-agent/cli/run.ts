@@ -13,7 +13,7 @@ import { TrustedTime } from '@tidegate/shared/tuf/trusted-time.js';
 import { TufClient } from '@tidegate/shared/tuf/tuf-client.js';
 import { devicePaths } from '@tidegate/shared/wire/device-api.js';
 import { createAgent, type Agent } from '../agent.js';
-import { openLog } from '../config/open-log.js';
+import { openLog } from '@tidegate/shared/system/open-log.js';
 import { SETTING_NAMES, type SettingName, type Settings } from '../config/settings-table.js';
 import { loadIdentity, type Identity } from '../identity/identity.js';
 import { ModelStore } from '../model-store/model-store.js';

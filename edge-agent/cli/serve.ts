@@ -7,7 +7,7 @@ import type { InferClient } from '@tidegate/shared/serving/http/infer-client.js'
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { createAgent, type Agent } from '../agent.js';
-import { openLog } from '../config/open-log.js';
+import { openLog } from '@tidegate/shared/system/open-log.js';
 import { SETTING_NAMES, type Settings } from '../config/settings-table.js';
 import type { ModelSource } from '../engine/model-slots.js';
 import { addSettingsOptions, settingsOf } from './settings-options.js';

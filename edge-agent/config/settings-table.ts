@@ -14,6 +14,7 @@ import {
   type SettingsOf,
   type SettingsTable,
 } from '@tidegate/shared/system/settings.js';
+import { SERVER_SETTINGS } from '@tidegate/shared/system/server-settings.js';
 
 const httpUrl = z.string().refine((value) => {
   const url = URL.canParse(value) ? new URL(value) : undefined;
@@ -63,27 +64,6 @@ export const SETTINGS = {
     allowed: 'at least 16 characters',
     description: 'Bearer token that requests over TCP must carry. Better given in the environment than as a flag.',
     secret: true,
-  }),
-  defaultTimeout: setting({
-    schema: wholeText(1, 3_600_000),
-    fallback: '30000',
-    placeholder: 'MS',
-    allowed: `1 to 3600000 ${MS}`,
-    description: 'Deadline of a request that states none.',
-  }),
-  drainTimeout: setting({
-    schema: wholeText(0, 3_600_000),
-    fallback: '30000',
-    placeholder: 'MS',
-    allowed: `0 to 3600000 ${MS}`,
-    description: 'After SIGTERM, how long accepted requests may take to finish.',
-  }),
-  maxBodySize: setting({
-    schema: bytesText,
-    fallback: '256MiB',
-    placeholder: 'BYTES',
-    allowed: 'a size such as 512MiB, 64MB or a number of bytes',
-    description: 'Largest request body, also after decompression.',
   }),
   cacheSize: setting({
     schema: bytesText,
@@ -151,20 +131,7 @@ export const SETTINGS = {
     allowed: `10 to 3600000 ${MS}`,
     description: 'While the hub does not answer, one request in so long tries it again.',
   }),
-  logLevel: setting({
-    schema: choiceText('debug', 'info', 'warn', 'error', 'silent'),
-    fallback: 'info',
-    placeholder: 'LEVEL',
-    allowed: 'debug, info, warn, error or silent',
-    description: 'Least level of log lines on stderr.',
-  }),
-  logFormat: setting({
-    schema: choiceText('pretty', 'json', 'auto'),
-    fallback: 'auto',
-    placeholder: 'FORMAT',
-    allowed: 'pretty, json or auto (pretty on a terminal)',
-    description: 'Form of log lines on stderr.',
-  }),
+  ...SERVER_SETTINGS,
 } satisfies SettingsTable;
 
 export type SettingName = keyof typeof SETTINGS;

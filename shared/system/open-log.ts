@@ -2,10 +2,13 @@
 // fields that they name one by one.
 import { Writable } from 'node:stream';
 import pino from 'pino';
-import type { Log } from '@tidegate/shared/system/log.js';
-import type { Settings } from './settings-table.js';
+import type { Log } from './log.js';
+import type { SERVER_SETTINGS } from './server-settings.js';
+import type { SettingsOf } from './settings.js';
 
-export function openLog(settings: Pick<Settings, 'logLevel' | 'logFormat'>, stderr: NodeJS.WriteStream): Log {
+type LogSettings = Pick<SettingsOf<typeof SERVER_SETTINGS>, 'logLevel' | 'logFormat'>;
+
+export function openLog(settings: LogSettings, stderr: NodeJS.WriteStream): Log {
   const pretty = settings.logFormat === 'pretty' || (settings.logFormat === 'auto' && stderr.isTTY);
   const options: pino.LoggerOptions = { level: settings.logLevel, base: { pid: process.pid } };
   return pretty ? pino(options, prettyStream(stderr)) : pino(options, pino.destination({ fd: 2, sync: true }));
@@ -30,11 +33,12 @@ export function prettyLine(line: string): string {
   } catch {
     return line; // not ours: shown as it came
   }
-  const { level, time, msg, pid: _pid, ...rest } = fields;
+  const { level, time, msg, pid: _pid, err, ...rest } = fields;
   const clock = typeof time === 'number' ? new Date(time).toISOString().slice(11, 23) : '';
   const word = (LEVELS[Number(level)] ?? String(level)).padEnd(5);
   const details = Object.entries(rest)
     .map(([key, value]) => ` ${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
     .join('');
-  return `${clock} ${word} ${String(msg)}${details}\n`;
+  const stack = typeof err === 'object' && err !== null && 'stack' in err ? `\n${String(err.stack)}` : '';
+  return `${clock} ${word} ${String(msg)}${details}${stack}\n`;
 }

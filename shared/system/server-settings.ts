@@ -1,0 +1,40 @@
+// Settings that agent and hub have alike (contract.md, Common flags): one wording, one range.
+import { bytesText, choiceText, setting, wholeText, type SettingsTable } from './settings.js';
+
+export const SERVER_SETTINGS = {
+  defaultTimeout: setting({
+    schema: wholeText(1, 3_600_000),
+    fallback: '30000',
+    placeholder: 'MS',
+    allowed: '1 to 3600000 milliseconds',
+    description: 'Deadline of an inference request that states none.',
+  }),
+  drainTimeout: setting({
+    schema: wholeText(0, 3_600_000),
+    fallback: '30000',
+    placeholder: 'MS',
+    allowed: '0 to 3600000 milliseconds',
+    description: 'After SIGTERM, how long accepted requests may take to finish.',
+  }),
+  maxBodySize: setting({
+    schema: bytesText,
+    fallback: '256MiB',
+    placeholder: 'BYTES',
+    allowed: 'a size such as 512MiB, 64MB or a number of bytes',
+    description: 'Largest body of an inference request, also after decompression.',
+  }),
+  logLevel: setting({
+    schema: choiceText('debug', 'info', 'warn', 'error', 'silent'),
+    fallback: 'info',
+    placeholder: 'LEVEL',
+    allowed: 'debug, info, warn, error or silent',
+    description: 'Least level of log lines on stderr.',
+  }),
+  logFormat: setting({
+    schema: choiceText('pretty', 'json', 'auto'),
+    fallback: 'auto',
+    placeholder: 'FORMAT',
+    allowed: 'pretty, json or auto (pretty on a terminal)',
+    description: 'Form of log lines on stderr.',
+  }),
+} satisfies SettingsTable;
