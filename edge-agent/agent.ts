@@ -28,6 +28,8 @@ interface AgentModules {
   readonly mode: 'serve' | 'run';
   /** How the hub is reached; undefined = no hub. */
   readonly hub: HubLink | undefined;
+  /** The privacy policy of a model that should be on the device but is not yet. */
+  readonly privacyOf?: (model: string) => 'local' | 'hub' | undefined;
   /** Who hears of each finished request whose model is on the device: telemetry. */
   readonly observers: readonly AnswerObserver[];
   /** Fields that `/agent/v1/status` shows too. */
@@ -68,6 +70,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     observers: modules.observers,
     onEnd: (end) => metrics.ended(end),
     explanations,
+    privacyOf: modules.privacyOf ?? (() => undefined),
     clock,
     accepting: () => state === 'serving',
   });

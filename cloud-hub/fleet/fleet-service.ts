@@ -319,6 +319,7 @@ export class FleetService implements Fleet {
         variant: stored.variant,
         variantDigest: stored.variantDigest,
         sizeBytes: stored.sizeBytes,
+        privacy: stored.privacy,
         ...(target.rolloutId === undefined ? {} : { rolloutId: target.rolloutId }),
         probationMs: target.probationMs,
       });

@@ -157,6 +157,7 @@ async function insertRow(
     digest,
     label: yaml.version ?? null,
     licence: yaml.licence,
+    privacy: yaml.privacy.fallback,
     state: 'validating',
     detail: 'waiting for its turn',
     size_bytes: upload.files.reduce((sum, file) => sum + file.sizeBytes, 0),

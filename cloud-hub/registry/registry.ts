@@ -8,6 +8,8 @@ export interface StoredVariant {
   readonly model: string;
   readonly version: number;
   readonly versionDigest: Digest;
+  /** `local`: inputs never leave the device. */
+  readonly privacy: 'local' | 'hub';
   readonly variant: string;
   readonly variantDigest: Digest;
   readonly manifest: VariantManifest;

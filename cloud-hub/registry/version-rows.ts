@@ -95,6 +95,7 @@ export async function storedVariants(db: Reader, row: VersionRow): Promise<Store
     model: row.model,
     version: row.version,
     versionDigest: row.digest,
+    privacy: row.privacy,
     variant: variant.variant,
     variantDigest: variant.digest,
     manifest: JSON.parse(variant.manifest) as VariantManifest,

@@ -59,7 +59,7 @@ async function run(settings: Settings, context: CliContext): Promise<void> {
   );
   const access = new HubAccess({ dataDir, identity }, { files: systemFiles, clock: systemClock, trustedTime, log });
   const observers = new LateObservers();
-  const agent = openAgent(settings, access, observers, context, log);
+  const agent = openAgent(settings, access, observers, state, context, log);
   const sync = await openSync({ settings, context, access, trustedTime, state, agent, log });
   observers.add(sync.telemetry);
   observers.add(sync.watch);
@@ -92,6 +92,7 @@ function openAgent(
   settings: Settings,
   access: HubAccess,
   observers: LateObservers,
+  state: AgentState,
   context: CliContext,
   log: Log,
 ): Agent {
@@ -109,6 +110,7 @@ function openAgent(
     hub,
     observers: [observers],
     moreStatus: () => observers.status(),
+    privacyOf: (model) => state.documents.desired()?.models.find(({ name }) => name === model)?.privacy,
   });
 }
 

@@ -33,6 +33,8 @@ interface RouterModules {
   readonly observers: readonly AnswerObserver[];
   readonly onEnd: (end: RequestEnd) => void;
   readonly explanations: Explanations;
+  /** The policy of a model that is not on the device, where the hub's desired state says it. */
+  readonly privacyOf: (model: string) => 'local' | 'hub' | undefined;
   readonly clock: Clock;
   /** False while the first models load and while draining. */
   readonly accepting: () => boolean;
@@ -94,7 +96,7 @@ export class Router implements InferenceService {
     const view: PlaceView = {
       asked: request.placement,
       modelOnDevice: model !== undefined,
-      privacy: named?.yaml.privacy.fallback,
+      privacy: named === undefined ? this.#modules.privacyOf(request.model) : named.yaml.privacy.fallback,
       hub: this.#modules.hub?.state === undefined ? 'none' : this.#modules.hub.state,
     };
     const decision = place(view);

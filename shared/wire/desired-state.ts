@@ -14,6 +14,8 @@ export const desiredModelSchema = z.strictObject({
   variantDigest: digestSchema,
   /** Bytes of all files of the variant, to check free space before the first byte. */
   sizeBytes: z.int().nonnegative(),
+  /** The package's privacy policy, so that it holds before the model is on the device. Absent: `hub`. */
+  privacy: z.enum(['local', 'hub']).optional(),
   /** Set while a rollout is moving this device; echoed in reports and evidence. */
   rolloutId: z.string().optional(),
   /** Time after the switch during which the agent itself rolls back when the new version fails. */

@@ -14,6 +14,8 @@ export interface VersionTable {
   readonly digest: string;
   readonly label: string | null;
   readonly licence: string;
+  /** `privacy.fallback` of model.yaml. */
+  readonly privacy: 'local' | 'hub';
   readonly state: 'validating' | 'optimizing' | 'ready' | 'refused';
   readonly detail: string | null;
   readonly size_bytes: number;
@@ -99,6 +101,7 @@ async function createModels(db: Kysely<unknown>): Promise<void> {
     .addColumn('digest', 'text', (column) => column.notNull())
     .addColumn('label', 'text')
     .addColumn('licence', 'text', (column) => column.notNull())
+    .addColumn('privacy', 'text', (column) => column.notNull())
     .addColumn('state', 'text', (column) => column.notNull())
     .addColumn('detail', 'text')
     .addColumn('size_bytes', 'integer', (column) => column.notNull())

@@ -201,7 +201,15 @@ test('an abandoned upload expires with its files; each piece prolongs it; what o
   await uploads.receive(abandoned.id, hex('published'), 0, pieces('published'));
   await db.insertInto('models').values({ name: 'ocr', description: null, created_at: 'now' }).execute();
   const manifest = JSON.stringify({ files: [entry('d', 'published')] });
-  const row = { label: null, licence: 'MIT', detail: null, size_bytes: 1, created_at: 'now', state: 'ready' as const };
+  const row = {
+    label: null,
+    licence: 'MIT',
+    privacy: 'hub' as const,
+    detail: null,
+    size_bytes: 1,
+    created_at: 'now',
+    state: 'ready' as const,
+  };
   await db
     .insertInto('versions')
     .values({ ...row, model: 'ocr', version: 1, digest: 'sha256:v', manifest })

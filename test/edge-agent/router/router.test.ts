@@ -73,6 +73,7 @@ function setUp(options: SetUpOptions = {}) {
     observers: [{ finished: (request) => finished.push(request) }],
     onEnd: () => undefined,
     explanations,
+    privacyOf: (name) => (name === 'still-to-come' ? 'local' : undefined),
     clock,
     accepting: () => true,
   });
@@ -171,6 +172,13 @@ describe('Router', () => {
       expect(answer.reason).toContain(code);
     },
   );
+
+  it('keeps the policy of a model that is still to come: its inputs wait for it here', async () => {
+    const { ask, hubRequests } = setUp();
+    expect(await ask({ model: 'still-to-come' })).toMatchObject({ code: 'not-found' });
+    expect(await ask({ model: 'still-to-come', placement: 'hub' })).toMatchObject({ code: 'forbidden' });
+    expect(hubRequests).toHaveLength(0);
+  });
 
   it("does not ask the hub about the caller's own mistakes", async () => {
     const { ask, hubRequests } = setUp({ error: new ServingError('invalid-argument', 'wrong shape') });

@@ -46,6 +46,7 @@ describe('a fresh database', () => {
         digest: 'sha256:x',
         label: null,
         licence: 'MIT',
+        privacy: 'hub',
         state: 'ready',
         detail: null,
         size_bytes: 1,
