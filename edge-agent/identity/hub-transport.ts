@@ -2,6 +2,7 @@
 // and a socket for MQTT. Node is told not to judge, because it would judge by the wall clock; nothing is sent before
 // `judgeHub` has (hub-certificate.ts).
 import { X509Certificate } from 'node:crypto';
+import type { Socket } from 'node:net';
 import { connect, type DetailedPeerCertificate, type TLSSocket } from 'node:tls';
 import { Agent, buildConnector } from 'undici';
 import type { Clock } from '@tidegate/shared/system/clock.js';
@@ -22,6 +23,8 @@ export interface HubTrust {
   readonly floorMs: () => number;
   /** The hub was recognised, but by the device's wall clock its certificate is not valid. For logs and status. */
   readonly onClock?: (clock: 'behind' | 'ahead') => void;
+  /** Ends what is still dialling when the agent stops: a hub that hangs must not keep the process up. */
+  readonly signal?: AbortSignal;
 }
 
 /** What an enrolled device trusts. */
@@ -52,7 +55,9 @@ export function hubDispatcher(trust: HubTrust): Agent {
   });
   return new Agent({
     connect: (options, callback) => {
-      dial(options, (...[error, socket]) => {
+      const giveUp = (): void => void dialling.destroy(new IdentityError('unreachable', 'the agent is stopping'));
+      const dialling = dial(options, (...[error, socket]) => {
+        trust.signal?.removeEventListener('abort', giveUp);
         if (error !== null) {
           callback(error, null);
           return;
@@ -64,7 +69,8 @@ export function hubDispatcher(trust: HubTrust): Agent {
         }
         socket.destroy();
         callback(refusal, null);
-      });
+      }) as unknown as Socket; // which undici's types leave out
+      trust.signal?.addEventListener('abort', giveUp, { once: true });
     },
   });
 }

@@ -102,11 +102,12 @@ export class HubAccess {
 
   #trustOf(identity: Identity): HubTrust {
     const { clock, trustedTime, log } = this.#modules;
-    return trustOf(identity, { clock, floorMs: () => trustedTime.floorMs() }, (state) => {
+    const trust = trustOf(identity, { clock, floorMs: () => trustedTime.floorMs() }, (state) => {
       if (state !== this.#clockState)
         log.warn({ clock: state }, "the device's clock is wrong; the hub is recognised all the same");
       this.#clockState = state;
     });
+    return { ...trust, signal: this.#stop.signal };
   }
 }
 

@@ -1,5 +1,6 @@
 import { createServer, type Server } from 'node:tls';
-import type { AddressInfo } from 'node:net';
+import { once } from 'node:events';
+import { createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { request } from 'undici';
 import { initKeys, openCertificateAuthority } from '@tidegate/cloud-hub/security/certificate-authority.js';
@@ -58,6 +59,22 @@ async function foreignServer(): Promise<{ port: number; heard: () => string }> {
 }
 
 describe('the dispatcher', () => {
+  it('ends what it is dialling when the agent stops, also at a hub that hangs', async () => {
+    const silent = createTcpServer();
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    ends.push(() => new Promise((resolve) => silent.close(resolve)));
+    const stop = new AbortController();
+    const dialled = once(silent, 'connection') as Promise<[Socket]>;
+    const url = `https://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    const answer = desired({ ...trust(Date.now()), signal: stop.signal }, url);
+    const [socket] = await dialled;
+    socket.resume();
+    const closed = once(socket, 'close');
+    stop.abort();
+    await expect(answer).rejects.toMatchObject({ code: 'unreachable' });
+    await closed;
+  });
+
   it('reaches the hub with the device certificate, many times over new connections', async () => {
     for (let i = 0; i < 3; i += 1) expect(await desired(trust(Date.now()))).toBe(200);
   });
