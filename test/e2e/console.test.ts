@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
@@ -83,13 +83,12 @@ describe.skipIf(!hasChromium)('the console', () => {
     await page.getByRole('link', { name: 'models' }).click();
     await page.getByRole('heading', { name: 'digits@1' }).waitFor();
     expect(await page.locator('.card', { hasText: 'digits@1' }).locator('tbody tr').count()).toBeGreaterThan(2);
-    await runTidegate(hub, [
-      'model',
-      'publish',
-      join(examplesFolder, 'bare/scale-and-add.onnx'),
-      '--allow-unknown-licence',
-    ]);
-    await page.getByRole('heading', { name: 'scale-and-add@1' }).waitFor();
+    const next = join(folder, 'digits');
+    await cp(join(examplesFolder, 'digits'), next, { recursive: true });
+    const yaml = await readFile(join(next, 'model.yaml'), 'utf8');
+    await writeFile(join(next, 'model.yaml'), yaml.replace("version: '1.0'", "version: '1.1'"));
+    await runTidegate(hub, ['model', 'publish', next]);
+    await page.getByRole('heading', { name: 'digits@2' }).waitFor();
   });
 
   it('makes no error of its own', () => {

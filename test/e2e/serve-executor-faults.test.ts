@@ -93,7 +93,12 @@ describe('under load', () => {
     const stop = new AbortController();
     const watching = watchOther(stop.signal);
     const [before, otherBefore] = [await pidOf('digits'), await pidOf('scale-and-add')];
-    const answers = await load(2 * DISTINCT, 40, async () => void process.kill(before, 'SIGKILL'));
+    // Stopped first, so that runs are certainly in flight in it when it dies.
+    const answers = await load(2 * DISTINCT, 40, async () => {
+      process.kill(before, 'SIGSTOP');
+      while ((await agent.model('digits')).counts['running'] === 0) continue;
+      process.kill(before, 'SIGKILL');
+    });
     stop.abort();
     expectOwnAnswers(answers, 2 * DISTINCT);
     const other = await watching;

@@ -1,7 +1,7 @@
 // The agent's whole side of the hub against the hub's own device port, broker, CA and update repository, in one process; only
 // the engine is in memory.
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { DeviceBroker } from '@tidegate/cloud-hub/broker/device-broker.js';
 import { enrol } from '@tidegate/edge-agent/identity/enrol.js';
 import { ModelStore } from '@tidegate/edge-agent/model-store/model-store.js';
@@ -148,7 +148,10 @@ describe('a device and its hub', () => {
       running: { version: 1, variantDigest: digits.variantDigest, provider: 'cpu' },
     });
     expect(device.slots.active('digits')?.source.verified).toBe(true);
-    expect(device.sync.status()).toMatchObject({ link: { mqtt: 'connected' }, sync: { desiredVersion: 1 } });
+    // It came by HTTPS; MQTT may still be on its way.
+    await heard(() => hub.gateway.presences.some(([id]) => id === device.id));
+    await vi.waitFor(() => expect(device.sync.status()).toMatchObject({ link: { mqtt: 'connected' } }));
+    expect(device.sync.status()).toMatchObject({ sync: { desiredVersion: 1 } });
     const presence = hub.gateway.presences.filter(([id]) => id === device.id).map(([, { online }]) => online);
     expect(presence).toEqual([true]);
   });
