@@ -1,6 +1,7 @@
 // Errors of the admin API as RFC 9457 problem documents (`application/problem+json`). `field` is the JSON pointer or the name of
 // what is wrong. Domains translate their own errors (RouteDomain.problemOf); what nobody knows is a 500 without inner detail.
 import { STATUS_CODES } from 'node:http';
+import { isDiskFull } from '@tidegate/shared/content/content-error.js';
 import type { Problem } from '@tidegate/shared/wire/admin-api.js';
 import type { FastifyError } from 'fastify';
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
@@ -43,6 +44,8 @@ export function frameworkProblem(error: unknown): Problem | undefined {
       path.length === 0 ? where : path.join('/'),
     );
   }
+  if (isDiskFull(error))
+    return problem(507, "the hub's disk is full; free some space, nothing that it has stored is lost");
   if (error instanceof Error && 'statusCode' in error) {
     const { statusCode, message } = error as FastifyError;
     if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) return problem(statusCode, message);

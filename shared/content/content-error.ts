@@ -35,8 +35,8 @@ export function noSpace(needBytes: number, haveBytes: number, cause?: unknown): 
   });
 }
 
-/** True for what the operating system says when a volume or a quota is full. */
+/** True for what the operating system, or a database on its behalf, says when a volume or a quota is full. */
 export function isDiskFull(cause: unknown): boolean {
   const code = (cause as NodeJS.ErrnoException | undefined)?.code;
-  return code === 'ENOSPC' || code === 'EDQUOT';
+  return code === 'ENOSPC' || code === 'EDQUOT' || code === 'SQLITE_FULL';
 }

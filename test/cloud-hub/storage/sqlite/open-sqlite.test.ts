@@ -103,3 +103,21 @@ test('a second hub on the same database is refused, until the first has ended', 
   await first.destroy();
   await (await openSqlite(path)).destroy();
 });
+
+test('says that there is no space, not that the transaction is gone, and goes on once there is (B5)', async () => {
+  const db = await openSqlite(join(folder(), 'hub.db'));
+  const add = (name: string): Promise<void> =>
+    db.transaction().execute(async (trx) => {
+      await trx
+        .insertInto('models')
+        .values({ name, description: 'x'.repeat(1 << 20), created_at: 'now' })
+        .execute();
+    });
+  const { page_count: pages } = (await sql<{ page_count: number }>`pragma page_count`.execute(db)).rows[0]!;
+  await sql`pragma max_page_count = ${sql.lit(pages + 8)}`.execute(db);
+  await expect(add('large')).rejects.toMatchObject({ code: 'SQLITE_FULL' });
+  await sql`pragma max_page_count = ${sql.lit(pages + 8000)}`.execute(db);
+  await add('again');
+  expect(await db.selectFrom('models').select('name').execute()).toEqual([{ name: 'again' }]);
+  await db.destroy();
+});
