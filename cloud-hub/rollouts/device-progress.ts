@@ -12,6 +12,8 @@ export interface DeviceView {
   readonly id: string;
   readonly reported: ReportedState | undefined;
   readonly lastSeenAtMs: number | undefined;
+  /** It holds its connection to the broker now. */
+  readonly online: boolean;
   /** When this device was given the new version. */
   readonly assignedAtMs: number;
 }
@@ -21,7 +23,10 @@ interface ProgressTarget {
   readonly versionDigest: string;
 }
 
-/** `silentAfterMs`: with nothing heard since then, counted from the later of assignment and last sign of life. */
+/**
+ * `silentAfterMs`: with nothing heard since then, counted from the later of assignment and last sign of life. A connected device that
+ * runs the new version and gets no requests has nothing to say, and is not silent.
+ */
 export function progressOf(
   device: DeviceView,
   target: ProgressTarget,
@@ -34,12 +39,14 @@ export function progressOf(
   const detail = activation?.error === undefined ? {} : { detail: activation.error };
   if (activation?.state === 'rolled-back') return { id, state: 'rolled-back', ...detail };
   if (activation?.state === 'needs-attention') return { id, state: 'failed', ...detail };
+  const running = model?.running?.versionDigest === target.versionDigest ? model.running : undefined;
+  if (running?.committed === true && device.online) return { id, state: 'running' };
   const heardAtMs = Math.max(device.assignedAtMs, device.lastSeenAtMs ?? 0);
   if (nowMs - heardAtMs > silentAfterMs) {
     return { id, state: 'silent', detail: `nothing heard for ${Math.round((nowMs - heardAtMs) / 1000)} s` };
   }
-  if (model?.running?.versionDigest === target.versionDigest) {
-    return model.running.committed ? { id, state: 'running' } : { id, state: 'activating', detail: 'probation' };
+  if (running !== undefined) {
+    return running.committed ? { id, state: 'running' } : { id, state: 'activating', detail: 'probation' };
   }
   if (activation !== undefined) return { id, state: 'activating', detail: activation.error ?? activation.step };
   return { id, state: 'waiting' };

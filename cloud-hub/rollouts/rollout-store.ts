@@ -115,7 +115,7 @@ export async function deviceViews(
   if (waves.size === 0) return [];
   const rows = await db
     .selectFrom('devices')
-    .select(['id', 'reported', 'last_seen_at'])
+    .select(['id', 'reported', 'last_seen_at', 'online'])
     .where('id', 'in', [...waves.keys()])
     .where('revoked', '=', 0) // shut out: neither success nor failure
     .execute();
@@ -127,6 +127,7 @@ export async function deviceViews(
         id: row.id,
         reported: row.reported === null ? undefined : reportedStateSchema.parse(JSON.parse(row.reported)),
         lastSeenAtMs: row.last_seen_at === null ? undefined : Date.parse(row.last_seen_at),
+        online: row.online !== 0,
         assignedAtMs,
       },
     ];

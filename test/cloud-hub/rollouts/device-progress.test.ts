@@ -16,7 +16,7 @@ function view(models: ReportedModel[] | undefined, lastSeenAtMs: number | undefi
     deviceClass: { architecture: 'x64', instructions: [], provider: 'cpu', cores: 2, memoryTierGiB: 4 },
     models,
   };
-  return { id: 'd', reported, lastSeenAtMs, assignedAtMs: 0 };
+  return { id: 'd', reported, lastSeenAtMs, online: false, assignedAtMs: 0 };
 }
 const runs = (digest: string, committed = true): ReportedModel['running'] => ({
   version: 1,
@@ -55,5 +55,13 @@ describe('a device in a rollout', () => {
     expect(state(undefined, 6000)).toBe('silent');
     expect(state([{ name: 'digits', running: runs(NEW) }], 6000)).toBe('silent');
     expect(state(undefined, 4000)).toBe('waiting');
+  });
+
+  it('is not silent while it is connected and runs the new version, however long nobody asks it', () => {
+    const connected = (models: ReportedModel[]): string =>
+      progressOf({ ...view(models), online: true }, target, 5000, 1e9).state;
+    expect(connected([{ name: 'digits', running: runs(NEW) }])).toBe('running');
+    expect(connected([{ name: 'digits', running: runs(NEW, false) }])).toBe('silent');
+    expect(connected([{ name: 'digits', running: runs(OLD) }])).toBe('silent');
   });
 });
