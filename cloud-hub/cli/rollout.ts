@@ -1,6 +1,6 @@
 // `tidegate rollout`: bring a version to a group in waves, watch, pause, resume, abort.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { pageOf, rolloutSchema, type Rollout } from '@tidegate/shared/wire/admin-api.js';
+import { gatePolicySchema, pageOf, rolloutSchema, type Rollout } from '@tidegate/shared/wire/admin-api.js';
 import { Command } from 'commander';
 import { CliError, wrongUsage } from './cli-error.js';
 import type { CliContext } from './context.js';
@@ -9,6 +9,8 @@ import { splitSpec } from './model.js';
 import { jsonText, tableText } from './output.js';
 
 const POLL_MS = 500;
+/** What the hub takes where a gate's option is left out. */
+const GATE = gatePolicySchema.parse({});
 
 interface StartOptions {
   readonly group: string;
@@ -42,14 +44,23 @@ function startCommand(context: CliContext): Command {
     .argument('<MODEL@VERSION>', 'VERSION is a number, a label or the beginning of a digest')
     .requiredOption('--group <GROUP>', 'group of devices')
     .option('--waves <SHARES>', 'cumulative shares of the group; the last is 100%', '10%,50%,100%')
-    .option('--soak <TIME>', 'least time of a wave: 90s, 30m')
-    .option('--min-requests <N>', 'least requests on the new version before a wave is judged')
-    .option('--max-error-increase <SHARE>', 'largest error-rate excess over the control: 2%')
-    .option('--max-p99-ratio <RATIO>', 'largest p99 over the control’s: 1.5')
-    .option('--max-confidence-drop <SHARE>', 'largest fall of mean confidence: 0.05')
-    .option('--max-failed <SHARE>', 'share of a wave whose activation may fail')
-    .option('--max-silent <SHARE>', 'share of a wave that may be silent')
-    .option('--silent-after <TIME>', 'when a device that hasn’t reported counts as silent')
+    .option('--soak <TIME>', `least time of a wave: 90s, 30m (default: ${GATE.soakSeconds}s)`)
+    .option(
+      '--min-requests <N>',
+      `least requests on the new version before a wave is judged (default: ${GATE.minRequests})`,
+    )
+    .option(
+      '--max-error-increase <SHARE>',
+      `largest error-rate excess over the control (default: ${GATE.maxErrorRateIncrease})`,
+    )
+    .option('--max-p99-ratio <RATIO>', `largest p99 over the control’s (default: ${GATE.maxP99Ratio})`)
+    .option('--max-confidence-drop <SHARE>', `largest fall of mean confidence (default: ${GATE.maxConfidenceDrop})`)
+    .option('--max-failed <SHARE>', `share of a wave whose activation may fail (default: ${GATE.maxFailedShare})`)
+    .option('--max-silent <SHARE>', `share of a wave that may be silent (default: ${GATE.maxSilentShare})`)
+    .option(
+      '--silent-after <TIME>',
+      `when a device that hasn’t reported counts as silent (default: ${GATE.silentAfterSeconds}s)`,
+    )
     .option('--probation <TIME>', 'how long a device may undo the new version by itself')
     .option('--wait', 'follow it; exit code 1 unless it completes')
     .option('--json', 'print the rollout as JSON')

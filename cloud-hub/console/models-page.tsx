@@ -69,14 +69,14 @@ function VariantTable({ variants }: { variants: Version['variants'] }): JSX.Elem
       <tbody>
         {variants.map((variant) => (
           <tr key={`${variant.variant}/${variant.deviceClass}`}>
-            <td>
+            <td class="name">
               <b>{variant.variant}</b>
             </td>
-            <td>{bytes(variant.sizeBytes)}</td>
-            <td>{ms(variant.loadMs)}</td>
-            <td>{ms(variant.latencyP50Ms)}</td>
-            <td>{ms(variant.latencyP99Ms)}</td>
-            <td>{ratio(variant.score)}</td>
+            <td class="figure-cell">{bytes(variant.sizeBytes)}</td>
+            <td class="figure-cell">{ms(variant.loadMs)}</td>
+            <td class="figure-cell">{ms(variant.latencyP50Ms)}</td>
+            <td class="figure-cell">{ms(variant.latencyP99Ms)}</td>
+            <td class="figure-cell">{ratio(variant.score)}</td>
             <td>
               <span class={`badge ${OUTCOME[variant.outcome]}`}>{variant.outcome}</span>
             </td>

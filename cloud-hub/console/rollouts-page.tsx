@@ -74,11 +74,18 @@ function RolloutCard(props: { rollout: Rollout; state: LiveState; client: HubCli
   );
 }
 
+/** An ended rollout has no current wave: what it reached is done, or the wave that it stopped at is bad. */
+function waveClass({ state, wave }: Rollout, number: number): string {
+  if (number > wave) return '';
+  if (number < wave || state === 'completed') return 'past';
+  return state === 'halted' || state === 'aborted' ? 'stopped' : 'current';
+}
+
 function Waves({ rollout }: { rollout: Rollout }): JSX.Element {
   return (
     <ol class="waves">
       {rollout.waves.map((wave, i) => (
-        <li key={wave.share} class={i + 1 === rollout.wave ? 'current' : i + 1 < rollout.wave ? 'past' : ''}>
+        <li key={wave.share} class={waveClass(rollout, i + 1)}>
           <b>{Math.round(wave.share * 100)}%</b>
           <span>
             {rollout.devices
