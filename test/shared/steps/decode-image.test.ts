@@ -1,10 +1,10 @@
-import { crc32, deflateSync } from 'node:zlib';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { LIMIT_PICTURE_BYTES } from '@tidegate/shared/steps/decode-image.js';
 import { findStep } from '@tidegate/shared/steps/step-catalogue.js';
 import { encodeBytes } from '@tidegate/shared/tensor/bytes.js';
 import type { Tensor } from '@tidegate/shared/tensor/tensor.js';
+import { pngOf } from '../../support/png-bomb.js';
 
 const signal = new AbortController().signal;
 const noAssets = { read: () => Promise.reject(new Error('no assets')) };
@@ -17,25 +17,6 @@ async function decode(encoded: Uint8Array, parameters: object = { channels: 'rgb
   const [out] = await step.run([{ datatype: 'BYTES', shape: [1], data: encodeBytes([encoded]) }], signal);
   if (out === undefined) throw new Error('no output');
   return out;
-}
-
-/** A PNG with a header of any size and hardly any data. */
-function pngOf(width: number, height: number): Uint8Array {
-  const chunk = (type: string, data: Uint8Array): Buffer => {
-    const body = Buffer.concat([Buffer.from(type), data]);
-    const out = Buffer.alloc(body.length + 8);
-    out.writeUInt32BE(data.length, 0);
-    body.copy(out, 4);
-    out.writeUInt32BE(crc32(body), body.length + 4);
-    return out;
-  };
-  const header = Buffer.alloc(13);
-  header.writeUInt32BE(width, 0);
-  header.writeUInt32BE(height, 4);
-  header.set([8, 2, 0, 0, 0], 8);
-  const signature = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
-  const data = chunk('IDAT', deflateSync(Buffer.alloc(1000)));
-  return Buffer.concat([signature, chunk('IHDR', header), data, chunk('IEND', Buffer.alloc(0))]);
 }
 
 describe('decode-image', () => {
