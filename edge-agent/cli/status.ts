@@ -46,7 +46,8 @@ function statusText(status: Status): string {
   const minutes = (uptimeMs / 60_000).toFixed(1);
   const memory = (residentBytes / 2 ** 20).toFixed(0);
   const lines = [`${state} (${mode}, version ${version}), up ${minutes} min, ${memory} MiB`];
-  if (hub !== null) lines.push(`hub ${hub.url}: ${hub.phase === 'open' ? 'does not answer, only probed' : 'in use'}`);
+  if (hub !== null)
+    lines.push(`hub ${hub.url}: ${hub.phase === 'open' ? 'does not answer, only probed' : 'asked when it is needed'}`);
   if (models.length === 0) lines.push('no models');
   for (const { name, version: number, variant, variantDigest, verified, provider, counts } of models) {
     const digest = variantDigest.slice(0, 'sha256:'.length + 8);

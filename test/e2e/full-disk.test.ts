@@ -84,7 +84,7 @@ describe.skipIf(!canMount)('a full disk', () => {
     (JSON.parse(await tidegate('model', 'show', 'digits', '--json')) as unknown[]).length;
   const hubAnswers = (): Promise<string> => tidegate('infer', 'digits', join(folder, 'request.json'));
 
-  test('the hub refuses a package before its first byte with need and have, and takes it once there is space', async () => {
+  test('the hub refuses a package before its first byte with need and have, and takes it once there is space (B5)', async () => {
     const values = Array.from({ length: 784 }, () => 0);
     const request = { inputs: [{ name: 'image', datatype: 'FP32', shape: [1, 1, 28, 28], data: values }] };
     writeFileSync(join(folder, 'request.json'), JSON.stringify(request));
@@ -111,7 +111,7 @@ describe.skipIf(!canMount)('a full disk', () => {
     expect(await tidegate('model', 'publish', third)).toMatch(/^digits@3 .*ready/);
   });
 
-  test('a device keeps answering and says why it can not take the new version, then takes it by itself', async () => {
+  test('a device keeps answering and says why it can not take the new version, then takes it by itself (B5)', async () => {
     const token = /\S{20,}/.exec(await tidegate('group', 'token', 'create', '--group', 'shop'))?.[0] ?? '';
     const dataDir = join(deviceDisk, 'data');
     const device = `https://127.0.0.1:${hub.ports['device']}`;
