@@ -19,6 +19,7 @@ export default defineConfig({
           name: 'unit',
           include: ['test/{shared,edge-agent,cloud-hub,conformance,examples}/**/*.test.ts'],
           pool: 'forks',
+          maxWorkers: 2, // one less than the cores is the default: on two cores, half the machine
           testTimeout: 20_000,
           hookTimeout: 30_000,
         },
