@@ -2,7 +2,7 @@
 // naming the field, and a good one works right after it.
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { tmpdir } from 'node:os';
@@ -252,6 +252,38 @@ describe('the device port', () => {
       await rollOut(2);
       expect((await own.infer('guarded', x, { placement: 'local' })).version).toBe('2');
     } finally {
+      await own.stop();
+    }
+  });
+
+  test('update metadata tampered with on the hub installs nothing; once they are right again, the version does', async () => {
+    const quick = ['--waves', '100%', '--soak', '1s', '--probation', '1s', '--min-requests', '0'];
+    const next = writeBarePackage(join(folder, 'package-third'), 'guarded', { version: "'3.0'" });
+    expect(await runTidegate(hub, ['model', 'publish', next])).toMatch(/^guarded@3 .*ready/);
+    const metadata = join(folder, 'hub/tuf/metadata');
+    const newest = readdirSync(metadata)
+      .filter((name) => name.endsWith('.targets.json'))
+      .sort((one, other) => Number.parseInt(one, 10) - Number.parseInt(other, 10))
+      .at(-1);
+    const file = join(metadata, newest ?? '');
+    const right = readFileSync(file, 'utf8');
+    const own = await startAgent(['run', '--data-dir', join(folder, 'good')]);
+    const x = [tensor('x', 'FP32', [1, 4], new Uint8Array(16))];
+    const version = async (): Promise<string> => (await own.infer('guarded', x, { placement: 'local' })).version;
+    try {
+      expect(await version()).toBe('2');
+      chmodSync(file, 0o600);
+      writeFileSync(file, right.replace('"variant":"fp32"', '"variant":"fp16"'));
+      expect(readFileSync(file, 'utf8')).not.toBe(right);
+      const arguments_ = ['rollout', 'start', 'guarded@3', '--group', 'g', ...quick];
+      const refused = JSON.parse(await runTidegate(hub, [...arguments_, '--json'])) as { id: string };
+      const told = async (): Promise<string> => runTidegate(hub, ['rollout', 'status', refused.id]);
+      await expect.poll(told, { timeout: 60_000, interval: 300 }).toMatch(/targets|signature|metadata/);
+      expect(await version()).toBe('2');
+      writeFileSync(file, right);
+      await expect.poll(version, { timeout: 60_000, interval: 300 }).toBe('3');
+    } finally {
+      writeFileSync(file, right);
       await own.stop();
     }
   });
