@@ -1,12 +1,13 @@
 // Tidegate's own measurements, each beside its yardstick in the same minutes of the same machine; ratios count, numbers don't.
 //
 //   npm run bench                      all
-//   npm run bench -- --only p4         one of p1, p4
+//   npm run bench -- --only p4         one of p1, p4, hub
 //   npm run bench -- --rounds 9 --round-ms 3000 --json
 //
 // P1: HTTP infer with binary tensors through `tidegate-agent serve`, one run at a time on one ONNX Runtime thread, against a bare
 //     loop of runs in one process: the same engine, and onnxruntime-node by itself. A ~20 ms and a ~1 ms model.
 // P4: cache hits per second against a plain node:http server that reads the body, hashes it and answers the same bytes.
+// hub: p99 of local answers while the hub is stopped, against while it answers (stopped-hub.mjs).
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,6 +17,7 @@ import { modelsFolder } from '../examples/ocr-line/assemble.mjs';
 import { startScript, stopAll, treeCpuUs } from './processes.mjs';
 import { writeInferRequest } from './requests.mjs';
 import { interleave, median, ratio } from './statistics.mjs';
+import { printStoppedHub, stoppedHub } from './stopped-hub.mjs';
 
 const AGENT = fileURLToPath(new URL('../edge-agent/bin/tidegate-agent.js', import.meta.url));
 const MODELS = [
@@ -30,7 +32,7 @@ const WARM_UP_MS = 3_000;
 
 const { values: options } = parseArgs({
   options: {
-    only: { type: 'string', default: 'p1,p4' },
+    only: { type: 'string', default: 'p1,p4,hub' },
     rounds: { type: 'string', default: '5' },
     'round-ms': { type: 'string', default: '2000' },
     json: { type: 'boolean', default: false },
@@ -178,8 +180,12 @@ try {
   if (wanted.includes('p1')) results.push(...(await p1(agent)));
   if (wanted.includes('p4')) results.push(...(await p4(agent)));
   await agent.stop();
-  if (options.json) console.log(JSON.stringify(results, undefined, 2));
-  else print(results);
+  const hub = wanted.includes('hub') ? await stoppedHub(rounds, roundMs, say) : undefined;
+  if (options.json) console.log(JSON.stringify(hub === undefined ? results : [...results, hub], undefined, 2));
+  else {
+    print(results);
+    if (hub !== undefined) printStoppedHub(hub);
+  }
 } finally {
   stopAll();
   rmSync(folder, { recursive: true, force: true });

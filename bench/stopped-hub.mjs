@@ -1,0 +1,118 @@
+// What a hub that hangs costs local answers: an agent is asked at a steady pace for local answers, and now and then for one that
+// it isn't sure of, so that the hub is really tried. Its hub (a second agent, one loopback away) answers, or is stopped in its
+// tracks (SIGSTOP, not closed). The pace is low, so that the two cores are not what is measured.
+import { fileURLToPath } from 'node:url';
+import { startScript } from './processes.mjs';
+import { median } from './statistics.mjs';
+
+const AGENT = fileURLToPath(new URL('../edge-agent/bin/tidegate-agent.js', import.meta.url));
+const DIGITS = fileURLToPath(new URL('../examples/digits', import.meta.url));
+const LOCAL_EVERY_MS = 10;
+const UNSURE_EVERY_MS = 100;
+const PROBE_INTERVAL_MS = 1000;
+export const STOPPED_HUB_TARGET = 1.1;
+
+/** Nothing on the picture: the digit classifier is far from sure. */
+const UNSURE = new Float32Array(784);
+
+function requestOf(values, placement) {
+  const json = JSON.stringify({
+    inputs: [
+      { name: 'image', datatype: 'FP32', shape: [1, 1, 28, 28], parameters: { binary_data_size: values.byteLength } },
+    ],
+    parameters: { cache: 'bypass', placement },
+  });
+  return {
+    method: 'POST',
+    headers: { 'inference-header-content-length': String(Buffer.byteLength(json)) },
+    body: Buffer.concat([Buffer.from(json), Buffer.from(values.buffer)]),
+  };
+}
+
+async function startServe(flags) {
+  const agent = await startScript(AGENT, ['serve', DIGITS, '--http-port', '0', '--log-level', 'error', ...flags]);
+  return { ...agent, url: `http://${/http=(\S+)/.exec(agent.ready)[1]}` };
+}
+
+async function ask(agent, request) {
+  const startedMs = performance.now();
+  const response = await fetch(`${agent.url}/v2/models/digits/infer`, request);
+  const body = await response.json();
+  if (response.status !== 200) throw new Error(body.error);
+  return { tookMs: performance.now() - startedMs, placement: body.parameters.placement };
+}
+
+/** A round at a steady pace; the p99 of the local answers, and how the unsure ones were answered. */
+async function round(agent, roundMs) {
+  const local = requestOf(
+    Float32Array.from({ length: 784 }, (_, i) => (i % 28 === 14 ? 1 : 0)),
+    'local',
+  );
+  const unsure = requestOf(UNSURE, 'auto');
+  const times = [];
+  const placements = {};
+  const asked = [];
+  const startedMs = performance.now();
+  for (let i = 0; performance.now() - startedMs < roundMs; i += 1) {
+    asked.push(ask(agent, local).then(({ tookMs }) => times.push(tookMs)));
+    if (i % (UNSURE_EVERY_MS / LOCAL_EVERY_MS) === 0) {
+      const counted = ask(agent, unsure).then(
+        ({ placement }) => (placements[placement] = (placements[placement] ?? 0) + 1),
+      );
+      asked.push(counted);
+    }
+    const restMs = startedMs + (i + 1) * LOCAL_EVERY_MS - performance.now();
+    if (restMs > 0) await new Promise((resolve) => setTimeout(resolve, restMs));
+  }
+  await Promise.all(asked);
+  const sorted = times.toSorted((a, b) => a - b);
+  return { p99Ms: sorted[Math.floor(sorted.length * 0.99)], placements };
+}
+
+const hubCounts = async (agent) => (await (await fetch(`${agent.url}/agent/v1/status`)).json()).hub.counts;
+
+export async function stoppedHub(rounds, roundMs, say) {
+  const hub = await startServe([]);
+  const agent = await startServe(['--hub', hub.url, '--hub-probe-interval', String(PROBE_INTERVAL_MS)]);
+  await round(agent, 3000);
+  const answering = [];
+  const stopped = [];
+  let probes = 0;
+  for (let i = 0; i < rounds; i += 1) {
+    answering.push(await round(agent, roundMs));
+    process.kill(hub.pid, 'SIGSTOP');
+    await round(agent, PROBE_INTERVAL_MS); // until the breaker knows
+    const before = await hubCounts(agent);
+    stopped.push(await round(agent, roundMs));
+    probes += (await hubCounts(agent)).calls - before.calls;
+    process.kill(hub.pid, 'SIGCONT');
+    await round(agent, 3 * PROBE_INTERVAL_MS); // until it is closed again
+    say(`stopped hub: round ${i + 1} of ${rounds}`);
+  }
+  await agent.stop();
+  await hub.stop();
+  const ratios = stopped.map(({ p99Ms }, i) => p99Ms / answering[i].p99Ms);
+  return {
+    name: 'stopped hub',
+    p99AnsweringMs: median(answering.map(({ p99Ms }) => p99Ms)),
+    p99StoppedMs: median(stopped.map(({ p99Ms }) => p99Ms)),
+    ratio: { median: median(ratios), low: Math.min(...ratios), high: Math.max(...ratios) },
+    callsPerProbeInterval: probes / ((rounds * roundMs) / PROBE_INTERVAL_MS),
+    placements: { answering: answering[0].placements, stopped: stopped[0].placements },
+  };
+}
+
+export function printStoppedHub(result) {
+  const two = (value) => value.toFixed(2);
+  const { p99AnsweringMs, p99StoppedMs, ratio, callsPerProbeInterval, placements } = result;
+  console.log('\nStopped hub: p99 of local answers while the hub is stopped (SIGSTOP), against while it answers');
+  console.log(`  answering ${two(p99AnsweringMs)} ms, stopped ${two(p99StoppedMs)} ms`);
+  console.log(
+    `  unsure ones: answering ${JSON.stringify(placements.answering)}, stopped ${JSON.stringify(placements.stopped)}`,
+  );
+  const verdict = ratio.median <= STOPPED_HUB_TARGET ? 'reached' : 'missed';
+  console.log(
+    `  ratio ${two(ratio.median)} (${two(ratio.low)} to ${two(ratio.high)}), target <= ${STOPPED_HUB_TARGET}: ${verdict}`,
+  );
+  console.log(`  calls to the stopped hub per probe interval: ${two(callsPerProbeInterval)}, target <= 1`);
+}
