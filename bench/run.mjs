@@ -28,7 +28,7 @@ const P1_CONNECTIONS = 4;
 const P4_CONNECTIONS = 16;
 const P4_TARGET = 0.8;
 /** Until V8 has compiled what is hot: before that, compiling takes a third of the time of a 1 ms model's answer. */
-const WARM_UP_MS = 3_000;
+const WARM_UP_MS = 8_000;
 
 const { values: options } = parseArgs({
   options: {
