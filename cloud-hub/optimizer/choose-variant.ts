@@ -61,12 +61,15 @@ export function chooseVariant(metric: GoldenMetric, fp32: Fp32, candidates: read
     if (lost !== undefined) verdicts.set(variant, { outcome: 'refused', reason: lost });
     else if (timeRatio === undefined) verdicts.set(variant, { outcome: 'refused', reason: 'it was not timed' });
     else if (!(timeRatio.low <= 1 + TIME_MARGIN)) {
-      verdicts.set(variant, { outcome: 'refused', reason: `slower than fp32 (${times(timeRatio.median)})` });
+      verdicts.set(variant, {
+        outcome: 'refused',
+        reason: `slower than fp32 (${times(timeRatio.median)} its engine time)`,
+      });
     } else fit.push({ ...candidate, timeRatio });
   }
   const best = pick(fp32, fit);
   for (const candidate of fit) {
-    const figures = `${times(candidate.timeRatio.median)} fp32's time, ${times(candidate.sizeBytes / fp32.sizeBytes)} its size`;
+    const figures = `${times(candidate.timeRatio.median)} fp32's engine time, ${times(candidate.sizeBytes / fp32.sizeBytes)} its size`;
     if (candidate === best) verdicts.set(candidate.variant, { outcome: 'chosen', reason: `${why(best)}: ${figures}` });
     else
       verdicts.set(candidate.variant, { outcome: 'kept', reason: `${figures}; ${best?.variant ?? 'fp32'} was chosen` });

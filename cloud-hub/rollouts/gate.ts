@@ -132,6 +132,9 @@ export function judge(evidence: GateEvidence, policy: GatePolicy, nowMs: number)
   if (tried < policy.minRequests) {
     return { action: 'wait', reason: `${tried} of ${policy.minRequests} requests seen on the new version` };
   }
-  const against = control === undefined ? 'no control to compare with' : 'no worse than the control';
-  return { action: 'advance', reason: `${against} over ${tried} requests` };
+  const verdict =
+    control === undefined
+      ? `no control to compare with, ${tried} requests`
+      : `no worse than the control over ${tried} requests`;
+  return { action: 'advance', reason: verdict };
 }

@@ -61,7 +61,7 @@ describe('then speed, as far as it is certain', () => {
       fp32: 'chosen',
       a: 'refused',
     });
-    expect(reasonOf(candidate('a', { timeRatio: exactly(1.3) }))).toBe('slower than fp32 (1.30x)');
+    expect(reasonOf(candidate('a', { timeRatio: exactly(1.3) }))).toBe('slower than fp32 (1.30x its engine time)');
   });
 
   it('chooses the fastest', () => {
@@ -101,7 +101,7 @@ describe('then size', () => {
       a: 'kept',
       b: 'chosen',
     });
-    expect(reasonOf(candidate('a', equal))).toBe("as fast as fp32 and smaller: 1.00x fp32's time, 0.50x its size");
+    expect(reasonOf(candidate('a', equal))).toBe("as fast as fp32 and smaller: 1.00x fp32's engine time, 0.50x its size");
   });
 
   it('keeps fp32 where nothing is gained', () => {

@@ -133,7 +133,7 @@ describe('the gate', () => {
       policy,
       20_000,
     );
-    expect(decision).toEqual({ action: 'advance', reason: 'no control to compare with over 150 requests' });
+    expect(decision).toEqual({ action: 'advance', reason: 'no control to compare with, 150 requests' });
   });
 
   it('never advances before the soak time or while a device is still activating', () => {
