@@ -83,7 +83,7 @@ function telling(issue: z.core.$ZodIssue | undefined, prefix: readonly PropertyK
   if (issue.code === 'unrecognized_keys') {
     return { path: [...path, issue.keys[0] ?? ''], message: 'is not a known field' };
   }
-  if (issue.code === 'invalid_type' && /received undefined$/.test(issue.message))
+  if (issue.code === 'invalid_type' && issue.message.endsWith('received undefined'))
     return { path, message: 'is missing' };
   if (issue.code !== 'invalid_union')
     return { path, message: issue.message.replace(/^Invalid input: expected/, 'must be') };

@@ -1,5 +1,6 @@
-// What serving reads from an .onnx file itself, without loading it: its signature, for a bare graph without a model.yaml,
-// and whether it draws random numbers, in which case its answers are never cached.
+// What serving reads from an .onnx file itself, without loading it: its signature, for a bare graph without a model.yaml;
+// whether it draws random numbers, in which case its answers are never cached; and whether it looks at a whole tensor at run
+// time, in which case requests are never batched together.
 import * as fs from 'node:fs/promises';
 import { externalDataOf, isExternal } from '../onnx/external-data.js';
 import { inspectModel } from '../onnx/inspect-model.js';
@@ -23,6 +24,16 @@ const RANDOM_OPERATORS: ReadonlySet<string> = new Set([
 /** Random only in training mode, which is an input: the third, or the fifth of the fused forms. */
 const DROPOUTS: ReadonlySet<string> = new Set(['Dropout', 'BiasDropout', 'BitmaskDropout']);
 
+/**
+ * Operators that quantize by the range of the whole tensor: a row's result depends on the rows beside it, if only a little. The
+ * scheduler's trial can miss that when the rows are alike.
+ */
+const ROW_COUPLING_OPERATORS: ReadonlySet<string> = new Set([
+  'DynamicQuantizeLinear',
+  'DynamicQuantizeMatMul',
+  'DynamicQuantizeLSTM',
+]);
+
 /** For openPackage. Rejects with PackageError `invalid-model` for a file that is no graph that can be served. */
 export async function inspectGraphFile(path: string): Promise<GraphSignature> {
   const model = await decodeFile(path);
@@ -40,12 +51,20 @@ export async function inspectGraphFile(path: string): Promise<GraphSignature> {
   }
 }
 
-/** Do two runs with equal inputs give equal outputs? */
-export async function isDeterministic(path: string): Promise<boolean> {
+export interface GraphTraits {
+  /** Two runs with equal inputs give equal outputs. */
+  readonly deterministic: boolean;
+  /** Nothing in it is known to make a row's result depend on other rows. */
+  readonly rowsMayBatch: boolean;
+}
+
+export async function graphTraits(path: string): Promise<GraphTraits> {
   const { graph } = await decodeFile(path);
-  if (graph === undefined) return true;
-  for (const inner of allGraphs(graph)) if (inner.node.some(isRandom)) return false;
-  return true;
+  const nodes = graph === undefined ? [] : [...allGraphs(graph)].flatMap((inner) => inner.node);
+  return {
+    deterministic: !nodes.some(isRandom),
+    rowsMayBatch: !nodes.some((node) => ROW_COUPLING_OPERATORS.has(node.opType ?? '')),
+  };
 }
 
 function isRandom(node: NodeProto): boolean {

@@ -16,7 +16,7 @@ import type { Digest } from '../wire/digest.js';
 import type { ModelYaml } from '../wire/model-yaml.js';
 import type { ModelMetadata } from './inference-service.js';
 import { preparePipeline, type Pipeline } from './pipeline.js';
-import { isDeterministic } from './served-graph-file.js';
+import { graphTraits } from './served-graph-file.js';
 import { ServingError } from './serving-error.js';
 
 interface ServedModelIdentity {
@@ -103,18 +103,23 @@ export async function serveModel(
 ): Promise<ServedModel> {
   const graphs = [...new Set(pack.yaml.pipeline.flatMap((node) => ('graph' in node ? [node.graph] : [])))];
   const slots: GraphSlot[] = [];
+  let deterministic = true;
   try {
     for (const graph of graphs) {
       const label = `${identity.name}@${identity.variantDigest.slice(0, 'sha256:'.length + 8)}`;
       const { providers, intraOpThreads, queueDepthMax } = options;
       const runner = await runtime.load({ label, path: pack.pathOf(graph), providers, intraOpThreads }, signal);
-      const { maxRows } = pack.yaml.batching;
+      const traits = await graphTraits(pack.pathOf(graph)).catch(async (error: unknown) => {
+        await runner.close();
+        throw error;
+      });
+      deterministic &&= traits.deterministic;
+      const maxRows = traits.rowsMayBatch ? pack.yaml.batching.maxRows : 1;
       slots.push({ graph, runner, scheduler: new Scheduler(runner, { maxRows, queueDepthMax }, { clock }) });
     }
     const signatures = new Map(slots.map(({ graph, runner }) => [graph, runner]));
     const pipeline = await preparePipeline(pack.yaml, pack, signatures);
-    const certain = await Promise.all(graphs.map((graph) => isDeterministic(pack.pathOf(graph))));
-    return new ServedModel(pack, identity, options, slots, pipeline, certain.every(Boolean), clock);
+    return new ServedModel(pack, identity, options, slots, pipeline, deterministic, clock);
   } catch (error) {
     await Promise.all(slots.map(({ runner }) => runner.close()));
     throw error;

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeGraph, makeModel, makeNode, makeValue } from '@tidegate/shared/onnx/make-node.js';
 import { encodeModel } from '@tidegate/shared/onnx/model-codec.js';
 import { PackageError } from '@tidegate/shared/package/package-error.js';
-import { inspectGraphFile, isDeterministic } from '@tidegate/shared/serving/served-graph-file.js';
+import { graphTraits, inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
 
 let folder: string;
 beforeAll(async () => {
@@ -24,7 +24,7 @@ async function graphOf(...operators: [string, string[]][]): Promise<string> {
   return path;
 }
 
-describe('isDeterministic', () => {
+describe('what a graph does with chance', () => {
   it.each([
     [[['Relu', ['x']]], true],
     [[['RandomNormalLike', ['x']]], false],
@@ -38,7 +38,17 @@ describe('isDeterministic', () => {
     [[['Dropout', ['x']]], true],
     [[['Dropout', ['x', 'ratio', 'training']]], false],
   ] as [[string, string[]][], boolean][])('%j: %s', async (operators, expected) => {
-    expect(await isDeterministic(await graphOf(...operators))).toBe(expected);
+    expect((await graphTraits(await graphOf(...operators))).deterministic).toBe(expected);
+  });
+});
+
+describe('what a graph does with rows', () => {
+  it.each([
+    [['Relu', ['x']], true],
+    [['DynamicQuantizeLinear', ['x']], false],
+    [['DynamicQuantizeMatMul', ['x', 'w', 's']], false],
+  ] as [[string, string[]], boolean][])('%j may batch: %s', async (operator, expected) => {
+    expect((await graphTraits(await graphOf(operator))).rowsMayBatch).toBe(expected);
   });
 });
 
