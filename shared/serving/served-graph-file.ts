@@ -51,7 +51,7 @@ export async function inspectGraphFile(path: string): Promise<GraphSignature> {
   }
 }
 
-export interface GraphTraits {
+interface GraphTraits {
   /** Two runs with equal inputs give equal outputs. */
   readonly deterministic: boolean;
   /** Nothing in it is known to make a row's result depend on other rows. */

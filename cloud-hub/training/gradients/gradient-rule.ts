@@ -1,0 +1,71 @@
+// What a rule sees of the node that it differentiates, and what it gives back.
+import type { NodeProto } from '@tidegate/shared/onnx/model-proto.js';
+import type { GradientBuilder } from './gradient-builder.js';
+import { GradientError } from './gradient-error.js';
+
+/** Gradients of a node's inputs by position; absent where an input has none (indices, shapes) or none is wanted. */
+type InputGradients = readonly (string | undefined)[];
+
+export interface GradientRule {
+  /** Throws GradientError for a form of the operator that the rule does not cover. Runs before any node is made. */
+  readonly check?: (node: RuleNode) => void;
+  readonly backward: (b: GradientBuilder, node: RuleNode, dY: string) => InputGradients;
+  /** The rule needs the node's second output even where the graph does not read it (MaxPool's indices). */
+  readonly secondOutput?: true;
+}
+
+export class RuleNode {
+  readonly node: NodeProto;
+  readonly where: string;
+  readonly #wanted: ReadonlySet<string>;
+
+  constructor(node: NodeProto, where: string, wanted: ReadonlySet<string>) {
+    this.node = node;
+    this.where = where;
+    this.#wanted = wanted;
+  }
+
+  /** An input that must be there. */
+  x(index: number): string {
+    const name = this.node.input[index];
+    if (!name) throw new GradientError('bad-graph', `input ${index} is missing`, this.where);
+    return name;
+  }
+
+  has(index: number): boolean {
+    return Boolean(this.node.input[index]);
+  }
+
+  /** Does a parameter reach this input? */
+  wants(index: number): boolean {
+    return this.has(index) && this.#wanted.has(this.x(index));
+  }
+
+  y(index = 0): string {
+    return this.node.output[index] ?? '';
+  }
+
+  int(name: string, fallback: number): number {
+    const value = this.node.attribute.find((a) => a.name === name)?.i;
+    return value === undefined ? fallback : Number(value);
+  }
+
+  float(name: string, fallback: number): number {
+    return this.node.attribute.find((a) => a.name === name)?.f ?? fallback;
+  }
+
+  ints(name: string): number[] | undefined {
+    const found = this.node.attribute.find((a) => a.name === name);
+    return found === undefined ? undefined : Array.from(found.ints, Number);
+  }
+
+  string(name: string, fallback: string): string {
+    const value = this.node.attribute.find((a) => a.name === name)?.s;
+    return value === undefined ? fallback : Buffer.from(value).toString();
+  }
+
+  /** The form is not covered. */
+  refuse(what: string): never {
+    throw new GradientError('no-gradient', `${this.node.opType ?? ''} with ${what} has no gradient`, this.where);
+  }
+}
