@@ -101,7 +101,9 @@ describe('then size', () => {
       a: 'kept',
       b: 'chosen',
     });
-    expect(reasonOf(candidate('a', equal))).toBe("as fast as fp32 and smaller: 1.00x fp32's engine time, 0.50x its size");
+    expect(reasonOf(candidate('a', equal))).toBe(
+      "as fast as fp32 and smaller: 1.00x fp32's engine time, 0.50x its size",
+    );
   });
 
   it('keeps fp32 where nothing is gained', () => {
