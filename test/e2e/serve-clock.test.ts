@@ -1,5 +1,5 @@
 // A wrong clock does not matter to serving (lesson B1, its serving half): 1970, two hours ahead, 2040. Needs `faketime`;
-// where it isn't installed the tests are skipped, loudly, unless TIDEGATE_REQUIRE_FAKETIME says that they must run.
+// where it isn't installed the tests are skipped, loudly, unless REQUIRE_FAKETIME says that they must run.
 import { spawnSync } from 'node:child_process';
 import { afterEach, describe, expect, it } from 'vitest';
 import { AgentProcess, examplesFolder, startAgent } from '../support/agent-process.js';
@@ -18,7 +18,7 @@ afterEach(async () => {
   agent = undefined;
 });
 
-describe.skipIf(!installed && process.env['TIDEGATE_REQUIRE_FAKETIME'] === undefined)(
+describe.skipIf(!installed && process.env['REQUIRE_FAKETIME'] === undefined)(
   'under a wrong clock (B1)',
   () => {
     it.each([

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { chromium, type Browser } from 'playwright-core';
 
-export const CHROMIUM = process.env['TIDEGATE_TEST_CHROMIUM'] ?? '/usr/bin/chromium';
+export const CHROMIUM = process.env['TEST_CHROMIUM'] ?? '/usr/bin/chromium';
 
 export const hasChromium = existsSync(CHROMIUM);
 
