@@ -52,19 +52,19 @@ async function round(agent, roundMs) {
   const times = [];
   const placements = {};
   const asked = [];
+  const failures = []; // kept until the end: an unheard one would end this process and leave a stopped hub behind
+  const keep = (promise) => asked.push(promise.catch((error) => failures.push(error)));
   const startedMs = performance.now();
   for (let i = 0; performance.now() - startedMs < roundMs; i += 1) {
-    asked.push(ask(agent, local).then(({ tookMs }) => times.push(tookMs)));
+    keep(ask(agent, local).then(({ tookMs }) => times.push(tookMs)));
     if (i % (UNSURE_EVERY_MS / LOCAL_EVERY_MS) === 0) {
-      const counted = ask(agent, unsure).then(
-        ({ placement }) => (placements[placement] = (placements[placement] ?? 0) + 1),
-      );
-      asked.push(counted);
+      keep(ask(agent, unsure).then(({ placement }) => (placements[placement] = (placements[placement] ?? 0) + 1)));
     }
     const restMs = startedMs + (i + 1) * LOCAL_EVERY_MS - performance.now();
     if (restMs > 0) await new Promise((resolve) => setTimeout(resolve, restMs));
   }
   await Promise.all(asked);
+  if (failures.length > 0) throw failures[0];
   const sorted = times.toSorted((a, b) => a - b);
   return { p99Ms: sorted[Math.floor(sorted.length * 0.99)], placements };
 }
