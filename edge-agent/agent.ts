@@ -28,7 +28,7 @@ interface AgentModules {
   readonly mode: 'serve' | 'run';
   /** How the hub is reached; undefined = no hub. */
   readonly hub: HubLink | undefined;
-  /** The privacy policy of a model that should be on the device but is not yet. */
+  /** The privacy policy of the version that should be on the device, installed or not. */
   readonly privacyOf?: (model: string) => 'local' | 'hub' | undefined;
   /** Who hears of each finished request whose model is on the device: telemetry. */
   readonly observers: readonly AnswerObserver[];

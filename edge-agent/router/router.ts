@@ -33,7 +33,7 @@ interface RouterModules {
   readonly observers: readonly AnswerObserver[];
   readonly onEnd: (end: RequestEnd) => void;
   readonly explanations: Explanations;
-  /** The policy of a model that is not on the device, where the hub's desired state says it. */
+  /** The policy of the version that should be on the device, where the hub's desired state says it. */
   readonly privacyOf: (model: string) => 'local' | 'hub' | undefined;
   readonly clock: Clock;
   /** False while the first models load and while draining. */
@@ -96,7 +96,7 @@ export class Router implements InferenceService {
     const view: PlaceView = {
       asked: request.placement,
       modelOnDevice: model !== undefined,
-      privacy: named === undefined ? this.#modules.privacyOf(request.model) : named.yaml.privacy.fallback,
+      privacy: stricter(named?.yaml.privacy.fallback, this.#modules.privacyOf(request.model)),
       hub: this.#modules.hub?.state === undefined ? 'none' : this.#modules.hub.state,
     };
     const decision = place(view);
@@ -230,6 +230,11 @@ export class Router implements InferenceService {
     const model = this.#modules.models.serving(name);
     return version === undefined || model?.identity.version === version ? model : undefined;
   }
+}
+
+/** What serves now and what is to come may differ while a version is being replaced: `local` of either holds. */
+function stricter(served: PlaceView['privacy'], desired: PlaceView['privacy']): PlaceView['privacy'] {
+  return served === 'local' || desired === 'local' ? 'local' : (served ?? desired);
 }
 
 async function computeHere(request: InferRequest, model: ServedModel, signal: AbortSignal): Promise<ComputedAnswer> {

@@ -19,6 +19,8 @@ interface SetUpOptions {
   readonly confidence?: number;
   readonly error?: ServingError;
   readonly privacy?: 'local' | 'hub';
+  /** Of the version that should be on the device. */
+  readonly desiredPrivacy?: 'local' | 'hub';
   readonly hub?: 'answers' | 'hangs' | 'none';
 }
 
@@ -73,7 +75,7 @@ function setUp(options: SetUpOptions = {}) {
     observers: [{ finished: (request) => finished.push(request) }],
     onEnd: () => undefined,
     explanations,
-    privacyOf: (name) => (name === 'still-to-come' ? 'local' : undefined),
+    privacyOf: (name) => (name === 'still-to-come' ? 'local' : options.desiredPrivacy),
     clock,
     accepting: () => true,
   });
@@ -177,6 +179,14 @@ describe('Router', () => {
     const { ask, hubRequests } = setUp();
     expect(await ask({ model: 'still-to-come' })).toMatchObject({ code: 'not-found' });
     expect(await ask({ model: 'still-to-come', placement: 'hub' })).toMatchObject({ code: 'forbidden' });
+    expect(hubRequests).toHaveLength(0);
+  });
+
+  it('keeps inputs here while a version that says so replaces one that did not', async () => {
+    const { ask, hubRequests } = setUp({ privacy: 'hub', desiredPrivacy: 'local', confidence: 0.1 });
+    expect(await ask()).toMatchObject({ placement: 'edge' });
+    expect(await ask({ version: '4' })).toMatchObject({ code: 'not-found' });
+    expect(await ask({ placement: 'hub' })).toMatchObject({ code: 'forbidden' });
     expect(hubRequests).toHaveLength(0);
   });
 
