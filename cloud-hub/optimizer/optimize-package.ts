@@ -32,8 +32,7 @@ interface Tried {
   readonly verdict?: Pick<VariantReport, 'outcome' | 'reason'>;
 }
 
-interface Fp32Loaded {
-  readonly loaded: LoadedVariant;
+interface Fp32Measured {
   readonly measured: Scored;
   readonly sizeBytes: number;
   /** Collected over all pairs. */
@@ -56,39 +55,35 @@ export async function optimizePackage(
   const metric = pack.yaml.goldens?.metric;
   if (metric === undefined) return withoutGoldens(pack, modules.deviceClass);
   const { result: base, loadMs } = await timed(modules, () => modules.load(pack, signal));
-  try {
-    const measured = await base.runGoldens(signal);
-    const sizeBytes = sizeOf(pack);
-    const fp32: Fp32Loaded = { loaded: base, measured, sizeBytes, latenciesMs: [] };
-    const tried: Tried[] = [];
-    for (const { variant } of PASSES) {
-      onProgress(variant);
-      tried.push(await tryVariant(pack, variant, join(workFolder, variant), fp32, modules, signal));
-    }
-    const choice = chooseVariant(
-      metric,
-      { ...measured, sizeBytes },
-      tried.flatMap(({ candidate }) => (candidate === undefined ? [] : [candidate])),
-    );
-    const { score, groupScores, passed } = measured;
-    // Never timed where every variant was ruled out before: its first run then says how fast it is.
-    const latenciesMs = fp32.latenciesMs.length > 0 ? fp32.latenciesMs : measured.latenciesMs;
-    const own = { variant: 'fp32', sizeBytes, loadMs, ...figures({ score, groupScores, passed, latenciesMs }) };
-    const { deviceClass } = modules;
-    return [
-      { report: { ...own, deviceClass, ...choice.fp32 }, folder },
-      ...tried.map((one) => made(one, choice.candidates.get(one.row.variant) ?? one.verdict, deviceClass)),
-    ];
-  } finally {
-    await base.close();
+  const measured = await base.runGoldens(signal).finally(() => base.close());
+  const sizeBytes = sizeOf(pack);
+  const fp32: Fp32Measured = { measured, sizeBytes, latenciesMs: [] };
+  const tried: Tried[] = [];
+  for (const { variant } of PASSES) {
+    onProgress(variant);
+    tried.push(await tryVariant(pack, variant, join(workFolder, variant), fp32, modules, signal));
   }
+  const choice = chooseVariant(
+    metric,
+    { ...measured, sizeBytes },
+    tried.flatMap(({ candidate }) => (candidate === undefined ? [] : [candidate])),
+  );
+  const { score, groupScores, passed } = measured;
+  // Never timed where every variant was ruled out before: its first run then says how fast it is.
+  const latenciesMs = fp32.latenciesMs.length > 0 ? fp32.latenciesMs : measured.latenciesMs;
+  const own = { variant: 'fp32', sizeBytes, loadMs, ...figures({ score, groupScores, passed, latenciesMs }) };
+  const { deviceClass } = modules;
+  return [
+    { report: { ...own, deviceClass, ...choice.fp32 }, folder },
+    ...tried.map((one) => made(one, choice.candidates.get(one.row.variant) ?? one.verdict, deviceClass)),
+  ];
 }
 
 async function tryVariant(
   pack: ModelPackage,
   variant: string,
   folder: string,
-  fp32: Fp32Loaded,
+  fp32: Fp32Measured,
   modules: OptimizeModules,
   signal: AbortSignal,
 ): Promise<Tried> {
@@ -102,7 +97,8 @@ async function tryVariant(
     const { result: loaded, loadMs } = await timed(modules, () => modules.load(built, signal));
     try {
       const worthTiming = (scored: Measurement): boolean => accuracyLost(metric, fp32.measured, scored) === undefined;
-      const pair = await measurePair(built, fp32.loaded, loaded, worthTiming, modules.clock, signal);
+      const loadFp32 = (): ReturnType<OptimizeModules['load']> => modules.load(pack, signal);
+      const pair = await measurePair(built, loadFp32, loaded, worthTiming, modules.clock, signal);
       fp32.latenciesMs.push(...pair.fp32LatenciesMs);
       const { score, passed } = pair.variant;
       const candidate = { variant, sizeBytes: sizeOf(built), score, passed, timeRatio: pair.timeRatio };

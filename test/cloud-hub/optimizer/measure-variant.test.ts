@@ -1,5 +1,13 @@
-import { describe, expect, it } from 'vitest';
-import { percentile, timeRatioOf } from '@tidegate/cloud-hub/optimizer/measure-variant.js';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, it } from 'vitest';
+import { TIME_MARGIN } from '@tidegate/cloud-hub/optimizer/choose-variant.js';
+import { measurePair, percentile, timeRatioOf } from '@tidegate/cloud-hub/optimizer/measure-variant.js';
+import { openPackage } from '@tidegate/shared/package/open-package.js';
+import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
+import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
+import { openServedModel, type ServedModel } from '@tidegate/shared/serving/served-model.js';
+import { systemClock } from '@tidegate/shared/system/clock.js';
+import { silentLog } from '@tidegate/shared/system/log.js';
 import { normal } from './linear-fixture.js';
 
 describe('timeRatioOf', () => {
@@ -46,4 +54,39 @@ it('takes percentiles by nearest rank', () => {
   expect(percentile(values, 0.99)).toBe(99);
   expect(percentile([7], 0.99)).toBe(7);
   expect(percentile([], 0.5)).toBeUndefined();
+});
+
+describe('measurePair', () => {
+  const digits = fileURLToPath(new URL('../../../examples/digits', import.meta.url));
+  const digest = `sha256:${'0'.repeat(64)}`;
+  const identity = { name: 'digits', version: '1', versionDigest: digest, variant: 'fp32', variantDigest: digest };
+  const options = { providers: ['cpu'], intraOpThreads: 1, queueDepthMax: 16, heavy: false } as const;
+  const runtime = new ExecutorRuntime({ clock: systemClock, log: silentLog });
+  const signal = new AbortController().signal;
+  const load = (): Promise<ServedModel> =>
+    openServedModel(digits, identity, options, { runtime, inspect: inspectGraphFile, clock: systemClock }, signal);
+  afterAll(() => runtime.close());
+
+  it('finds no sure difference between a model and itself, and closes the one that it loaded', async () => {
+    const pack = await openPackage(digits, { inspect: inspectGraphFile });
+    let closed = 0;
+    const loadFp32 = async () => {
+      const model = await load();
+      return {
+        runGoldens: (inner: AbortSignal) => model.runGoldens(inner),
+        infer: (...asked: Parameters<ServedModel['infer']>) => model.infer(...asked),
+        close: async () => {
+          closed += 1;
+          await model.close();
+        },
+      };
+    };
+    const variant = await load();
+    const { timeRatio } = await measurePair(pack, loadFp32, variant, () => true, systemClock, signal);
+    await variant.close();
+    expect(closed).toBe(1);
+    // What chooseVariant calls surely slower or faster: the whole interval beyond the margin.
+    expect(timeRatio?.low).toBeLessThan(1 + TIME_MARGIN);
+    expect(timeRatio?.high).toBeGreaterThan(1 - TIME_MARGIN);
+  });
 });
