@@ -3,13 +3,24 @@
 // what SQLite and PostgreSQL have in common.
 import type { Kysely, Migration } from 'kysely';
 import { auditMigration, type AuditTables } from './tables/audit.js';
+import { dataMigration, type DataTables } from './tables/data.js';
 import { fleetMigration, type FleetTables } from './tables/fleet.js';
 import { registryMigration, type RegistryTables } from './tables/registry.js';
 import { rolloutMigration, type RolloutTables } from './tables/rollouts.js';
 import { securityMigration, type SecurityTables } from './tables/security.js';
 import { tokenMigration, type TokenTables } from './tables/tokens.js';
+import { trainingMigration, type TrainingTables } from './tables/training.js';
 
-export interface Tables extends AuditTables, FleetTables, RegistryTables, RolloutTables, SecurityTables, TokenTables {}
+export interface Tables
+  extends
+    AuditTables,
+    DataTables,
+    FleetTables,
+    RegistryTables,
+    RolloutTables,
+    SecurityTables,
+    TokenTables,
+    TrainingTables {}
 export type Database = Kysely<Tables>;
 
 /** In the order in which they run; names are never changed once released. */
@@ -20,4 +31,6 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0004-fleet': fleetMigration,
   '0005-rollouts': rolloutMigration,
   '0006-tokens': tokenMigration,
+  '0007-data': dataMigration,
+  '0008-training': trainingMigration,
 };

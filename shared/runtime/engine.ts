@@ -40,6 +40,24 @@ export interface EngineSession {
    * Rejects with RuntimeError: `invalid-input`, `run-failed`, `cancelled` (signal, where cancellable).
    */
   run(feeds: readonly NamedTensor[], outputs: readonly string[], signal: AbortSignal): Promise<NamedTensor[]>;
+  /**
+   * Opens values that stay in the engine between runs: weights that are trained, a cache that grows. Only where the engine has
+   * `persistentTensors`; absent otherwise. `carried`: output -> the input that it replaces in the next run. `initial` holds exactly
+   * the carried inputs. Rejects with RuntimeError `invalid-input`. The session must outlive it.
+   */
+  openState?(initial: readonly NamedTensor[], carried: ReadonlyMap<string, string>): EngineState;
+  close(): Promise<void>;
+}
+
+/** One run at a time. No carried value crosses to JavaScript but by `read`. */
+export interface EngineState {
+  /**
+   * Runs the graph with the carried values and `feeds` for the other inputs; answers `outputs`, none of which is carried. The
+   * carried values are replaced when the run has succeeded, all or none. Rejects as EngineSession.run.
+   */
+  run(feeds: readonly NamedTensor[], outputs: readonly string[], signal: AbortSignal): Promise<NamedTensor[]>;
+  /** Copies of carried values, by the names of their inputs; all where none is named. */
+  read(names?: readonly string[]): NamedTensor[];
   close(): Promise<void>;
 }
 

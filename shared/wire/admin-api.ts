@@ -1,11 +1,13 @@
 // The admin API's bodies (`/api/v1`), shared by the hub, the console and the `tidegate` command line: one source of types.
 // Errors are RFC 9457 problem documents.
 import { z } from 'zod';
+import { datasetVersionSchema, sampleSchema } from './data-api.js';
 import { deviceClassSchema } from './device-class.js';
 import { digestSchema } from './digest.js';
 import { fileEntrySchema, LIMIT_PACKAGE_FILES } from './manifest.js';
 import { modelNameSchema } from './model-yaml.js';
 import { reportedModelSchema } from './reported-state.js';
+import { jobSchema } from './training-api.js';
 import { variantReportSchema } from './variant-report.js';
 
 export const problemSchema = z.object({
@@ -178,5 +180,8 @@ export const liveEventSchema = z.union([
   z.object({ kind: z.literal('device'), device: deviceSchema }),
   z.object({ kind: z.literal('rollout'), rollout: rolloutSchema }),
   z.object({ kind: z.literal('version'), version: versionSchema }),
+  z.object({ kind: z.literal('sample'), sample: sampleSchema }),
+  z.object({ kind: z.literal('dataset'), dataset: datasetVersionSchema }),
+  z.object({ kind: z.literal('job'), job: jobSchema }),
 ]);
 export type LiveEvent = z.infer<typeof liveEventSchema>;

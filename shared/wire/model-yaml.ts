@@ -4,6 +4,7 @@
 import { z } from 'zod';
 import { DATATYPES } from '../tensor/datatype.js';
 import { packagePathSchema } from './manifest.js';
+import { privacySchema } from './privacy.js';
 
 export const modelNameSchema = z
   .string()
@@ -76,10 +77,15 @@ export const modelYamlSchema = z.strictObject({
     })
     .optional(),
   cache: z.strictObject({ enabled: z.boolean().default(true), ttlMs: z.int().min(0).default(300_000) }).prefault({}),
-  privacy: z
+  /** What may leave the device. */
+  privacy: privacySchema.prefault({}),
+  /** Which answers become samples, where `privacy.capture` allows it: all under `confidence.threshold`, and a share of the rest. */
+  capture: z
     .strictObject({
-      /** `local`: no input of this model ever leaves the device, whatever a caller says. */
-      fallback: z.enum(['local', 'hub']).default('hub'),
+      /** Share of the confident answers that is captured too, so that confident mistakes are seen. */
+      share: z.number().min(0).max(1).default(0.01),
+      /** Most samples of this model that one device keeps in a minute. */
+      perMinute: z.int().min(0).max(10_000).default(30),
     })
     .prefault({}),
   /** What the hub does more when it answers: runs the pipeline once per value and keeps the most confident answer. */

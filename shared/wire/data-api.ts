@@ -1,0 +1,134 @@
+// The admin API's bodies for samples and datasets (`/api/v1/samples`, `/api/v1/datasets`), and the manifest that gives a dataset
+// version its identity. A dataset version is immutable: its digest is the SHA-256 of the canonical manifest.
+import { z } from 'zod';
+import { digestSchema, type Digest } from './digest.js';
+import { modelNameSchema } from './model-yaml.js';
+import { SAMPLE_REASONS } from './sample.js';
+
+// --- samples ------------------------------------------------------------------------------------------------------------
+export const SAMPLE_STATES = ['new', 'labelled', 'rejected'] as const;
+const labelText = z.string().min(1).max(1000);
+
+export const sampleSchema = z.object({
+  /** Digest of the sample's body. */
+  id: digestSchema,
+  model: modelNameSchema,
+  /** Number of the version that answered; absent for an imported sample. */
+  version: z.int().optional(),
+  versionDigest: digestSchema.optional(),
+  variantDigest: digestSchema.optional(),
+  /** Id and name of the device that captured it. */
+  device: z.string().optional(),
+  deviceName: z.string().optional(),
+  /** Of an import: its name. */
+  batch: z.string().optional(),
+  capturedAt: z.string(),
+  receivedAt: z.string(),
+  confidence: z.number().optional(),
+  reason: z.enum(SAMPLE_REASONS),
+  inputsDigest: digestSchema,
+  inputs: z.array(z.object({ name: z.string(), datatype: z.string(), shape: z.array(z.int()) })),
+  sizeBytes: z.int(),
+  /** The device's answer, where the package names one (`goldens.output`, else the first BYTES output). */
+  answer: z.string().optional(),
+  state: z.enum(SAMPLE_STATES),
+  label: z.string().optional(),
+  /** Who gave the label: `person` through the console or API, the hub's model as accepted by a person, an import. */
+  labelSource: z.enum(['person', 'hub-model', 'import']).optional(),
+  /** What the hub's model answers for it, once asked. */
+  proposal: z.object({ label: z.string(), confidence: z.number().optional(), version: z.int() }).optional(),
+});
+export type SampleView = z.infer<typeof sampleSchema>;
+
+/** PUT /api/v1/samples/{hex}/label. */
+export const labelSampleSchema = z.strictObject({ label: labelText });
+
+/** GET /api/v1/samples?where=...: the language of `dataset create --from`. */
+export const SAMPLE_FIELDS = [
+  'model',
+  'version',
+  'variant',
+  'device',
+  'group',
+  'batch',
+  'confidence',
+  'reason',
+  'state',
+  'label',
+  'answer',
+  'captured',
+] as const;
+
+// --- datasets -----------------------------------------------------------------------------------------------------------
+export const datasetNameSchema = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'must be 1 to 63 of a-z 0-9 . _ - and begin with a letter or digit');
+export const SPLITS = ['train', 'held-out'] as const;
+export type Split = (typeof SPLITS)[number];
+
+export const createDatasetSchema = z.strictObject({
+  name: datasetNameSchema,
+  model: modelNameSchema.optional(),
+  /** Which samples, e.g. `model=digits and confidence<0.8`; only labelled ones are taken. */
+  from: z.string().min(1).max(2000),
+  /** Share of samples that no training sees. */
+  heldOut: z.number().min(0).max(1).default(0.2),
+});
+
+const labelCountsSchema = z.record(z.string(), z.int());
+export const datasetVersionSchema = z.object({
+  name: datasetNameSchema,
+  version: z.int(),
+  digest: digestSchema,
+  model: modelNameSchema,
+  from: z.string(),
+  heldOut: z.number(),
+  count: z.int(),
+  counts: z.object({ train: z.int(), 'held-out': z.int() }),
+  labels: labelCountsSchema,
+  /** Matched by the query, but without a label. */
+  unlabelled: z.int(),
+  sizeBytes: z.int(),
+  createdAt: z.string(),
+});
+export type DatasetVersion = z.infer<typeof datasetVersionSchema>;
+
+export const datasetDiffSchema = z.object({
+  from: z.string(),
+  to: z.string(),
+  added: z.array(digestSchema),
+  removed: z.array(digestSchema),
+  relabelled: z.array(z.object({ id: digestSchema, before: z.string(), after: z.string() })),
+});
+export type DatasetDiff = z.infer<typeof datasetDiffSchema>;
+
+/** Where an item's body lies in a shard: a shard is a concatenation of sample bodies. */
+export const datasetItemSchema = z.strictObject({
+  id: digestSchema,
+  inputsDigest: digestSchema,
+  label: labelText,
+  split: z.enum(SPLITS),
+  shard: z.int().min(0),
+  offsetBytes: z.int().min(0),
+  sizeBytes: z.int().min(1),
+});
+export type DatasetItem = z.infer<typeof datasetItemSchema>;
+
+export const datasetManifestSchema = z.strictObject({
+  kind: z.literal('dataset'),
+  model: modelNameSchema,
+  heldOut: z.number(),
+  shards: z.array(z.strictObject({ digest: digestSchema, sizeBytes: z.int().min(1) })),
+  /** Sorted by id. */
+  items: z.array(datasetItemSchema).max(1_000_000),
+});
+export type DatasetManifest = z.infer<typeof datasetManifestSchema>;
+
+/**
+ * On which side a sample stands: by its inputs' digest alone, so it never changes sides, in whatever dataset it is; a larger share
+ * only adds to the held-out side.
+ */
+export function splitOf(inputsDigest: Digest, heldOut: number): Split {
+  const place = Number.parseInt(inputsDigest.slice('sha256:'.length, 'sha256:'.length + 8), 16) / 2 ** 32;
+  return place < heldOut ? 'held-out' : 'train';
+}

@@ -1,0 +1,18 @@
+// What a package allows to leave a device: `privacy` of model.yaml, the same in the desired document, so that it holds from the
+// moment the device has heard of the version. `edge-agent/privacy` decides by it, and nothing else does.
+import { z } from 'zod';
+
+export const privacySchema = z
+  .strictObject({
+    /** `local`: no input of this model ever leaves the device, whatever a caller says; it then can't be captured either. */
+    fallback: z.enum(['local', 'hub']).default('hub'),
+    /** May inputs be kept and sent as samples to learn from? An operator's data is asked for, never assumed. */
+    capture: z.enum(['none', 'hub']).default('none'),
+    /** `figures`: counts, latencies and confidences of this model's answers go to the hub; nothing of their content does. */
+    telemetry: z.enum(['none', 'figures']).default('figures'),
+  })
+  .refine(({ fallback, capture }) => fallback === 'hub' || capture === 'none', {
+    path: ['capture'],
+    message: 'contradicts fallback: local, which keeps every input on the device',
+  });
+export type Privacy = z.infer<typeof privacySchema>;
