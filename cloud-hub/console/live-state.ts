@@ -63,6 +63,10 @@ function apply(state: LiveState, event: LiveEvent): LiveState {
       };
     case 'version':
       return { ...state, versions: replace(state.versions, event.version, (v) => `${v.model}@${v.version}`) };
+    case 'sample':
+    case 'dataset':
+    case 'job':
+      return state; // pages that show them read them
   }
 }
 
