@@ -1,0 +1,8 @@
+import { expect, it } from 'vitest';
+import { privacySchema } from '@tidegate/shared/wire/privacy.js';
+
+it('captures nothing unless it is told to, and lets no input go that it keeps', () => {
+  expect(privacySchema.parse({})).toEqual({ fallback: 'hub', capture: 'none', telemetry: 'figures' });
+  const contradiction = privacySchema.safeParse({ fallback: 'local', capture: 'hub' });
+  expect(contradiction.error?.issues[0]).toMatchObject({ path: ['capture'] });
+});
