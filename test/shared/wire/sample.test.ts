@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decodeSample, encodeSample, inputsDigest, sampleId, SampleError, type Sample } from '@tidegate/shared/wire/sample.js';
+import {
+  decodeSample,
+  encodeSample,
+  inputsDigest,
+  sampleId,
+  SampleError,
+  type Sample,
+} from '@tidegate/shared/wire/sample.js';
 import { tensor } from '@tidegate/shared/tensor/tensor.js';
 
 const digest = `sha256:${'a'.repeat(64)}`;
