@@ -157,7 +157,7 @@ async function insertRow(
     digest,
     label: yaml.version ?? null,
     licence: yaml.licence,
-    privacy: yaml.privacy.fallback,
+    privacy: JSON.stringify(yaml.privacy),
     state: 'validating',
     detail: 'waiting for its turn',
     size_bytes: upload.files.reduce((sum, file) => sum + file.sizeBytes, 0),

@@ -3,13 +3,14 @@ import type { Version } from '@tidegate/shared/wire/admin-api.js';
 import type { Digest } from '@tidegate/shared/wire/digest.js';
 import type { VariantManifest } from '@tidegate/shared/wire/manifest.js';
 import type { DeviceClass } from '@tidegate/shared/wire/device-class.js';
+import type { Privacy } from '@tidegate/shared/wire/privacy.js';
 
 export interface StoredVariant {
   readonly model: string;
   readonly version: number;
   readonly versionDigest: Digest;
-  /** `local`: inputs never leave the device. */
-  readonly privacy: 'local' | 'hub';
+  /** What may leave a device that runs it. */
+  readonly privacy: Privacy;
   readonly variant: string;
   readonly variantDigest: Digest;
   readonly manifest: VariantManifest;

@@ -6,6 +6,7 @@ import type { VariantReport } from '@tidegate/shared/wire/variant-report.js';
 import type { Database, Tables } from '../storage/database.js';
 import type { VersionTable } from '../storage/tables/registry.js';
 import type { StoredVariant } from './registry.js';
+import { readPrivacy } from './version-privacy.js';
 
 export type VersionRow = Selectable<VersionTable>;
 type Reader = Database | Transaction<Tables>;
@@ -95,7 +96,7 @@ export async function storedVariants(db: Reader, row: VersionRow): Promise<Store
     model: row.model,
     version: row.version,
     versionDigest: row.digest,
-    privacy: row.privacy,
+    privacy: readPrivacy(row.privacy),
     variant: variant.variant,
     variantDigest: variant.digest,
     manifest: JSON.parse(variant.manifest) as VariantManifest,

@@ -110,7 +110,7 @@ function openAgent(
     hub,
     observers: [observers],
     moreStatus: () => observers.status(),
-    privacyOf: (model) => state.documents.desired()?.models.find(({ name }) => name === model)?.privacy,
+    privacyOf: (model) => state.documents.desired()?.models.find(({ name }) => name === model)?.privacy?.fallback,
   });
 }
 

@@ -4,6 +4,10 @@
 import { z } from 'zod';
 import { digestSchema } from './digest.js';
 import { modelNameSchema } from './model-yaml.js';
+import { privacySchema } from './privacy.js';
+
+/** How documents of earlier hubs, which devices and hubs keep, say it. */
+const fallbackOnlySchema = z.enum(['local', 'hub']).transform((fallback) => privacySchema.parse({ fallback }));
 
 export const desiredModelSchema = z.strictObject({
   name: modelNameSchema,
@@ -14,8 +18,8 @@ export const desiredModelSchema = z.strictObject({
   variantDigest: digestSchema,
   /** Bytes of all files of the variant, to check free space before the first byte. */
   sizeBytes: z.int().nonnegative(),
-  /** The package's privacy policy, so that it holds before the model is on the device. Absent: `hub`. */
-  privacy: z.enum(['local', 'hub']).optional(),
+  /** The package's privacy policy, so that it holds before the model is on the device. Absent: nothing is known of it. */
+  privacy: z.union([privacySchema, fallbackOnlySchema]).optional(),
   /** Set while a rollout is moving this device; echoed in reports and evidence. */
   rolloutId: z.string().optional(),
   /** Time after the switch during which the agent itself rolls back when the new version fails. */
@@ -29,6 +33,8 @@ export const desiredStateSchema = z.strictObject({
   models: z.array(desiredModelSchema).max(256),
   config: z.strictObject({
     telemetryIntervalMs: z.int().min(100).max(86_400_000),
+    /** What samples are sealed to: the hub's X25519 public key, raw, in base64url. Absent: nothing is captured. */
+    capture: z.strictObject({ publicKey: z.base64url().length(43) }).optional(),
   }),
 });
 export type DesiredState = z.infer<typeof desiredStateSchema>;

@@ -14,8 +14,8 @@ export interface VersionTable {
   readonly digest: string;
   readonly label: string | null;
   readonly licence: string;
-  /** `privacy.fallback` of model.yaml. */
-  readonly privacy: 'local' | 'hub';
+  /** JSON: Privacy of model.yaml; in rows of earlier hubs only the word of `privacy.fallback` (registry/version-privacy.ts). */
+  readonly privacy: string;
   readonly state: 'validating' | 'optimizing' | 'ready' | 'refused';
   readonly detail: string | null;
   readonly size_bytes: number;

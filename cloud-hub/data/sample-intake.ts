@@ -1,0 +1,198 @@
+// The one way in for samples, from devices and from imports alike: the body goes into the content store under its digest, then a
+// row tells of it. Idempotent by that digest: a sample that comes twice, late or out of order changes nothing. What a device sends
+// is taken only for a version whose privacy policy allows capture; the device decides by the same policy, and this does not rely
+// on it.
+import type { ContentStore } from '@tidegate/shared/content/content-store.js';
+import { ContentError, isDiskFull } from '@tidegate/shared/content/content-error.js';
+import type { Clock } from '@tidegate/shared/system/clock.js';
+import type { Digest } from '@tidegate/shared/wire/digest.js';
+import { decodeSample, inputsDigest, SampleError, sampleId, type Sample } from '@tidegate/shared/wire/sample.js';
+import type { HubEvents } from '../hub-events.js';
+import { readPrivacy } from '../registry/version-privacy.js';
+import type { Database } from '../storage/database.js';
+import type { SampleTable } from '../storage/tables/data.js';
+import { DataError } from './data-error.js';
+import { AnswerOutputs, answerText } from './sample-answer.js';
+import { sampleRow, showSample } from './sample-rows.js';
+
+/** Most that one hub keeps; more is refused until an operator makes room. */
+export const SAMPLE_LIMITS = { count: 1_000_000, bytes: 64 * 1024 ** 3 } as const;
+
+export type SampleOrigin =
+  | { /** Id of the device, as its certificate says. */ readonly device: string }
+  | { /** Name of the import. */ readonly batch: string; readonly label?: string };
+
+interface SampleIntakeModules {
+  readonly db: Database;
+  readonly content: ContentStore;
+  readonly events: HubEvents;
+  readonly clock: Clock;
+  readonly limits?: { readonly count: number; readonly bytes: number };
+}
+
+export interface SampleTaken {
+  /** Digest of the body. */
+  readonly id: Digest;
+  /** False where the hub had it already. */
+  readonly added: boolean;
+}
+
+type Lineage = Pick<SampleTable, 'version' | 'version_digest' | 'variant' | 'variant_digest'>;
+
+export class SampleIntake {
+  readonly #m: SampleIntakeModules;
+  readonly #answers: AnswerOutputs;
+  /** What is kept, as far as this knows: read once, then counted along; read again before anything is refused. */
+  #kept: { count: number; bytes: number } | undefined;
+
+  constructor(modules: SampleIntakeModules) {
+    this.#m = modules;
+    this.#answers = new AnswerOutputs(modules);
+  }
+
+  /** Rejects with DataError `invalid` (names the field), `forbidden`, `full`, `no-space` or `busy`; nothing is kept of what is refused. */
+  async take(body: Uint8Array, origin: SampleOrigin): Promise<SampleTaken> {
+    const sample = decoded(body);
+    const id = sampleId(body);
+    if ((await sampleRow(this.#m.db, id)) !== undefined) return { id, added: false };
+    const lineage = 'device' in origin ? await this.#lineage(sample) : await this.#statedLineage(sample);
+    await this.#requireRoom(body.byteLength);
+    const answer = await this.#answer(sample, lineage);
+    const added = await storing(async () => {
+      await this.#m.content.put([body], { digest: id, sizeBytes: body.byteLength });
+      return this.#insert({ ...this.#rowOf(id, body, sample, origin), ...lineage, answer });
+    });
+    if (added) await this.#announce(id, body.byteLength);
+    return { id, added };
+  }
+
+  async #insert(row: SampleTable): Promise<boolean> {
+    const { numInsertedOrUpdatedRows } = await this.#m.db
+      .insertInto('samples')
+      .values(row)
+      .onConflict((conflict) => conflict.column('id').doNothing())
+      .executeTakeFirst();
+    return numInsertedOrUpdatedRows === 1n;
+  }
+
+  async #announce(id: Digest, sizeBytes: number): Promise<void> {
+    if (this.#kept !== undefined) {
+      this.#kept.count += 1;
+      this.#kept.bytes += sizeBytes;
+    }
+    const row = await sampleRow(this.#m.db, id);
+    if (row !== undefined) this.#m.events.emit({ kind: 'sample', sample: showSample(row) });
+  }
+
+  /** Of a device's sample: a version and variant that the registry has, and a policy that allows it. */
+  async #lineage({ facts }: Sample): Promise<Lineage> {
+    if (facts.reason === 'import') throw new DataError('invalid', 'reason: import is not a device’s', { field: 'reason' });
+    for (const field of ['versionDigest', 'variantDigest'] as const) {
+      if (facts[field] === undefined) throw new DataError('invalid', `${field}: is missing`, { field });
+    }
+    const found = await this.#statedLineage({ facts });
+    if (found.version === null || found.variant === null) {
+      const field = found.version === null ? 'versionDigest' : 'variantDigest';
+      throw new DataError('forbidden', `${field}: the hub has no such version of ${facts.model}`, { field });
+    }
+    return found;
+  }
+
+  /** Checks the policy wherever the version is known; an imported sample may be of no version. */
+  async #statedLineage({ facts }: Pick<Sample, 'facts'>): Promise<Lineage> {
+    const stated = { version_digest: facts.versionDigest ?? null, variant_digest: facts.variantDigest ?? null };
+    const version = await this.#m.db
+      .selectFrom('versions')
+      .select(['version', 'privacy'])
+      .where('model', '=', facts.model)
+      .where('digest', '=', facts.versionDigest ?? '')
+      .executeTakeFirst();
+    if (version === undefined) return { ...stated, version: null, variant: null };
+    if (readPrivacy(version.privacy).capture !== 'hub') {
+      throw new DataError('forbidden', `${facts.model}@${version.version}: its privacy policy allows no capture`, {
+        field: 'versionDigest',
+      });
+    }
+    const variant = await this.#m.db
+      .selectFrom('variants')
+      .select('variant')
+      .where('model', '=', facts.model)
+      .where('version', '=', version.version)
+      .where('digest', '=', facts.variantDigest ?? '')
+      .executeTakeFirst();
+    return { ...stated, version: version.version, variant: variant?.variant ?? null };
+  }
+
+  async #answer({ facts, outputs }: Sample, { version }: Lineage): Promise<string | null> {
+    if (version === null || outputs.length === 0) return null;
+    const name = await this.#answers.outputOf(facts.model, version);
+    return answerText(outputs.find((output) => output.name === name)) ?? null;
+  }
+
+  #rowOf(
+    id: Digest,
+    body: Uint8Array,
+    { facts, inputs }: Sample,
+    origin: SampleOrigin,
+  ): Omit<SampleTable, keyof Lineage | 'answer'> {
+    const label = 'batch' in origin ? (origin.label ?? null) : null;
+    return {
+      id,
+      model: facts.model,
+      device_id: 'device' in origin ? origin.device : null,
+      batch: 'batch' in origin ? origin.batch : null,
+      captured_at_ms: Math.round(facts.capturedAtMs),
+      received_at_ms: this.#m.clock.nowMs(),
+      confidence: facts.confidence ?? null,
+      reason: facts.reason,
+      inputs_digest: inputsDigest(inputs),
+      inputs: JSON.stringify(inputs.map(({ name, datatype, shape }) => ({ name, datatype, shape }))),
+      size_bytes: body.byteLength,
+      state: label === null ? 'new' : 'labelled',
+      label,
+      label_source: label === null ? null : 'import',
+      proposed_label: null,
+      proposed_confidence: null,
+      proposed_version: null,
+    };
+  }
+
+  async #requireRoom(sizeBytes: number): Promise<void> {
+    const limits = this.#m.limits ?? SAMPLE_LIMITS;
+    const fits = ({ count, bytes }: { count: number; bytes: number }): boolean =>
+      count < limits.count && bytes + sizeBytes <= limits.bytes;
+    if (this.#kept !== undefined && fits(this.#kept)) return;
+    const { count, bytes } = await this.#m.db
+      .selectFrom('samples')
+      .select(({ fn }) => [fn.countAll<number>().as('count'), fn.sum<number | null>('size_bytes').as('bytes')])
+      .executeTakeFirstOrThrow();
+    this.#kept = { count: Number(count), bytes: Number(bytes ?? 0) };
+    if (fits(this.#kept)) return;
+    const held = `${this.#kept.count} samples of ${this.#kept.bytes} bytes`;
+    throw new DataError('full', `the hub keeps ${held}; at most ${limits.count} of ${limits.bytes} bytes are kept`);
+  }
+}
+
+function decoded(body: Uint8Array): Sample {
+  try {
+    return decodeSample(body);
+  } catch (cause) {
+    if (!(cause instanceof SampleError)) throw cause;
+    throw new DataError('invalid', cause.message, { cause, field: cause.field });
+  }
+}
+
+/** What the store and the database say of a full disk, in this subsystem's words. */
+async function storing<T>(write: () => Promise<T>): Promise<T> {
+  try {
+    return await write();
+  } catch (cause) {
+    if (cause instanceof ContentError && cause.code === 'busy') {
+      throw new DataError('busy', 'the same sample is being received already', { cause });
+    }
+    if (isDiskFull(cause) || (cause instanceof ContentError && cause.code === 'no-space')) {
+      throw new DataError('no-space', "the hub's disk is full; the sample was not kept", { cause });
+    }
+    throw cause;
+  }
+}
