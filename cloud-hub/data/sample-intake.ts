@@ -86,7 +86,8 @@ export class SampleIntake {
 
   /** Of a device's sample: a version and variant that the registry has, and a policy that allows it. */
   async #lineage({ facts }: Sample): Promise<Lineage> {
-    if (facts.reason === 'import') throw new DataError('invalid', 'reason: import is not a device’s', { field: 'reason' });
+    if (facts.reason === 'import')
+      throw new DataError('invalid', 'reason: import is not a device’s', { field: 'reason' });
     for (const field of ['versionDigest', 'variantDigest'] as const) {
       if (facts[field] === undefined) throw new DataError('invalid', `${field}: is missing`, { field });
     }

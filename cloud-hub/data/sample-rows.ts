@@ -9,14 +9,16 @@ import type { SampleTable } from '../storage/tables/data.js';
 export type SampleRow = Selectable<SampleTable> & { readonly device_name: string | null };
 
 /** All samples with their devices' names; the caller narrows, orders and limits. */
-export function selectSamples(
-  db: Database | Transaction<Tables>,
-): SelectQueryBuilder<Tables, 'samples', SampleRow> {
+export function selectSamples(db: Database | Transaction<Tables>): SelectQueryBuilder<Tables, 'samples', SampleRow> {
   return db
     .selectFrom('samples')
     .selectAll('samples')
     .select((eb) =>
-      eb.selectFrom('devices').select('devices.name').whereRef('devices.id', '=', 'samples.device_id').as('device_name'),
+      eb
+        .selectFrom('devices')
+        .select('devices.name')
+        .whereRef('devices.id', '=', 'samples.device_id')
+        .as('device_name'),
     );
 }
 

@@ -50,7 +50,16 @@ class TestRegistry implements Pick<Registry, 'version' | 'variants' | 'variantFo
     const variantDigest = sha256(`${model}@${version}/fp32`);
     const versionDigest = versionDigestOf(model, version);
     const manifest = { kind: 'variant' as const, model, parent: versionDigest, variant: 'fp32', files: [] };
-    return { model, version, versionDigest, privacy: { fallback: 'hub', capture: 'none', telemetry: 'figures' }, variant: 'fp32', variantDigest, manifest, sizeBytes: 1 };
+    return {
+      model,
+      version,
+      versionDigest,
+      privacy: { fallback: 'hub', capture: 'none', telemetry: 'figures' },
+      variant: 'fp32',
+      variantDigest,
+      manifest,
+      sizeBytes: 1,
+    };
   }
 }
 
