@@ -43,7 +43,7 @@ export interface EngineSession {
   /**
    * Opens values that stay in the engine between runs: weights that are trained, a cache that grows. Only where the engine has
    * `persistentTensors`; absent otherwise. `carried`: output -> the input that it replaces in the next run. `initial` holds exactly
-   * the carried inputs. Rejects with RuntimeError `invalid-input`. The session must outlive it.
+   * the carried inputs. Throws RuntimeError `invalid-input`. The session must outlive it.
    */
   openState?(initial: readonly NamedTensor[], carried: ReadonlyMap<string, string>): EngineState;
   close(): Promise<void>;

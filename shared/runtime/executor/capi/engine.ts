@@ -25,7 +25,7 @@ export function createCapiEngine(): Engine {
 
 class CapiEngine implements Engine {
   readonly name = 'ort-capi';
-  readonly capabilities = { concurrentRuns: true, cancellable: true, persistentTensors: false };
+  readonly capabilities = { concurrentRuns: true, cancellable: true, persistentTensors: true };
   readonly version: string;
   readonly #context: ValueContext;
   readonly #env: bigint;

@@ -1,9 +1,10 @@
 // One graph in ONNX Runtime's C API: many runs at once, each on a thread of libuv's pool, each of them endable.
 // Invariant: nothing that a run uses is released before it has returned, and the session outlives its runs.
+import { CapiState, type Execute } from './state.js';
 import { outputTensor, inputValue, dimensionsOf, type InputValue, type ValueContext } from './values.js';
 import { addressOf, textAt, wordArray } from './table.js';
 import { orderedFeeds, wantedOutputs } from '../feed-check.js';
-import type { EngineSession, ProviderReport } from '../../engine.js';
+import type { EngineSession, EngineState, ProviderReport } from '../../engine.js';
 import { RuntimeError } from '../../runtime-error.js';
 import { datatypeOfOnnx } from '../../../tensor/datatype.js';
 import type { NamedTensor, TensorSpec } from '../../../tensor/tensor.js';
@@ -41,14 +42,30 @@ export class CapiSession implements EngineSession {
     if (this.#closed !== undefined) throw new RuntimeError('closed', 'the session is closed');
     const ordered = orderedFeeds(this.inputs, feeds);
     const wanted = wantedOutputs(this.outputs, outputs);
-    if (signal.aborted) throw new RuntimeError('cancelled', 'cancelled before it began');
-    const running = this.#run(ordered, wanted, signal);
-    this.#inFlight.add(running);
+    const { ort } = this.#context;
+    const held: InputValue[] = [];
+    const outs = wordArray(wanted.length);
     try {
-      return await running;
+      const ins = wordArray(ordered.length);
+      for (const feed of ordered) {
+        ins[held.length] = held[held.push(inputValue(this.#context, feed)) - 1]?.value ?? 0n;
+      }
+      await this.#execute(ins, wanted, outs, signal);
+      return wanted.map((index, i) => {
+        return { name: this.outputs[index]?.name ?? '', ...outputTensor(this.#context, outs[i] ?? 0n) };
+      });
+    } catch (cause) {
+      throw runError(cause);
     } finally {
-      this.#inFlight.delete(running);
+      for (const { value } of held) ort.release('ReleaseValue', value);
+      for (const value of outs) if (value !== 0n) ort.release('ReleaseValue', value);
     }
+  }
+
+  openState(initial: readonly NamedTensor[], carried: ReadonlyMap<string, string>): EngineState {
+    if (this.#closed !== undefined) throw new RuntimeError('closed', 'the session is closed');
+    const execute: Execute = (ins, wanted, outs, signal) => this.#execute(ins, wanted, outs, signal);
+    return new CapiState(this.#context, this, execute, initial, carried);
   }
 
   close(): Promise<void> {
@@ -58,18 +75,24 @@ export class CapiSession implements EngineSession {
     return this.#closed;
   }
 
-  async #run(feeds: readonly NamedTensor[], wanted: readonly number[], signal: AbortSignal): Promise<NamedTensor[]> {
+  async #execute(ins: BigUint64Array, wanted: readonly number[], outs: BigUint64Array, signal: AbortSignal): Promise<void> {
+    if (this.#closed !== undefined) throw new RuntimeError('closed', 'the session is closed');
+    if (signal.aborted) throw new RuntimeError('cancelled', 'cancelled before it began');
+    const running = this.#call(ins, wanted, outs, signal);
+    this.#inFlight.add(running);
+    try {
+      await running;
+    } finally {
+      this.#inFlight.delete(running);
+    }
+  }
+
+  async #call(ins: BigUint64Array, wanted: readonly number[], outs: BigUint64Array, signal: AbortSignal): Promise<void> {
     const { ort } = this.#context;
-    const held: InputValue[] = [];
     const names = this.#namesOf(wanted);
-    const outs = wordArray(wanted.length);
     const options = ort.make('CreateRunOptions');
     const terminate = (): void => ort.call('RunOptionsSetTerminate', options);
     try {
-      const ins = wordArray(feeds.length);
-      for (const feed of feeds) {
-        ins[held.length] = held[held.push(inputValue(this.#context, feed)) - 1]?.value ?? 0n;
-      }
       signal.addEventListener('abort', terminate, { once: true });
       await ort.callAsync(
         'Run',
@@ -77,21 +100,16 @@ export class CapiSession implements EngineSession {
         options,
         this.#inputNames.pointers,
         ins,
-        feeds.length,
+        this.inputs.length,
         names.pointers,
         wanted.length,
         outs,
       );
-      return wanted.map((index, i) => {
-        return { name: this.outputs[index]?.name ?? '', ...outputTensor(this.#context, outs[i] ?? 0n) };
-      });
     } catch (cause) {
       if (signal.aborted) throw new RuntimeError('cancelled', 'cancelled in mid-run', { cause });
-      throw new RuntimeError('run-failed', cause instanceof Error ? cause.message : String(cause), { cause });
+      throw runError(cause);
     } finally {
       signal.removeEventListener('abort', terminate);
-      for (const { value } of held) ort.release('ReleaseValue', value);
-      for (const value of outs) if (value !== 0n) ort.release('ReleaseValue', value);
       ort.release('ReleaseRunOptions', options);
     }
   }
@@ -107,6 +125,11 @@ export class CapiSession implements EngineSession {
 }
 
 const OUTPUT_NAMES_MAX = 64;
+
+function runError(cause: unknown): RuntimeError {
+  if (cause instanceof RuntimeError) return cause;
+  return new RuntimeError('run-failed', cause instanceof Error ? cause.message : String(cause), { cause });
+}
 
 export interface SessionIo {
   readonly inputs: readonly TensorSpec[];

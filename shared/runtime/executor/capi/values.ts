@@ -18,11 +18,29 @@ export interface ValueContext {
   readonly allocator: bigint;
 }
 
+/** An OrtValue with memory of its own, filled with a copy. The tensor must have passed feed-check. */
+export function ownedValue(context: ValueContext, tensor: Tensor): bigint {
+  if (tensor.datatype === 'BYTES') return inputValue(context, tensor).value;
+  const { ort } = context;
+  const shape = shapeWords(tensor);
+  const type = ONNX_TYPE[tensor.datatype];
+  const value = ort.make('CreateTensorAsOrtValue', context.allocator, shape, tensor.shape.length, type);
+  if (tensor.data.byteLength > 0) {
+    memoryAt(ort.make('GetTensorMutableData', value), tensor.data.byteLength).set(tensor.data);
+  }
+  return value;
+}
+
+function shapeWords(tensor: Tensor): BigUint64Array {
+  const shape = wordArray(tensor.shape.length);
+  tensor.shape.forEach((dimension, i) => (shape[i] = BigInt(dimension)));
+  return shape;
+}
+
 /** An OrtValue over the tensor's own bytes; BYTES are copied. The tensor must have passed feed-check. */
 export function inputValue(context: ValueContext, tensor: Tensor): InputValue {
   const { ort } = context;
-  const shape = wordArray(tensor.shape.length);
-  tensor.shape.forEach((dimension, i) => (shape[i] = BigInt(dimension)));
+  const shape = shapeWords(tensor);
   const rank = tensor.shape.length;
   const type = ONNX_TYPE[tensor.datatype];
   if (tensor.datatype === 'BYTES') {

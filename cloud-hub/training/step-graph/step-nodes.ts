@@ -1,0 +1,72 @@
+// The nodes that a step adds around the model: loss, norm, update. New names begin with `step/`. A builder may stand inside a
+// graph of an If: its nodes are that graph's, its constants the outer graph's.
+import { makeNode } from '@tidegate/shared/onnx/make-node.js';
+import type { NodeProto, TensorProto } from '@tidegate/shared/onnx/model-proto.js';
+import { makeTensor } from '@tidegate/shared/onnx/tensor-data.js';
+import { bytesOf } from '@tidegate/shared/tensor/tensor.js';
+
+export const FLOAT = 1;
+export const INT64 = 7;
+export const BOOL = 9;
+export const DOUBLE = 11;
+
+type Attributes = NonNullable<NonNullable<Parameters<typeof makeNode>[3]>['attributes']>;
+
+export class StepNodes {
+  readonly nodes: NodeProto[] = [];
+  readonly initializers: TensorProto[];
+  readonly #names: { count: number };
+  readonly #constants: Map<string, string>;
+
+  constructor(outer?: StepNodes) {
+    this.initializers = outer?.initializers ?? [];
+    this.#names = outer === undefined ? { count: 0 } : outer.#names;
+    this.#constants = outer === undefined ? new Map() : outer.#constants;
+  }
+
+  /** A node with one output, under a new name or a given one. */
+  op(opType: string, input: readonly string[], attributes: Attributes = {}, output = this.#fresh(opType)): string {
+    this.nodes.push(makeNode(opType, input, [output], { attributes }));
+    return output;
+  }
+
+  /** A constant FLOAT scalar. */
+  float(value: number): string {
+    return this.#scalar(FLOAT, value, Float32Array.of(value));
+  }
+
+  /** A constant DOUBLE scalar. */
+  double(value: number): string {
+    return this.#scalar(DOUBLE, value, Float64Array.of(value));
+  }
+
+  /** A constant INT64 scalar. */
+  int(value: number): string {
+    return this.#scalar(INT64, value, BigInt64Array.of(BigInt(value)));
+  }
+
+  cast(value: string, to: number): string {
+    return this.op('Cast', [value], { to: BigInt(to) });
+  }
+
+  /** Zeros in the shape of `value`. */
+  zerosLike(value: string): string {
+    const zero = makeTensor('', FLOAT, [1], new Uint8Array(4));
+    return this.op('ConstantOfShape', [this.op('Shape', [value])], { value: zero });
+  }
+
+  #fresh(hint: string): string {
+    this.#names.count += 1;
+    return `step/${hint}_${this.#names.count}`;
+  }
+
+  #scalar(type: number, value: number, data: ArrayBufferView): string {
+    const key = `${type}:${value}`;
+    const known = this.#constants.get(key);
+    if (known !== undefined) return known;
+    const name = this.#fresh('constant');
+    this.initializers.push(makeTensor(name, type, [], bytesOf(data)));
+    this.#constants.set(key, name);
+    return name;
+  }
+}
