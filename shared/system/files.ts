@@ -4,6 +4,13 @@ import * as fs from 'node:fs/promises';
 import { createReadStream } from 'node:fs';
 import { dirname } from 'node:path';
 
+/** A file that is open for reading at any place. */
+export interface OpenFile {
+  /** Bytes at `offsetBytes`; fewer than asked for only at the file's end. */
+  read(offsetBytes: number, sizeBytes: number): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
 export interface Files {
   read(tag: string, path: string): Promise<Uint8Array>;
   /** Writes beside the target, fsyncs, renames, fsyncs the folder: the old content or the new, never a torn one. */
@@ -17,6 +24,8 @@ export interface Files {
   list(tag: string, path: string): Promise<string[]>;
   sizeBytes(tag: string, path: string): Promise<number | undefined>;
   stream(tag: string, path: string, start?: number, endInclusive?: number): NodeJS.ReadableStream;
+  /** Opens for reads by position. The caller closes. */
+  open(tag: string, path: string): Promise<OpenFile>;
   makeFolder(tag: string, path: string): Promise<void>;
   /** Free bytes on the volume that holds `path`. */
   freeBytes(tag: string, path: string): Promise<number>;
@@ -85,6 +94,22 @@ export const systemFiles: Files = {
       ...(start === undefined ? {} : { start }),
       ...(endInclusive === undefined ? {} : { end: endInclusive }),
     }),
+  open: async (_tag, path) => {
+    const handle = await fs.open(path, 'r');
+    return {
+      read: async (offsetBytes, sizeBytes) => {
+        const data = new Uint8Array(sizeBytes);
+        let done = 0;
+        while (done < sizeBytes) {
+          const { bytesRead } = await handle.read(data, done, sizeBytes - done, offsetBytes + done);
+          if (bytesRead === 0) break;
+          done += bytesRead;
+        }
+        return data.subarray(0, done);
+      },
+      close: () => handle.close(),
+    };
+  },
   makeFolder: async (_tag, path) => {
     await fs.mkdir(path, { recursive: true });
   },

@@ -43,6 +43,11 @@ export function failingFiles(): FailingFiles {
     list: async (tag, path) => (check(tag), systemFiles.list(tag, path)),
     sizeBytes: async (tag, path) => (check(tag), systemFiles.sizeBytes(tag, path)),
     stream: (tag, path, start, end) => (check(tag), systemFiles.stream(tag, path, start, end)),
+    open: async (tag, path) => {
+      check(tag);
+      const file = await systemFiles.open(tag, path);
+      return { ...file, read: async (offset, size) => (check(`${tag}.read`), file.read(offset, size)) };
+    },
     makeFolder: async (tag, path) => (check(tag), systemFiles.makeFolder(tag, path)),
     freeBytes: async (tag, path) => (check(tag), free ?? (await systemFiles.freeBytes(tag, path))),
   };

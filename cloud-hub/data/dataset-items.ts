@@ -1,0 +1,60 @@
+// The items of one or several datasets as one list, from their manifests in the content store. A sample that stands in several is one
+// item; inputs that any of the datasets holds out are held out, whoever captured them and under whichever label they come.
+import type { Files } from '@tidegate/shared/system/files.js';
+import { datasetManifestSchema, type DatasetManifest, type Split } from '@tidegate/shared/wire/data-api.js';
+import { sha256, type Digest } from '@tidegate/shared/wire/digest.js';
+import { DataError } from './data-error.js';
+import type { ShardPlace } from './shard-files.js';
+
+export interface ListedItem {
+  readonly id: Digest;
+  readonly label: string;
+  readonly split: Split;
+  readonly shard: ShardPlace;
+  readonly offsetBytes: number;
+  readonly sizeBytes: number;
+}
+
+interface ManifestModules {
+  readonly files: Files;
+  readonly pathOf: (digest: Digest) => string;
+}
+
+/** In the manifests' order, of each manifest by id. Rejects with DataError `not-found` or `invalid`. */
+export async function readManifests(digests: readonly Digest[], modules: ManifestModules): Promise<ListedItem[]> {
+  const manifests = [];
+  for (const digest of digests) manifests.push(await readManifest(digest, modules));
+  const heldOut = new Set(
+    manifests.flatMap(({ items }) =>
+      items.flatMap(({ split, inputsDigest }) => (split === 'held-out' ? [inputsDigest] : [])),
+    ),
+  );
+  const found = new Map<Digest, ListedItem>();
+  for (const manifest of manifests) {
+    for (const { id, label, inputsDigest, shard: at, offsetBytes, sizeBytes } of manifest.items) {
+      const shard = manifest.shards[at];
+      if (shard === undefined || offsetBytes + sizeBytes > shard.sizeBytes) {
+        throw new DataError('invalid', `the dataset's manifest places ${id} where no shard is`, { field: 'items' });
+      }
+      const split = heldOut.has(inputsDigest) ? 'held-out' : 'train';
+      found.set(id, { id, label, split, shard, offsetBytes, sizeBytes });
+    }
+  }
+  return [...found.values()];
+}
+
+async function readManifest(digest: Digest, { files, pathOf }: ManifestModules): Promise<DatasetManifest> {
+  const path = pathOf(digest);
+  if ((await files.sizeBytes('dataset.stat', path)) === undefined) {
+    throw new DataError('not-found', `no dataset manifest ${digest} is in the store`, { field: 'dataset' });
+  }
+  const bytes = await files.read('dataset.manifest', path);
+  if (sha256(bytes) !== digest) {
+    throw new DataError('invalid', `the dataset manifest ${digest} is not what its digest says`, { field: 'dataset' });
+  }
+  try {
+    return datasetManifestSchema.parse(JSON.parse(new TextDecoder().decode(bytes)));
+  } catch (cause) {
+    throw new DataError('invalid', `${digest} is no dataset manifest`, { cause, field: 'dataset' });
+  }
+}
