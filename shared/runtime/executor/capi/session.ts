@@ -75,7 +75,12 @@ export class CapiSession implements EngineSession {
     return this.#closed;
   }
 
-  async #execute(ins: BigUint64Array, wanted: readonly number[], outs: BigUint64Array, signal: AbortSignal): Promise<void> {
+  async #execute(
+    ins: BigUint64Array,
+    wanted: readonly number[],
+    outs: BigUint64Array,
+    signal: AbortSignal,
+  ): Promise<void> {
     if (this.#closed !== undefined) throw new RuntimeError('closed', 'the session is closed');
     if (signal.aborted) throw new RuntimeError('cancelled', 'cancelled before it began');
     const running = this.#call(ins, wanted, outs, signal);
@@ -87,7 +92,12 @@ export class CapiSession implements EngineSession {
     }
   }
 
-  async #call(ins: BigUint64Array, wanted: readonly number[], outs: BigUint64Array, signal: AbortSignal): Promise<void> {
+  async #call(
+    ins: BigUint64Array,
+    wanted: readonly number[],
+    outs: BigUint64Array,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { ort } = this.#context;
     const names = this.#namesOf(wanted);
     const options = ort.make('CreateRunOptions');
