@@ -9,6 +9,7 @@ export const devicePaths = {
   telemetry: '/device/v1/telemetry', // POST TelemetryRecord (fallback when MQTT is away); answers TelemetryAck
   renew: '/device/v1/renew', // POST, also with an expired certificate: a new one for the same key (RenewResponse)
   blob: (hex: string): string => `/device/v1/blobs/${hex}`, // GET, Range
+  sample: (hex: string): string => `/device/v1/samples/${hex}`, // PUT, the body of wire/sample.ts; 200 had it, 201 took it
   tufMetadata: '/tuf/image/metadata/',
   tufTargets: '/tuf/image/targets/',
 } as const;
