@@ -20,12 +20,21 @@ interface ManifestModules {
   readonly pathOf: (digest: Digest) => string;
 }
 
-/** In the manifests' order, of each manifest by id. Rejects with DataError `not-found` or `invalid`. */
-export async function readManifests(digests: readonly Digest[], modules: ManifestModules): Promise<ListedItem[]> {
-  const manifests = [];
+/**
+ * In the manifests' order, of each manifest by id. `holdingOut`: datasets whose items are not listed, but whose held-out inputs are held
+ * out here too. Rejects with DataError `not-found` or `invalid`.
+ */
+export async function readManifests(
+  digests: readonly Digest[],
+  modules: ManifestModules,
+  holdingOut: readonly Digest[] = [],
+): Promise<ListedItem[]> {
+  const manifests: DatasetManifest[] = [];
   for (const digest of digests) manifests.push(await readManifest(digest, modules));
+  const others: DatasetManifest[] = [];
+  for (const digest of holdingOut) others.push(await readManifest(digest, modules));
   const heldOut = new Set(
-    manifests.flatMap(({ items }) =>
+    [...manifests, ...others].flatMap(({ items }) =>
       items.flatMap(({ split, inputsDigest }) => (split === 'held-out' ? [inputsDigest] : [])),
     ),
   );

@@ -27,6 +27,8 @@ const ROWS_AT_ONCE = 8;
 export interface DatasetReaderOptions {
   /** Digests of the datasets' manifests. A sample that stands in several is taken once, with the label of the last. */
   readonly manifests: readonly Digest[];
+  /** Datasets that are not read, but whose held-out samples must not be in `train` either: the slices of a job. */
+  readonly holdingOut?: readonly Digest[];
   /** Which graph is trained; needed only where the package has several. */
   readonly graph?: string;
   readonly loss: 'cross-entropy' | 'mse';
@@ -89,10 +91,11 @@ export async function openDatasetReader(
   const { pack, content, files, clock } = modules;
   const preparation = await openPreparation(pack, options.graph);
   const classNames = await findClasses(pack, preparation);
-  const items = await readManifests(options.manifests, { files, pathOf: (digest) => content.path(digest) });
+  const pathOf = (digest: Digest): string => content.path(digest);
+  const items = await readManifests(options.manifests, { files, pathOf }, options.holdingOut);
   const readLabel = options.loss === 'cross-entropy' ? classReader(classNames) : numberReader();
   const targets = new Map(items.map(({ id, label }) => [id, readLabel(label, id)]));
-  const shards = new ShardFiles({ files, pathOf: (digest) => content.path(digest) });
+  const shards = new ShardFiles({ files, pathOf });
   return new ShardedReader({ options, preparation, classNames, items, targets, shards, clock });
 }
 

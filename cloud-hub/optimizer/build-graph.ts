@@ -1,15 +1,12 @@
 // One graph of one variant: reads an .onnx file, applies a pass, writes the result. External data are read into the model, so
 // that what a pass writes is one file. Runs in a worker (build-graph-worker.ts), because quantizing blocks for seconds.
 import * as fs from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { externalDataOf, isExternal } from '@tidegate/shared/onnx/external-data.js';
+import { dirname } from 'node:path';
 import { chunksSizeBytes } from '@tidegate/shared/onnx/encode-message.js';
 import { decodeModel, encodeModel, LIMIT_MODEL_BYTES } from '@tidegate/shared/onnx/model-codec.js';
-import type { ModelProto, TensorProto } from '@tidegate/shared/onnx/model-proto.js';
-import { OnnxError } from '@tidegate/shared/onnx/onnx-error.js';
-import { tensorSizeBytes } from '@tidegate/shared/onnx/tensor-data.js';
 import { fp16Weights } from './fp16-weights.js';
 import type { GraphPass } from './graph-pass.js';
+import { withExternalData } from './inline-external-data.js';
 import { int4Weights } from './int4-weights.js';
 import { int8Dynamic } from './int8-dynamic.js';
 import { int8Weights } from './int8-weights.js';
@@ -46,27 +43,4 @@ export async function buildGraph({ variant, from, to }: BuildGraphOrder): Promis
     await file.close();
   }
   return { reason: undefined };
-}
-
-/** Initializers with their external bytes; the files were checked at publishing. Attribute tensors never are external. */
-async function withExternalData(model: ModelProto, folder: string): Promise<ModelProto> {
-  const { graph } = model;
-  if (graph === undefined || !graph.initializer.some(isExternal)) return model;
-  const files = new Map<string, Uint8Array>();
-  const initializer: TensorProto[] = [];
-  for (const tensor of graph.initializer) {
-    initializer.push(isExternal(tensor) ? await inlined(tensor, folder, files) : tensor);
-  }
-  return { ...model, graph: { ...graph, initializer } };
-}
-
-async function inlined(tensor: TensorProto, folder: string, files: Map<string, Uint8Array>): Promise<TensorProto> {
-  const where = `initializer ${tensor.name ?? ''}`;
-  const { path, offset } = externalDataOf(tensor, where);
-  const file = files.get(path) ?? (await fs.readFile(join(folder, path)));
-  files.set(path, file);
-  const size = tensorSizeBytes(tensor, where) ?? 0;
-  if (offset + size > file.byteLength) throw new OnnxError('bad-external-data', `${path} is too short`, where);
-  const { dataLocation: _, ...rest } = tensor;
-  return { ...rest, externalData: [], rawData: file.subarray(offset, offset + size) };
 }
