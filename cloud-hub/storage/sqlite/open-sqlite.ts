@@ -63,6 +63,7 @@ function openDriver(path: string): SqliteDriver.Database {
     driver.pragma('journal_mode = WAL');
     driver.pragma('synchronous = FULL');
     driver.pragma('foreign_keys = ON');
+    driver.pragma('case_sensitive_like = ON'); // as in PostgreSQL
     driver.exec('BEGIN IMMEDIATE; COMMIT');
     return driver;
   } catch (cause) {
