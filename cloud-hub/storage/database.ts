@@ -5,6 +5,7 @@ import type { Kysely, Migration } from 'kysely';
 import { auditMigration, type AuditTables } from './tables/audit.js';
 import { dataMigration, type DataTables } from './tables/data.js';
 import { fleetMigration, type FleetTables } from './tables/fleet.js';
+import { mlflowMigration, type MlflowTables } from './tables/mlflow.js';
 import { registryMigration, type RegistryTables } from './tables/registry.js';
 import { rolloutMigration, type RolloutTables } from './tables/rollouts.js';
 import { securityMigration, type SecurityTables } from './tables/security.js';
@@ -16,6 +17,7 @@ export interface Tables
     AuditTables,
     DataTables,
     FleetTables,
+    MlflowTables,
     RegistryTables,
     RolloutTables,
     SecurityTables,
@@ -33,4 +35,5 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0006-tokens': tokenMigration,
   '0007-data': dataMigration,
   '0008-training': trainingMigration,
+  '0009-mlflow': mlflowMigration,
 };
