@@ -2,46 +2,7 @@
 // exchanged, strides and dilations exchanged; groups by reshaping (facts measured against finite differences).
 import type { GradientBuilder } from './gradient-builder.js';
 import type { GradientRule, RuleNode } from './gradient-rule.js';
-
-interface Window {
-  readonly strides: readonly number[];
-  readonly dilations: readonly number[];
-  readonly pads: readonly number[];
-  readonly rank: number;
-}
-
-const big = (values: readonly number[]): bigint[] => values.map(BigInt);
-
-/** Window attributes with defaults filled in for `rank` spatial axes. */
-export function windowOf(n: RuleNode, rank: number): Window {
-  const ones = Array<number>(rank).fill(1);
-  return {
-    strides: n.ints('strides') ?? ones,
-    dilations: n.ints('dilations') ?? ones,
-    pads: n.ints('pads') ?? Array<number>(rank * 2).fill(0),
-    rank,
-  };
-}
-
-export function checkWindow(n: RuleNode): void {
-  if (!['NOTSET', 'VALID'].includes(n.string('auto_pad', 'NOTSET'))) n.refuse('auto_pad SAME (state the pads)');
-}
-
-/**
- * The transposed convolution of `dY`, in the shape of `X`. The unpadded result covers all that the windows touched; a Pad
- * with negative sizes then crops the padding and adds what no window reached.
- */
-export function spread(b: GradientBuilder, dY: string, W: string, X: string, w: Window, group: number): string {
-  const attributes = { strides: big(w.strides), dilations: big(w.dilations), group: BigInt(group) };
-  if (w.strides.every((s) => s === 1)) {
-    return b.op('ConvTranspose', [dY, W], { ...attributes, pads: big(w.pads) });
-  }
-  const full = b.op('ConvTranspose', [dY, W], attributes);
-  const begin = w.pads.slice(0, w.rank);
-  const rest = b.add(b.sub(b.shape(X), b.shape(full)), b.ints(0, 0, ...begin));
-  const crop = b.op('Concat', [b.ints(0, 0, ...begin.map((p) => -p)), rest], { axis: 0n });
-  return b.op('Pad', [full, crop]);
-}
+import { big, spread, windowOf, withStaticPads, type Window } from './window.js';
 
 function kernelRank(b: GradientBuilder, n: RuleNode): number {
   const rank = n.ints('kernel_shape')?.length ?? b.dims.get(n.x(1))?.length;
@@ -50,7 +11,7 @@ function kernelRank(b: GradientBuilder, n: RuleNode): number {
 }
 
 function kernelGradient(b: GradientBuilder, n: RuleNode, dY: string, w: Window, group: number): string {
-  const X = n.x(0);
+  const { image: X, pads } = withStaticPads(b, n.x(0), w);
   const spatialAxes = Array.from({ length: w.rank }, (_, i) => i);
   const exchange = { perm: big([1, 0, ...spatialAxes.map((i) => i + 2)]) };
   let images = X;
@@ -65,7 +26,7 @@ function kernelGradient(b: GradientBuilder, n: RuleNode, dY: string, w: Window, 
   const wide = b.op('Conv', [images, b.op('Transpose', [dY], exchange)], {
     strides: big(w.dilations),
     dilations: big(w.strides),
-    pads: big(w.pads),
+    pads: big(pads),
     group: BigInt(group),
   });
   const axes = b.ints(...spatialAxes.map((i) => i + 2));
@@ -74,9 +35,9 @@ function kernelGradient(b: GradientBuilder, n: RuleNode, dY: string, w: Window, 
 }
 
 export const conv: GradientRule = {
-  check: checkWindow,
   backward: (b, n, dY) => {
-    const w = windowOf(n, kernelRank(b, n));
+    const rank = kernelRank(b, n);
+    const w = windowOf(b, n, rank, n.ints('kernel_shape') ?? b.spatial(n.x(1)));
     const group = n.int('group', 1);
     const summed = b.ints(0, ...Array.from({ length: w.rank }, (_, i) => i + 2));
     return [

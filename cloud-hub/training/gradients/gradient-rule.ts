@@ -4,7 +4,7 @@ import type { GradientBuilder } from './gradient-builder.js';
 import { GradientError } from './gradient-error.js';
 
 /** Gradients of a node's inputs by position; absent where an input has none (indices, shapes) or none is wanted. */
-type InputGradients = readonly (string | undefined)[];
+export type InputGradients = readonly (string | undefined)[];
 
 export interface GradientRule {
   /** Throws GradientError for a form of the operator that the rule does not cover. Runs before any node is made. */

@@ -1,6 +1,6 @@
 // Matrix products. MatMul: dA = dY B^T, dB = A^T dY over the last two axes, summed over broadcast batch axes.
 import type { GradientBuilder } from './gradient-builder.js';
-import type { GradientRule } from './gradient-rule.js';
+import type { GradientRule, InputGradients, RuleNode } from './gradient-rule.js';
 
 /** The last two axes exchanged, whatever the rank: folded to three axes and back (Einsum's ellipsis does not broadcast here). */
 function transposed(b: GradientBuilder, value: string): string {
@@ -17,6 +17,8 @@ export const matMul: GradientRule = {
   backward: (b, n, dY) => {
     const [A, B] = [n.x(0), n.x(1)];
     const dims = b.dims.get(B);
+    if (dims?.length === 1) return byColumn(b, n, dY);
+    if (b.dims.get(A)?.length === 1) return rowBy(b, n, dY);
     if (dims?.length === 2) {
       const swap = { perm: [1n, 0n] };
       const rows = (value: string, columns: string): string =>
@@ -33,6 +35,22 @@ export const matMul: GradientRule = {
     ];
   },
 };
+
+/** B [K]: every element of dY goes to one row of A, [..., K]. */
+function byColumn(b: GradientBuilder, n: RuleNode, dY: string): InputGradients {
+  const each = b.op('Unsqueeze', [dY, b.ints(-1)]);
+  return [n.wants(0) ? b.mul(each, n.x(1)) : undefined, n.wants(1) ? b.sumTo(b.mul(each, n.x(0)), n.x(1)) : undefined];
+}
+
+/** A [K]: every element of dY goes to one column of B, [..., K, N]. */
+function rowBy(b: GradientBuilder, n: RuleNode, dY: string): InputGradients {
+  const each = b.op('Unsqueeze', [dY, b.ints(-2)]);
+  const rows = (): string => b.op('ReduceSum', [b.mul(n.x(1), each), b.ints(-1)], { keepdims: 0n });
+  return [
+    n.wants(0) ? b.sumTo(rows(), n.x(0)) : undefined,
+    n.wants(1) ? b.mul(b.op('Unsqueeze', [n.x(0), b.ints(-1)]), each) : undefined,
+  ];
+}
 
 /** Y = alpha A' B' + beta C, where ' is the stated transposition. */
 export const gemm: GradientRule = {

@@ -1,6 +1,7 @@
 // Pooling. MaxPool gives dY to the element that won (its Indices output); averages spread dY evenly over their window.
-import type { GradientRule } from './gradient-rule.js';
-import { checkWindow, spread, windowOf } from './convolution.js';
+import type { GradientBuilder } from './gradient-builder.js';
+import type { GradientRule, RuleNode } from './gradient-rule.js';
+import { big, spread, windowOf, withStaticPads, type Window } from './window.js';
 
 export const maxPool: GradientRule = {
   secondOutput: true,
@@ -10,33 +11,46 @@ export const maxPool: GradientRule = {
   backward: (b, n, dY) => [b.scatterAdd(dY, n.y(1), n.x(0))],
 };
 
+/** Each element of dY over the number of elements that its window counts, spread over the window. */
 export const averagePool: GradientRule = {
   check: (n) => {
-    checkWindow(n);
-    if (n.int('ceil_mode', 0) !== 0) n.refuse('ceil_mode');
+    if (n.ints('kernel_shape') === undefined) n.refuse('no kernel_shape');
   },
   backward: (b, n, dY) => {
-    const kernel = n.ints('kernel_shape') ?? n.refuse('no kernel_shape');
-    const w = windowOf(n, kernel.length);
-    const area = b.float(kernel.reduce((a, k) => a * k, 1));
+    const kernel = n.ints('kernel_shape') ?? [];
+    const w = windowOf(b, n, kernel.length, kernel);
     const alone = (value: string): string =>
       b.op('Reshape', [value, b.op('Concat', [b.ints(-1, 1), b.spatial(value)], { axis: 0n })]);
     const image = alone(n.x(0));
-    let share = b.div(alone(dY), area);
-    if (n.int('count_include_pad', 0) === 0 && w.pads.some((p) => p > 0)) {
-      const shape = b.op('Concat', [b.ints(1, 1), b.spatial(n.x(0))], { axis: 0n });
-      const covered = b.op('AveragePool', [b.op('Expand', [b.float(1), shape])], {
-        kernel_shape: kernel.map(BigInt),
-        strides: w.strides.map(BigInt),
-        pads: w.pads.map(BigInt),
-        count_include_pad: 1n,
-      });
-      share = b.div(share, covered); // covered: the part of the window that lies inside the image
-    }
-    const spreadOut = spread(b, share, b.float(1, [1, 1, ...kernel]), image, w, 1);
-    return [b.reshapeLike(spreadOut, n.x(0))];
+    const window = b.float(1, [1, 1, ...kernel]);
+    const share = b.div(alone(dY), counted(b, n, w, window));
+    return [b.reshapeLike(spread(b, share, window, image, w, 1), n.x(0))];
   },
 };
+
+/** Elements that each window counts: a scalar where that is all of them, else [1, 1, ...spatial axes of Y]. */
+function counted(b: GradientBuilder, n: RuleNode, w: Window, window: string): string {
+  const kernel = n.ints('kernel_shape') ?? [];
+  const isCeil = n.int('ceil_mode', 0) === 1;
+  const isPadded = 'begin' in w.pads || w.pads.some((p) => p > 0);
+  const countsPads = n.int('count_include_pad', 0) === 1;
+  if (!isCeil && (!isPadded || countsPads)) return b.float(kernel.reduce((product, k) => product * k, 1));
+  const shape = b.op('Concat', [b.ints(1, 1), b.spatial(n.x(0))], { axis: 0n });
+  const inside = withStaticPads(b, b.op('Expand', [b.float(1), shape]), w);
+  let { image, pads } = inside;
+  if (countsPads) {
+    const around = pads.flatMap((p, i) => (i % w.rank === 0 ? [0, 0, p] : [p]));
+    image = b.op('Pad', [image, b.ints(...around), b.float(1)]);
+    pads = pads.map(() => 0);
+  }
+  // ceil((size - kernel) / stride) = floor((size + stride - 1 - kernel) / stride), less a window that would begin outside.
+  if (isCeil) pads = pads.map((p, i) => (i < w.rank ? p : p + (w.strides[i - w.rank] ?? 1) - 1));
+  const attributes = { strides: big(w.strides), dilations: big(w.dilations), pads: big(pads) };
+  const counts = b.op('Conv', [image, window], attributes);
+  if (!isCeil) return counts;
+  const axes = b.ints(...kernel.map((_, i) => i + 2));
+  return b.op('Slice', [counts, b.ints(...kernel.map(() => 0)), b.spatial(n.y()), axes]);
+}
 
 export const globalAveragePool: GradientRule = {
   backward: (b, n, dY) => [b.op('Expand', [b.div(dY, b.ratio(n.x(0), n.y())), b.shape(n.x(0))])],
