@@ -43,7 +43,9 @@ export type JobOrder = z.infer<typeof jobOrderSchema>;
 export const jobResultSchema = z.strictObject({
   /** Path in the package that result.onnx replaces. */
   graph: packagePathSchema,
-  /** Updates in all, and those that this start of the process made. */
+  /** Of what made it (job-digest.ts): a process that finds the result of its own job has nothing left to do. */
+  jobDigest: digestSchema.optional(),
+  /** Updates in all, whichever start of the process made them. */
   steps: z.int(),
   sets: z.array(setEvaluationSchema),
 });

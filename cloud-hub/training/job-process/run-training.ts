@@ -1,0 +1,115 @@
+// The training itself: the step graph in the engine, from the newest checkpoint on, to its last update or to a checkpoint when told to
+// stop. The last update is in a checkpoint too, so that a process killed while it evaluates doesn't train again.
+import { join } from 'node:path';
+import { encodeModel } from '@tidegate/shared/onnx/model-codec.js';
+import type { Engine, EngineState } from '@tidegate/shared/runtime/engine.js';
+import type { Clock } from '@tidegate/shared/system/clock.js';
+import type { Files } from '@tidegate/shared/system/files.js';
+import type { Log } from '@tidegate/shared/system/log.js';
+import type { NamedTensor } from '@tidegate/shared/tensor/tensor.js';
+import { batchOrder } from '@tidegate/shared/training/batch-order.js';
+import type { Checkpoints } from '@tidegate/shared/training/checkpoints.js';
+import { learningRateAt } from '@tidegate/shared/training/learning-rate.js';
+import { train, type TrainingEnd } from '@tidegate/shared/training/train.js';
+import type { JobOrder } from './job-order.js';
+import { JobProgressTeller } from './job-progress.js';
+import type { JobMessage } from './job-order.js';
+import type { MemoryLimit } from './memory-limit.js';
+import type { OpenTraining } from './open-training.js';
+
+const STEP_GRAPH_FILE = 'step.onnx';
+
+export interface RunTrainingModules {
+  readonly engine: Engine;
+  readonly checkpoints: Checkpoints;
+  readonly memory: MemoryLimit;
+  readonly files: Files;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly rssBytes: () => number;
+  readonly send: (message: JobMessage) => void;
+}
+
+export interface Trained {
+  readonly kind: TrainingEnd['kind'];
+  /** By the initializers' names: what was trained, and running statistics. */
+  readonly parameters: readonly NamedTensor[];
+  readonly progress: JobProgressTeller;
+}
+
+/**
+ * `signal` ends it between two updates, as `stopped`. Rejects with TrainingDiverged, JobError `memory-limit`, DataError, RuntimeError or
+ * what the file system says of a checkpoint.
+ */
+export async function runTraining(
+  folder: string,
+  order: JobOrder,
+  { step, plan, reader }: OpenTraining,
+  modules: RunTrainingModules,
+  signal: AbortSignal,
+): Promise<Trained> {
+  const { engine, checkpoints, files, memory, clock, log } = modules;
+  const { parameters, threads } = order;
+  const path = join(folder, STEP_GRAPH_FILE);
+  await files.writeAtomic('job.step-graph', path, Buffer.concat(encodeModel(step.model)));
+  const session = await engine.load({ path, providers: ['cpu'], intraOpThreads: threads }, signal);
+  await files.remove('job.step-graph', path);
+  const resumed = await checkpoints.newest();
+  const doneSteps = resumed?.doneSteps ?? 0;
+  const state = openState(session, resumed?.tensors ?? step.initial, step.carried);
+  memory.check();
+  log.info({ fromStep: doneSteps, steps: plan.steps, threads }, doneSteps === 0 ? 'training' : 'training goes on');
+  const progress = new JobProgressTeller(plan, doneSteps, modules);
+  const { count, batchSize, seed, accumulate } = { ...parameters, count: reader.counts.train };
+  const batches = batchOrder({ count, batchSize, seed }, doneSteps * accumulate, plan.steps * accumulate);
+  const reading = reader.batches('train', batches, new AbortController().signal);
+  const checkpoint = async (done: number): Promise<void> => {
+    const startMs = clock.monotonicMs();
+    await checkpoints.save({ doneSteps: done, tensors: state.read() });
+    log.info({ step: done, ms: Math.round(clock.monotonicMs() - startMs) }, 'checkpoint');
+  };
+  try {
+    const { kind } = await train(
+      {
+        names: step,
+        doneSteps,
+        steps: plan.steps,
+        accumulate,
+        learningRate: (number) => learningRateAt(parameters, number, plan.steps),
+        checkpointEveryMs: order.checkpointEveryMs,
+      },
+      {
+        state,
+        batches: reading,
+        clock,
+        onStep: (report) => {
+          progress.step(report);
+          memory.check();
+        },
+        checkpoint,
+      },
+      signal,
+    );
+    log.info({ ...progress.summary(), resumedFromStep: doneSteps }, kind === 'done' ? 'trained' : 'stopped');
+    if (kind === 'done' && doneSteps < plan.steps) await checkpoint(plan.steps);
+    const values = state.read(step.parameters.map(({ input }) => input));
+    return {
+      kind,
+      parameters: values.map((value, i) => ({ ...value, name: step.parameters[i]?.name ?? '' })),
+      progress,
+    };
+  } finally {
+    await reading.return();
+    await state.close();
+    await session.close();
+  }
+}
+
+function openState(
+  session: Awaited<ReturnType<Engine['load']>>,
+  initial: readonly NamedTensor[],
+  carried: ReadonlyMap<string, string>,
+): EngineState {
+  if (session.openState === undefined) throw new Error('the engine keeps no tensors between runs');
+  return session.openState(initial, carried);
+}
