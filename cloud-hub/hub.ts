@@ -21,6 +21,7 @@ import { rolloutRoutes } from './api/rollout-routes.js';
 import { StaticFiles } from './api/static-files.js';
 import { tokenRoutes } from './api/token-routes.js';
 import { Closing } from './composition/closing.js';
+import { openData } from './composition/open-data.js';
 import { openFleet, type FleetParts } from './composition/open-fleet.js';
 import { openInference, type InferenceParts } from './composition/open-inference.js';
 import { openRegistry, type RegistryParts } from './composition/open-registry.js';
@@ -65,7 +66,8 @@ async function start(settings: HubSettings, modules: HubModules, closing: Closin
   const parts = await openParts(settings, modules, closing);
   const registry = await openRegistry(parts, closing);
   const inference = await openInference(parts, registry.registry, closing);
-  const fleet = await openFleet(parts, registry.registry, inference.oip, closing);
+  const data = openData(parts);
+  const fleet = await openFleet(parts, registry.registry, inference.oip, data.intake, closing);
   const ports: Ports = { device: fleet.port, broker: fleet.broker, oip: inference.oip, draining: false };
   closing.add('ports', () => closePorts(ports, settings.drainTimeout));
   ports.http = await openHttp(parts, registry, inference, fleet, ports);

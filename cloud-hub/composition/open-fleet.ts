@@ -10,6 +10,7 @@ import type { RevokeDevice } from '../api/fleet-routes.js';
 import { createBroker } from '../broker/aedes/aedes-broker.js';
 import type { DeviceBroker } from '../broker/device-broker.js';
 import type { HubSettings } from '../config/settings-table.js';
+import type { SampleIntake } from '../data/sample-intake.js';
 import type { DesiredPublisher } from '../fleet/fleet.js';
 import { FleetService } from '../fleet/fleet-service.js';
 import type { RegistryService } from '../registry/registry-service.js';
@@ -43,6 +44,7 @@ export async function openFleet(
   parts: Parts,
   registry: RegistryService,
   oip: OipHandler,
+  samples: SampleIntake,
   closing: Closing,
 ): Promise<FleetParts> {
   const { clock, log, db, keys, events } = parts;
@@ -61,7 +63,7 @@ export async function openFleet(
   });
   closing.add('rollouts', () => rollouts.stop());
   const ca = await openCertificateAuthority({ keys, clock });
-  const ports = await openPorts(parts, fleet, ca, oip);
+  const ports = await openPorts(parts, fleet, ca, oip, samples);
   publisher.broker = ports.broker;
   const revokeDevice: RevokeDevice = async (deviceId, actor) => {
     const known = await ports.enrolment.revoke(deviceId, actor);
@@ -76,6 +78,7 @@ async function openPorts(
   fleet: FleetService,
   ca: CertificateAuthority,
   oip: OipHandler,
+  samples: SampleIntake,
 ): Promise<Pick<FleetParts, 'enrolment' | 'port' | 'broker'>> {
   const { clock, log, db, files, tuf, content, settings } = parts;
   const name = deviceHost(settings);
@@ -94,7 +97,7 @@ async function openPorts(
     const inference = (request: IncomingMessage, response: ServerResponse): boolean => oip(request, response);
     const port = await createDevicePort(
       { host: settings.host, port: settings.devicePort, names },
-      { ...common, tuf, content, files, deviceUrl, mqttUrl, inference },
+      { ...common, tuf, content, files, samples, deviceUrl, mqttUrl, inference },
     );
     ports = { device: port.port, mqtt: broker.port };
     return { enrolment, port, broker };

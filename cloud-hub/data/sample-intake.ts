@@ -14,6 +14,7 @@ import type { SampleTable } from '../storage/tables/data.js';
 import { DataError } from './data-error.js';
 import { AnswerOutputs, answerText } from './sample-answer.js';
 import { sampleRow, showSample } from './sample-rows.js';
+import { SampleTurns } from './sample-turns.js';
 
 /** Most that one hub keeps; more is refused until an operator makes room. */
 export const SAMPLE_LIMITS = { count: 1_000_000, bytes: 64 * 1024 ** 3 } as const;
@@ -42,6 +43,7 @@ type Lineage = Pick<SampleTable, 'version' | 'version_digest' | 'variant' | 'var
 export class SampleIntake {
   readonly #m: SampleIntakeModules;
   readonly #answers: AnswerOutputs;
+  readonly #turns = new SampleTurns();
   /** What is kept, as far as this knows: read once, then counted along; read again before anything is refused. */
   #kept: { count: number; bytes: number } | undefined;
 
@@ -54,6 +56,15 @@ export class SampleIntake {
   async take(body: Uint8Array, origin: SampleOrigin): Promise<SampleTaken> {
     const sample = decoded(body);
     const id = sampleId(body);
+    return this.inTurn(id, () => this.#take(id, body, sample, origin));
+  }
+
+  /** Runs what changes this sample's body and row together while no body of the same digest comes in. */
+  inTurn<T>(id: Digest, work: () => Promise<T>): Promise<T> {
+    return this.#turns.run(id, work);
+  }
+
+  async #take(id: Digest, body: Uint8Array, sample: Sample, origin: SampleOrigin): Promise<SampleTaken> {
     if ((await sampleRow(this.#m.db, id)) !== undefined) return { id, added: false };
     const lineage = 'device' in origin ? await this.#lineage(sample) : await this.#statedLineage(sample);
     await this.#requireRoom(body.byteLength);

@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { createDevicePort, type DevicePort } from '@tidegate/cloud-hub/api/device/device-port.js';
 import { createBroker } from '@tidegate/cloud-hub/broker/aedes/aedes-broker.js';
 import type { DeviceBroker } from '@tidegate/cloud-hub/broker/device-broker.js';
+import { SampleIntake } from '@tidegate/cloud-hub/data/sample-intake.js';
 import type { DeviceGateway, EnrolledDevice } from '@tidegate/cloud-hub/fleet/fleet.js';
+import { HubEvents } from '@tidegate/cloud-hub/hub-events.js';
 import { recordAudit } from '@tidegate/cloud-hub/security/audit.js';
 import {
   initKeys,
@@ -12,6 +14,7 @@ import {
 } from '@tidegate/cloud-hub/security/certificate-authority.js';
 import { Enrolment } from '@tidegate/cloud-hub/security/enrolment.js';
 import { openTufRepository, type TufRepository } from '@tidegate/cloud-hub/security/tuf-repository.js';
+import type { Database } from '@tidegate/cloud-hub/storage/database.js';
 import { openSqlite } from '@tidegate/cloud-hub/storage/sqlite/open-sqlite.js';
 import { ContentStore } from '@tidegate/shared/content/content-store.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
@@ -79,6 +82,8 @@ export interface DeviceHub {
   readonly enrolment: Enrolment;
   readonly tuf: TufRepository;
   readonly content: ContentStore;
+  readonly db: Database;
+  readonly samples: SampleIntake;
   readonly gateway: RecordingGateway;
   readonly port: DevicePort;
   readonly url: string;
@@ -102,6 +107,7 @@ export async function startDeviceHub(folder: string): Promise<DeviceHub> {
   const tuf = await openTufRepository({ folder: join(folder, 'tuf') }, modules);
   const content = await ContentStore.open({ folder: join(folder, 'content') }, systemFiles);
   const gateway = new RecordingGateway();
+  const samples = new SampleIntake({ db, content, events: new HubEvents(silentLog), clock });
   const port = await createDevicePort(
     { host: '127.0.0.1', port: 0, names: ['127.0.0.1', 'localhost'] },
     {
@@ -113,6 +119,7 @@ export async function startDeviceHub(folder: string): Promise<DeviceHub> {
       tuf,
       content,
       files: systemFiles,
+      samples,
       deviceUrl,
       mqttUrl: () => hub.mqttUrl,
       inference: (request, response, deviceId) => {
@@ -128,6 +135,8 @@ export async function startDeviceHub(folder: string): Promise<DeviceHub> {
     enrolment,
     tuf,
     content,
+    db,
+    samples,
     gateway,
     port,
     url: `https://127.0.0.1:${port.port}`,

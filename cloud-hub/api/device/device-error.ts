@@ -1,6 +1,7 @@
 // A refusal by the device port: a status, and a body that names what was wrong (`deviceErrorSchema`).
 import type { ServerResponse } from 'node:http';
 import type { DeviceErrorBody } from '@tidegate/shared/wire/device-api.js';
+import { DataError, type DataErrorCode } from '../../data/data-error.js';
 import { FleetError } from '../../fleet/fleet-error.js';
 import { SecurityError, type SecurityErrorCode } from '../../security/security-error.js';
 
@@ -9,11 +10,19 @@ export class DeviceError extends Error {
   readonly status: number;
   readonly code: string;
   readonly field: string | undefined;
-  constructor(status: number, code: string, message: string, options: { cause?: unknown; field?: string } = {}) {
+  /** When to come again; for what is only refused now. */
+  readonly retryAfterSeconds: number | undefined;
+  constructor(
+    status: number,
+    code: string,
+    message: string,
+    options: { cause?: unknown; field?: string; retryAfterSeconds?: number } = {},
+  ) {
     super(message, options.cause === undefined ? {} : { cause: options.cause });
     this.status = status;
     this.code = code;
     this.field = options.field;
+    this.retryAfterSeconds = options.retryAfterSeconds;
   }
 }
 
@@ -28,6 +37,19 @@ const SECURITY_STATUS: Partial<Record<SecurityErrorCode, number>> = {
   'keys-missing': 503, // the key store was taken away: nobody can be certified now
 };
 
+const DATA_STATUS: Readonly<Record<DataErrorCode, number>> = {
+  'not-found': 404,
+  invalid: 400,
+  forbidden: 403,
+  conflict: 409,
+  full: 507, // until an operator makes room
+  'no-space': 507,
+  busy: 503,
+};
+
+/** By the status; a full hub stays full for a while. */
+const RETRY_AFTER_SECONDS: Readonly<Record<number, number>> = { 503: 2, 507: 300 };
+
 /** The refusal that an error stands for; undefined for one that is the hub's own fault. */
 export function refusalOf(cause: unknown): DeviceError | undefined {
   if (cause instanceof DeviceError) return cause;
@@ -36,6 +58,14 @@ export function refusalOf(cause: unknown): DeviceError | undefined {
   }
   if (cause instanceof FleetError && cause.code === 'duplicate-name') {
     return new DeviceError(409, 'name-taken', cause.message, { cause, field: 'name' });
+  }
+  if (cause instanceof DataError) {
+    const retryAfterSeconds = RETRY_AFTER_SECONDS[DATA_STATUS[cause.code]];
+    return new DeviceError(DATA_STATUS[cause.code], cause.code, cause.message, {
+      cause,
+      ...(cause.field === undefined ? {} : { field: cause.field }),
+      ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+    });
   }
   if (!(cause instanceof SecurityError)) return undefined;
   const status = SECURITY_STATUS[cause.code];
@@ -46,7 +76,9 @@ export function refusalOf(cause: unknown): DeviceError | undefined {
   });
 }
 
-export function sendRefusal(response: ServerResponse, { status, code, message, field }: DeviceError): void {
+export function sendRefusal(response: ServerResponse, refusal: DeviceError): void {
+  const { status, code, message, field, retryAfterSeconds } = refusal;
+  if (retryAfterSeconds !== undefined) response.setHeader('retry-after', retryAfterSeconds);
   const body: DeviceErrorBody = { error: message, code, ...(field === undefined ? {} : { field }) };
   sendJson(response, status, body);
 }

@@ -7,6 +7,7 @@ import { devicePaths } from '@tidegate/shared/wire/device-api.js';
 import { enrolRequestSchema, type EnrolResponse } from '@tidegate/shared/wire/enrolment.js';
 import { reportedStateSchema } from '@tidegate/shared/wire/reported-state.js';
 import { telemetryRecordSchema } from '@tidegate/shared/wire/telemetry.js';
+import type { SampleIntake } from '../../data/sample-intake.js';
 import type { DeviceGateway } from '../../fleet/fleet.js';
 import type { CertificateAuthority } from '../../security/certificate-authority.js';
 import type { Peer } from '../../security/device-certificate.js';
@@ -14,6 +15,7 @@ import type { Enrolment } from '../../security/enrolment.js';
 import type { TufRepository } from '../../security/tuf-repository.js';
 import { DeviceError, sendJson } from './device-error.js';
 import { readDocument } from './read-document.js';
+import { SampleDoor } from './sample-door.js';
 import { sendFile } from './send-file.js';
 
 const LIMIT_ENROL_BYTES = 16 * 1024;
@@ -27,6 +29,7 @@ export interface DeviceRoutesModules {
   readonly tuf: Pick<TufRepository, 'root' | 'metadataPath' | 'targetPath'>;
   readonly content: Pick<ContentStore, 'path'>;
   readonly files: Files;
+  readonly samples: Pick<SampleIntake, 'take'>;
   /** How devices reach the ports; known once they listen. */
   readonly deviceUrl: () => string;
   readonly mqttUrl: () => string;
@@ -36,9 +39,11 @@ export interface DeviceRoutesModules {
 
 export class DeviceRoutes {
   readonly #m: DeviceRoutesModules;
+  readonly #samples: SampleDoor;
 
   constructor(modules: DeviceRoutesModules) {
     this.#m = modules;
+    this.#samples = new SampleDoor(modules.samples);
   }
 
   /** Rejects with DeviceError or SecurityError for what is refused. */
@@ -57,6 +62,10 @@ export class DeviceRoutes {
     if (path.startsWith('/tuf/') || path.startsWith(devicePaths.blob(''))) {
       allow(request, 'GET', 'HEAD');
       return this.#sendStored(request, response, path);
+    }
+    if (path.startsWith(devicePaths.sample(''))) {
+      allow(request, 'PUT');
+      return this.#samples.answer(request, response, path.slice(devicePaths.sample('').length), deviceId);
     }
     switch (path) {
       case devicePaths.desired:

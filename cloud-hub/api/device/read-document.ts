@@ -21,7 +21,8 @@ export async function readDocument<T>(request: IncomingMessage, schema: z.ZodTyp
   });
 }
 
-async function readBounded(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
+/** The whole body. Rejects with DeviceError 413 `body-too-large`. */
+export async function readBounded(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
   const tooLarge = (): DeviceError =>
     new DeviceError(413, 'body-too-large', `the body is larger than ${bytesMax} bytes`);
   if (Number(request.headers['content-length'] ?? 0) > bytesMax) throw tooLarge();

@@ -269,9 +269,10 @@ describe('other requests', () => {
   });
 
   it('a taken port is named with its flag', async () => {
-    const { ca, clock, gateway, enrolment, tuf, content } = hub;
+    const { ca, clock, gateway, enrolment, tuf, content, samples } = hub;
     const urls = { deviceUrl: () => '', mqttUrl: () => '' };
-    const modules = { ca, clock, gateway, enrolment, tuf, content, files: systemFiles, log: silentLog, ...urls };
+    const parts = { ca, clock, gateway, enrolment, tuf, content, samples };
+    const modules = { ...parts, files: systemFiles, log: silentLog, ...urls };
     const starting = createDevicePort(
       { host: '127.0.0.1', port: hub.port.port, names: [] },
       { ...modules, inference: () => false },
