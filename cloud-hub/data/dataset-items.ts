@@ -1,9 +1,9 @@
 // The items of one or several datasets as one list, from their manifests in the content store. A sample that stands in several is one
 // item; inputs that any of the datasets holds out are held out, whoever captured them and under whichever label they come.
-import type { Files } from '@tidegate/shared/system/files.js';
-import { datasetManifestSchema, type DatasetManifest, type Split } from '@tidegate/shared/wire/data-api.js';
-import { sha256, type Digest } from '@tidegate/shared/wire/digest.js';
+import type { DatasetManifest, Split } from '@tidegate/shared/wire/data-api.js';
+import type { Digest } from '@tidegate/shared/wire/digest.js';
 import { DataError } from './data-error.js';
+import { readManifest, type ManifestModules } from './dataset-manifest.js';
 import type { ShardPlace } from './shard-files.js';
 
 export interface ListedItem {
@@ -13,11 +13,6 @@ export interface ListedItem {
   readonly shard: ShardPlace;
   readonly offsetBytes: number;
   readonly sizeBytes: number;
-}
-
-interface ManifestModules {
-  readonly files: Files;
-  readonly pathOf: (digest: Digest) => string;
 }
 
 /**
@@ -50,20 +45,4 @@ export async function readManifests(
     }
   }
   return [...found.values()];
-}
-
-async function readManifest(digest: Digest, { files, pathOf }: ManifestModules): Promise<DatasetManifest> {
-  const path = pathOf(digest);
-  if ((await files.sizeBytes('dataset.stat', path)) === undefined) {
-    throw new DataError('not-found', `no dataset manifest ${digest} is in the store`, { field: 'dataset' });
-  }
-  const bytes = await files.read('dataset.manifest', path);
-  if (sha256(bytes) !== digest) {
-    throw new DataError('invalid', `the dataset manifest ${digest} is not what its digest says`, { field: 'dataset' });
-  }
-  try {
-    return datasetManifestSchema.parse(JSON.parse(new TextDecoder().decode(bytes)));
-  } catch (cause) {
-    throw new DataError('invalid', `${digest} is no dataset manifest`, { cause, field: 'dataset' });
-  }
 }

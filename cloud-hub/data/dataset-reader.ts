@@ -111,7 +111,7 @@ interface ReaderParts {
 
 interface Ahead {
   readonly batch: Promise<Batch>;
-  readonly sizeBytes: number;
+  readonly indexes: readonly number[];
 }
 
 class ShardedReader implements DatasetReader {
@@ -164,13 +164,14 @@ class ShardedReader implements DatasetReader {
     let exhausted = false;
     const readAhead = (): void => {
       while (!exhausted && ahead.length < prefetchBatches) {
-        if (ahead.length > 0 && ahead.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) >= prefetchBytes) return;
+        const bytesAhead = ahead.reduce((sum, { indexes }) => sum + this.#expectedBytes(indexes), 0);
+        if (ahead.length > 0 && bytesAhead >= prefetchBytes) return;
         const next = iterator.next();
         exhausted = next.done === true;
         if (next.done === true) return;
         const batch = this.#queued(split, next.value, inner);
         batch.catch(() => undefined); // heard by whoever takes the batch; nobody may
-        ahead.push({ batch, sizeBytes: this.#expectedBytes(split, next.value) });
+        ahead.push({ batch, indexes: next.value });
       }
     };
     try {
@@ -182,6 +183,7 @@ class ShardedReader implements DatasetReader {
       }
     } finally {
       left.abort(new Error('the caller takes no more batches'));
+      iterator.return?.();
       await Promise.allSettled(ahead.map(({ batch }) => batch));
     }
   }
@@ -202,10 +204,9 @@ class ShardedReader implements DatasetReader {
     return item;
   }
 
-  /** What a batch will take: what rows took so far, before that what the bodies take. */
-  #expectedBytes(split: Split, indexes: readonly number[]): number {
-    if (this.#rowBytes > 0) return this.#rowBytes * indexes.length;
-    return indexes.reduce((sum, index) => sum + this.#item(split, index).sizeBytes, 0);
+  /** What a batch will take, by the largest rows so far; unknown before the first: a small picture may become a large tensor. */
+  #expectedBytes(indexes: readonly number[]): number {
+    return this.#rowBytes === 0 ? Infinity : this.#rowBytes * indexes.length;
   }
 
   #queued(split: Split, indexes: readonly number[], signal: AbortSignal): Promise<Batch> {
@@ -217,22 +218,35 @@ class ShardedReader implements DatasetReader {
   async #make(split: Split, indexes: readonly number[], signal: AbortSignal): Promise<Batch> {
     if (indexes.length === 0) throw new RangeError('a batch has at least one item');
     const items = indexes.map((index) => this.#item(split, index));
-    const rows: (readonly NamedTensor[])[] = [];
-    let next = 0;
-    const worker = async (): Promise<void> => {
-      for (let at = next++; at < items.length; at = next++) {
-        signal.throwIfAborted();
-        rows[at] = this.#rows.get(items[at]!.id) ?? (await this.#prepare(items[at]!, signal));
-      }
-    };
-    await Promise.all(Array.from({ length: Math.min(ROWS_AT_ONCE, items.length) }, worker));
+    const rows = await this.#rowsOf(items, signal);
     const ids = items.map(({ id }) => id);
     const feeds = stackRows(rows, ids);
     const sizeBytes = feeds.reduce((sum, { data }) => sum + data.byteLength, 0);
     this.#rowBytes = Math.max(this.#rowBytes, sizeBytes / items.length);
     this.#meter.delivered(items.length, sizeBytes);
     const targets = ids.map((id) => this.#p.targets.get(id) ?? []);
-    return { feeds, labels: stackLabels(this.#p.options.loss, targets, ids), count: items.length, ids };
+    return { feeds, labels: stackLabels(this.#p.options.loss, targets), count: items.length, ids };
+  }
+
+  /** In the items' order. Ends only when nothing is read any more, also where it fails. */
+  async #rowsOf(items: readonly ListedItem[], signal: AbortSignal): Promise<(readonly NamedTensor[])[]> {
+    const rows: (readonly NamedTensor[])[] = [];
+    let next = 0;
+    const worker = async (): Promise<void> => {
+      try {
+        for (let at = next++; at < items.length; at = next++) {
+          signal.throwIfAborted();
+          rows[at] = this.#rows.get(items[at]!.id) ?? (await this.#prepare(items[at]!, signal));
+        }
+      } catch (cause) {
+        next = items.length; // the others finish the row that they have begun
+        throw cause;
+      }
+    };
+    const workers = Array.from({ length: Math.min(ROWS_AT_ONCE, items.length) }, worker);
+    await Promise.allSettled(workers);
+    await Promise.all(workers);
+    return rows;
   }
 
   async #prepare(item: ListedItem, signal: AbortSignal): Promise<readonly NamedTensor[]> {

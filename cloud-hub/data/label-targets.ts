@@ -57,22 +57,23 @@ export function classReader({ names, count }: ClassNames): ReadLabel {
   };
 }
 
-/** One number, or several with commas between. Throws as classReader. */
+/** One number, or several with commas between, as many in each label as in the first. Throws as classReader. */
 export function numberReader(): ReadLabel {
-  return (label, sampleId) =>
-    label.split(',').map((text) => {
+  let width: number | undefined;
+  return (label, sampleId) => {
+    const values = label.split(',').map((text) => {
       const value = text.trim() === '' ? Number.NaN : Number(text);
       if (!Number.isFinite(value)) throw wrongLabel(sampleId, `'${label}' is no number`);
       return value;
     });
+    width ??= values.length;
+    if (values.length === width) return values;
+    throw wrongLabel(sampleId, `has ${values.length} numbers, where the first has ${width}`);
+  };
 }
 
-/** Classes as INT64 [N]; numbers as FP32 [N, K], K of each label. Throws DataError where K differs. */
-export function stackLabels(
-  loss: 'cross-entropy' | 'mse',
-  targets: readonly (readonly number[])[],
-  ids: readonly string[],
-): NamedTensor {
+/** Classes as INT64 [N]; numbers as FP32 [N, K]. `targets`: each of K numbers, as one ReadLabel has read them. */
+export function stackLabels(loss: 'cross-entropy' | 'mse', targets: readonly (readonly number[])[]): NamedTensor {
   const name = 'labels';
   const count = targets.length;
   if (loss === 'cross-entropy') {
@@ -80,8 +81,6 @@ export function stackLabels(
     return { name, datatype: 'INT64', shape: [count], data: bytesOf(data) };
   }
   const width = targets[0]?.length ?? 0;
-  const odd = targets.findIndex((values) => values.length !== width);
-  if (odd >= 0) throw wrongLabel(ids[odd] ?? '', `has ${targets[odd]?.length} numbers, others have ${width}`);
   return { name, datatype: 'FP32', shape: [count, width], data: bytesOf(Float32Array.from(targets.flat())) };
 }
 

@@ -43,7 +43,8 @@ export class ShardFiles {
     const open = this.#opened(shard.digest);
     open.readers += 1;
     try {
-      const data = await (await open.file).read(offsetBytes, sizeBytes);
+      const file = await open.file;
+      const data = await file.read(offsetBytes, sizeBytes);
       if (data.byteLength !== sizeBytes) throw damaged(shard.digest, `ends before byte ${offsetBytes + sizeBytes}`);
       return data;
     } finally {
@@ -79,6 +80,9 @@ export class ShardFiles {
     const shard = known ?? { file: this.#m.files.open('shard.open', this.#m.pathOf(digest)), readers: 0 };
     this.#open.delete(digest);
     this.#open.set(digest, shard);
+    shard.file.catch(() => {
+      if (this.#open.get(digest) === shard) this.#open.delete(digest); // nothing to close; the next read tries again
+    });
     return shard;
   }
 

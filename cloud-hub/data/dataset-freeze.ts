@@ -1,0 +1,125 @@
+// Freezing: the chosen samples' bodies become shards, shards and items become the manifest, and all of it lies in the content store.
+// The samples may then be relabelled or removed: the dataset stays what it was. The same choice gives the same shards, the same
+// manifest and the same digest.
+//
+// Invariants: no body is taken that isn't what its id says; memory holds at most one shard; what a failed freeze wrote is removed.
+import { createHash } from 'node:crypto';
+import type { ContentStore } from '@tidegate/shared/content/content-store.js';
+import { ContentError, isDiskFull } from '@tidegate/shared/content/content-error.js';
+import type { DatasetItem, DatasetManifest } from '@tidegate/shared/wire/data-api.js';
+import { sha256, type Digest } from '@tidegate/shared/wire/digest.js';
+import { DataError } from './data-error.js';
+import type { ChosenItem } from './dataset-choice.js';
+import { canonicalDataset } from './dataset-manifest.js';
+
+/** A shard ends before the sample with which it would pass this. */
+export const SHARD_BYTES = 32 * 1024 * 1024;
+
+export interface FrozenDataset {
+  /** Of the manifest. */
+  readonly digest: Digest;
+  readonly manifestBytes: number;
+  /** Of all shards. */
+  readonly sizeBytes: number;
+}
+
+interface FreezeRequest {
+  readonly model: string;
+  readonly heldOut: number;
+  /** At least one, sorted by id. */
+  readonly items: readonly ChosenItem[];
+}
+
+/**
+ * Rejects with DataError `invalid` that names a sample whose body is missing or damaged, `no-space`, or with the signal's reason;
+ * nothing new is then in the store.
+ */
+export async function freezeDataset(
+  { model, heldOut, items }: FreezeRequest,
+  { content, shardBytes = SHARD_BYTES }: { readonly content: ContentStore; readonly shardBytes?: number },
+  signal: AbortSignal,
+): Promise<FrozenDataset> {
+  const added: Digest[] = [];
+  const put = async (chunks: readonly Uint8Array[], digest: Digest, sizeBytes: number): Promise<void> => {
+    if (await content.has(digest)) return;
+    await content.put(chunks, { digest, sizeBytes }, signal);
+    added.push(digest);
+  };
+  try {
+    const shards: DatasetManifest['shards'] = [];
+    const placed: DatasetItem[] = [];
+    for (const group of groups(items, shardBytes)) {
+      const { bodies, digest, sizeBytes } = await readShard(group, content, signal);
+      let offsetBytes = 0;
+      for (const item of group) {
+        placed.push({ ...item, shard: shards.length, offsetBytes });
+        offsetBytes += item.sizeBytes;
+      }
+      shards.push({ digest, sizeBytes });
+      await put(bodies, digest, sizeBytes);
+    }
+    const manifest = Buffer.from(canonicalDataset({ kind: 'dataset', model, heldOut, shards, items: placed }));
+    const digest = sha256(manifest);
+    await put([manifest], digest, manifest.byteLength);
+    const sizeBytes = shards.reduce((sum, shard) => sum + shard.sizeBytes, 0);
+    return { digest, manifestBytes: manifest.byteLength, sizeBytes };
+  } catch (cause) {
+    for (const digest of added) await content.remove(digest);
+    throw explained(cause);
+  }
+}
+
+function* groups(items: readonly ChosenItem[], shardBytes: number): Generator<ChosenItem[], void, void> {
+  let group: ChosenItem[] = [];
+  let groupBytes = 0;
+  for (const item of items) {
+    if (group.length > 0 && groupBytes + item.sizeBytes > shardBytes) {
+      yield group;
+      group = [];
+      groupBytes = 0;
+    }
+    group.push(item);
+    groupBytes += item.sizeBytes;
+  }
+  if (group.length > 0) yield group;
+}
+
+interface Shard {
+  readonly bodies: readonly Uint8Array[];
+  readonly digest: Digest;
+  readonly sizeBytes: number;
+}
+
+async function readShard(group: readonly ChosenItem[], content: ContentStore, signal: AbortSignal): Promise<Shard> {
+  const hash = createHash('sha256');
+  const bodies: Uint8Array[] = [];
+  let sizeBytes = 0;
+  for (const { id, sizeBytes: expectedBytes } of group) {
+    signal.throwIfAborted();
+    const body = await bodyOf(id, content);
+    if (body.byteLength !== expectedBytes || sha256(body) !== id) throw lost(id, 'is damaged');
+    hash.update(body);
+    bodies.push(body);
+    sizeBytes += body.byteLength;
+  }
+  return { bodies, digest: `sha256:${hash.digest('hex')}`, sizeBytes };
+}
+
+async function bodyOf(id: Digest, content: ContentStore): Promise<Uint8Array> {
+  try {
+    return await content.read(id);
+  } catch (cause) {
+    if (cause instanceof ContentError && cause.code === 'not-found') throw lost(id, 'is not in the store', cause);
+    throw cause;
+  }
+}
+
+function lost(id: Digest, reason: string, cause?: unknown): DataError {
+  return new DataError('invalid', `the body of sample ${id} ${reason}; reject that sample`, { cause, field: 'from' });
+}
+
+/** What the store says of a full disk, in this subsystem's words. */
+function explained(cause: unknown): unknown {
+  if (!isDiskFull(cause) && !(cause instanceof ContentError && cause.code === 'no-space')) return cause;
+  return new DataError('no-space', "the hub's disk is full; the dataset was not made", { cause });
+}
