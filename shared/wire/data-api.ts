@@ -88,10 +88,55 @@ export const datasetVersionSchema = z.object({
   labels: labelCountsSchema,
   /** Matched by the query, but without a label. */
   unlabelled: z.int(),
+  /** Left out, since a later sample of equal inputs has another label; absent where there are none. */
+  contradicted: z.int().optional(),
   sizeBytes: z.int(),
   createdAt: z.string(),
 });
 export type DatasetVersion = z.infer<typeof datasetVersionSchema>;
+
+// --- imports: ask which bodies the hub lacks, PUT each of those, then freeze exactly these samples -------------------------
+export const LIMIT_IMPORT_QUESTION = 10_000;
+export const LIMIT_DATASET_ITEMS = 200_000;
+
+/** POST /api/v1/datasets/{name}/import/missing. */
+export const importQuestionSchema = z.strictObject({ ids: z.array(digestSchema).max(LIMIT_IMPORT_QUESTION) });
+export const importMissingSchema = z.object({ missing: z.array(digestSchema) });
+/** PUT /api/v1/datasets/{name}/import/samples/{hex}?label=... */
+export const importLabelSchema = z.object({ label: labelText });
+export const importTakenSchema = z.object({ id: digestSchema, added: z.boolean() });
+/** POST /api/v1/datasets/{name}/import. */
+export const importDatasetSchema = z.strictObject({
+  model: modelNameSchema,
+  heldOut: z.number().min(0).max(1).default(0.2),
+  items: z
+    .array(
+      z.strictObject({
+        id: digestSchema,
+        label: labelText,
+        /** Instead of the side that the inputs' digest gives it. */
+        split: z.enum(SPLITS).optional(),
+      }),
+    )
+    .min(1)
+    .max(LIMIT_DATASET_ITEMS),
+});
+
+/** POST /api/v1/datasets/{name}/versions/{version}/read: what the reader did with all of its samples, once. */
+export const datasetReadSchema = z.object({
+  dataset: z.string(),
+  /** `digits@2`: whose steps prepared the samples. */
+  package: z.string(),
+  samples: z.int(),
+  /** Of prepared tensors. */
+  bytes: z.int(),
+  elapsedMs: z.number(),
+  samplesPerSecond: z.number(),
+  megabytesPerSecond: z.number(),
+  /** Of the time, with nothing done between two batches: what a trainer without work of its own would wait. */
+  waitShare: z.number(),
+});
+export type DatasetRead = z.infer<typeof datasetReadSchema>;
 
 export const datasetDiffSchema = z.object({
   from: z.string(),
@@ -120,7 +165,7 @@ export const datasetManifestSchema = z.strictObject({
   heldOut: z.number(),
   shards: z.array(z.strictObject({ digest: digestSchema, sizeBytes: z.int().min(1) })),
   /** Sorted by id. */
-  items: z.array(datasetItemSchema).max(1_000_000),
+  items: z.array(datasetItemSchema).max(LIMIT_DATASET_ITEMS),
 });
 export type DatasetManifest = z.infer<typeof datasetManifestSchema>;
 

@@ -1,6 +1,6 @@
 // Tables of the data domain: samples that devices captured or an operator imported, and datasets frozen from them. Bodies and shards are
 // in the content store, never here. A dataset version's row never changes once it exists.
-import type { Kysely, Migration } from 'kysely';
+import type { Generated, Kysely, Migration } from 'kysely';
 
 export interface SampleTable {
   /** Digest of the body, which the content store holds. */
@@ -43,6 +43,8 @@ export interface DatasetVersionTable {
   readonly train_count: number;
   readonly held_out_count: number;
   readonly unlabelled: number;
+  /** Left out for a later sample of equal inputs under another label. */
+  readonly contradicted: Generated<number>;
   /** JSON: label -> count. */
   readonly labels: string;
   readonly size_bytes: number;
@@ -95,6 +97,7 @@ export const dataMigration: Migration = {
       .addColumn('train_count', 'integer', (c) => c.notNull())
       .addColumn('held_out_count', 'integer', (c) => c.notNull())
       .addColumn('unlabelled', 'integer', (c) => c.notNull())
+      .addColumn('contradicted', 'integer', (c) => c.notNull().defaultTo(0))
       .addColumn('labels', 'text', (c) => c.notNull())
       .addColumn('size_bytes', 'integer', (c) => c.notNull())
       .addColumn('created_at', 'text', (c) => c.notNull())
