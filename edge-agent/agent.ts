@@ -7,12 +7,15 @@ import { DEFAULT_OIP_LIMITS } from '@tidegate/shared/serving/http/oip-limits.js'
 import { createOipHandler } from '@tidegate/shared/serving/http/oip-handler.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { Log } from '@tidegate/shared/system/log.js';
+import type { Privacy } from '@tidegate/shared/wire/privacy.js';
 import { AgentFront } from './api/agent-front.js';
 import { Metrics } from './api/metrics.js';
 import { AnswerCache } from './cache/answer-cache.js';
 import { MemoryLayer } from './cache/memory-layer.js';
+import type { CaptureStatus } from './capture/captures.js';
 import type { Settings } from './config/settings-table.js';
 import { EngineSlots } from './engine/engine-slots.js';
+import { PrivacyDecisions } from './privacy/privacy-decisions.js';
 import { Explanations } from './router/explanations.js';
 import { HubClient, type HubLink } from './router/hub-client.js';
 import { Router } from './router/router.js';
@@ -28,10 +31,12 @@ interface AgentModules {
   readonly mode: 'serve' | 'run';
   /** How the hub is reached; undefined = no hub. */
   readonly hub: HubLink | undefined;
-  /** The privacy policy of the version that should be on the device, installed or not. */
-  readonly privacyOf?: (model: string) => 'local' | 'hub' | undefined;
-  /** Who hears of each finished request whose model is on the device: telemetry. */
+  /** The privacy policy of the version that should be on the device, installed or not; absent where no hub desires any. */
+  readonly desiredPrivacy?: (model: string) => Privacy | undefined;
+  /** Who hears of each finished request whose model is on the device: telemetry, capture. */
   readonly observers: readonly AnswerObserver[];
+  /** What capturing has done; absent where nothing is ever captured. */
+  readonly captures?: () => CaptureStatus | undefined;
   /** Fields that `/agent/v1/status` shows too. */
   readonly moreStatus?: () => object;
 }
@@ -40,6 +45,8 @@ export interface Agent {
   readonly slots: EngineSlots;
   readonly cache: AnswerCache;
   readonly hub: HubClient | undefined;
+  /** What may leave the device. */
+  readonly privacy: PrivacyDecisions;
   /** Starts to listen; requests are refused with `not-ready` until `open`. Resolves with the addresses. */
   listen(): Promise<{ readonly http: string; readonly unixSocket: string | undefined }>;
   /** From now on it is ready: models that should be there at the start are. */
@@ -61,8 +68,13 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
   const cache = new AnswerCache({ layers, clock });
   const breaker = { failuresMax: HUB_FAILURES_MAX, probeIntervalMs: settings.hubProbeInterval };
   const hub = modules.hub === undefined ? undefined : new HubClient(modules.hub, breaker, { clock, log });
+  const privacy = new PrivacyDecisions({
+    served: (model) => slots.serving(model)?.yaml.privacy,
+    desired: modules.desiredPrivacy ?? (() => undefined),
+    log,
+  });
   const explanations = new Explanations();
-  const metrics = new Metrics({ slots, cache, hub, version });
+  const metrics = new Metrics({ slots, cache, hub, captures: modules.captures, version });
   const service = new Router({
     models: slots,
     cache,
@@ -70,7 +82,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     observers: modules.observers,
     onEnd: (end) => metrics.ended(end),
     explanations,
-    privacyOf: modules.privacyOf ?? (() => undefined),
+    privacy,
     clock,
     accepting: () => state === 'serving',
   });
@@ -101,6 +113,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     slots,
     cache,
     hub,
+    privacy,
     listen: async () => {
       const { host, httpPort: port, unixSocket: path } = settings;
       const http = await startHttpServer({ handler: front.overTcp, listen: { host, port }, flag: '--http-port' });

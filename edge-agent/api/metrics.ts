@@ -2,6 +2,7 @@
 // fixed sets. Counts that components keep themselves are read when scraped, so that nothing is counted twice.
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { AnswerCache } from '../cache/answer-cache.js';
+import type { CaptureStatus } from '../capture/captures.js';
 import type { EngineSlots } from '../engine/engine-slots.js';
 import type { HubClient } from '../router/hub-client.js';
 import type { RequestEnd } from '../router/request-trail.js';
@@ -10,6 +11,7 @@ interface MetricSources {
   readonly slots: EngineSlots;
   readonly cache: AnswerCache;
   readonly hub: HubClient | undefined;
+  readonly captures?: (() => CaptureStatus | undefined) | undefined;
   readonly version: string;
 }
 
@@ -85,6 +87,7 @@ export class Metrics {
     this.#addModels(sources.slots);
     this.#addCache(sources.cache);
     if (sources.hub !== undefined) this.#addHub(sources.hub);
+    if (sources.captures !== undefined) this.#addCaptures(sources.captures);
   }
 
   ended({ model = 'other', outcome, code, totalMs }: RequestEnd): void {
@@ -143,6 +146,21 @@ export class Metrics {
     }
     this.#scraped('tidegate_hub_breaker_open', '1 while the hub is only probed', [], () => [
       { labels: {}, value: hub.status.phase === 'open' ? 1 : 0 },
+    ]);
+  }
+
+  #addCaptures(status: () => CaptureStatus | undefined): void {
+    this.#scraped('tidegate_captures_total', 'Samples that were kept for the hub', ['model', 'reason'], () =>
+      (status()?.captured ?? []).map(({ model, reason, count }) => ({ labels: { model, reason }, value: count })),
+    );
+    this.#scraped('tidegate_captures_dropped_total', 'Samples that were given up, by why', ['why'], () =>
+      Object.entries(status()?.dropped ?? {}).map(([why, value]) => ({ labels: { why }, value })),
+    );
+    this.#scraped('tidegate_captures_sent_total', 'Samples that the hub has acknowledged', [], () => [
+      { labels: {}, value: status()?.sent ?? 0 },
+    ]);
+    this.#scraped('tidegate_captures_stored_bytes', 'Disk space of samples that wait for the hub', [], () => [
+      { labels: {}, value: status()?.waiting.bytes ?? 0 },
     ]);
   }
 

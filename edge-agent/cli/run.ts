@@ -11,13 +11,16 @@ import type { Log } from '@tidegate/shared/system/log.js';
 import { systemRandom } from '@tidegate/shared/system/random.js';
 import { TrustedTime } from '@tidegate/shared/tuf/trusted-time.js';
 import { TufClient } from '@tidegate/shared/tuf/tuf-client.js';
+import type { DesiredState } from '@tidegate/shared/wire/desired-state.js';
 import { devicePaths } from '@tidegate/shared/wire/device-api.js';
 import { createAgent, type Agent } from '../agent.js';
+import { Captures, type CaptureStatus } from '../capture/captures.js';
 import { openLog } from '@tidegate/shared/system/open-log.js';
 import { SETTING_NAMES, type SettingName, type Settings } from '../config/settings-table.js';
 import { loadIdentity, type Identity } from '../identity/identity.js';
 import { ModelStore } from '../model-store/model-store.js';
 import { AgentState } from '../state/agent-state.js';
+import { HttpsDeviceApi } from '../sync/device-api.js';
 import { HubAccess } from '../sync/hub-access.js';
 import { HubSync } from '../sync/hub-sync.js';
 import { openMqttSession } from '../sync/mqtt-session.js';
@@ -58,9 +61,12 @@ async function run(settings: Settings, context: CliContext): Promise<void> {
     { files: systemFiles, clock: systemClock },
   );
   const access = new HubAccess({ dataDir, identity }, { files: systemFiles, clock: systemClock, trustedTime, log });
-  const observers = new LateObservers();
-  const agent = openAgent(settings, access, observers, state, context, log);
-  const sync = await openSync({ settings, context, access, trustedTime, state, agent, log });
+  const late = new LateParts(state);
+  const agent = openAgent(settings, access, late, context, log);
+  const captures = settings.capture === 'on' ? openCaptures({ settings, access, late, agent, log }) : undefined;
+  const sync = await openSync({ settings, context, access, trustedTime, state, agent, captures, log });
+  late.sync = sync;
+  const { observers } = late;
   observers.add(sync.telemetry);
   observers.add(sync.watch);
   observers.add(
@@ -69,10 +75,19 @@ async function run(settings: Settings, context: CliContext): Promise<void> {
       (kind, detail) => sync.telemetry.event(kind, detail),
     ),
   );
-  observers.status = () => ({ ...sync.status(), clock: access.clockState });
+  if (captures !== undefined) {
+    observers.add(captures);
+    late.captures = captures;
+  }
+  late.status = () => ({
+    ...sync.status(),
+    ...(captures && { captures: captures.status }),
+    clock: access.clockState,
+  });
   try {
     const { http } = await agent.listen();
     await sync.start();
+    captures?.start();
     agent.open();
     context.stdout.write(`ready http=${http}\n`);
     log.info({ http, deviceId: identity.deviceId, models: agent.slots.names() }, 'serving');
@@ -81,6 +96,7 @@ async function run(settings: Settings, context: CliContext): Promise<void> {
   } finally {
     await sync.stop();
     await agent.close(settings.drainTimeout);
+    await captures?.stop();
     await access.stop();
     state.close();
     stopping.stop();
@@ -88,14 +104,7 @@ async function run(settings: Settings, context: CliContext): Promise<void> {
   }
 }
 
-function openAgent(
-  settings: Settings,
-  access: HubAccess,
-  observers: LateObservers,
-  state: AgentState,
-  context: CliContext,
-  log: Log,
-): Agent {
+function openAgent(settings: Settings, access: HubAccess, late: LateParts, context: CliContext, log: Log): Agent {
   const hub = createInferClient({
     url: access.identity.deviceUrl.replace(/\/+$/, ''),
     dispatcher: access.dispatcher,
@@ -108,10 +117,35 @@ function openAgent(
     version: context.version,
     mode: 'run',
     hub,
-    observers: [observers],
-    moreStatus: () => observers.status(),
-    privacyOf: (model) => state.documents.desired()?.models.find(({ name }) => name === model)?.privacy?.fallback,
+    observers: [late.observers],
+    captures: () => late.captures?.status,
+    moreStatus: () => late.status(),
+    desiredPrivacy: (model) => late.desired?.models.find(({ name }) => name === model)?.privacy,
   });
+}
+
+interface OpenCapturesParts {
+  readonly settings: Settings;
+  readonly access: HubAccess;
+  readonly late: LateParts;
+  readonly agent: Agent;
+  readonly log: Log;
+}
+
+function openCaptures({ settings, access, late, agent, log }: OpenCapturesParts): Captures {
+  const api = new HttpsDeviceApi({ deviceUrl: access.identity.deviceUrl, dispatcher: access.dispatcher });
+  return new Captures(
+    { dataDir: settings.dataDir, limitBytes: settings.captureLimit },
+    {
+      privacy: agent.privacy,
+      heard: () => late.desired !== undefined,
+      send: (hex, body, signal) => api.sample(hex, body, signal),
+      files: systemFiles,
+      clock: systemClock,
+      random: systemRandom,
+      log,
+    },
+  );
 }
 
 interface OpenSyncParts {
@@ -121,11 +155,12 @@ interface OpenSyncParts {
   readonly trustedTime: TrustedTime;
   readonly state: AgentState;
   readonly agent: Agent;
+  readonly captures: Captures | undefined;
   readonly log: Log;
 }
 
 async function openSync(parts: OpenSyncParts): Promise<HubSync> {
-  const { settings, context, access, trustedTime, state, agent, log } = parts;
+  const { settings, context, access, trustedTime, state, agent, captures, log } = parts;
   const { dataDir, providers } = settings;
   const { deviceId, deviceUrl, tufRoot }: Identity = access.identity;
   const { dispatcher } = access;
@@ -151,6 +186,8 @@ async function openSync(parts: OpenSyncParts): Promise<HubSync> {
       state,
       store: await ModelStore.open({ dataDir }, systemFiles),
       slots: agent.slots,
+      privacy: agent.privacy,
+      hubHeard: () => captures?.hubHeard(),
       tuf,
       dispatcher,
       openMqttSocket: () => access.openMqttSocket(),
@@ -164,10 +201,26 @@ async function openSync(parts: OpenSyncParts): Promise<HubSync> {
   );
 }
 
-/** The agent is made before the synchronisation that observes it. */
+/** The agent is made before what it tells and asks. */
+class LateParts {
+  readonly observers = new LateObservers();
+  readonly #state: AgentState;
+  sync: HubSync | undefined;
+  captures: { readonly status: CaptureStatus } | undefined;
+  status: () => object = () => ({});
+
+  constructor(state: AgentState) {
+    this.#state = state;
+  }
+
+  /** From memory once the synchronisation has begun: each request asks. */
+  get desired(): DesiredState | undefined {
+    return this.sync?.desired ?? this.#state.documents.desired();
+  }
+}
+
 class LateObservers implements AnswerObserver {
   readonly #observers: AnswerObserver[] = [];
-  status: () => object = () => ({});
 
   add(observer: AnswerObserver): void {
     this.#observers.push(observer);

@@ -8,7 +8,7 @@ import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js'
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { createAgent, type Agent } from '../agent.js';
 import { openLog } from '@tidegate/shared/system/open-log.js';
-import { SETTING_NAMES, type Settings } from '../config/settings-table.js';
+import { SETTING_NAMES, type SettingName, type Settings } from '../config/settings-table.js';
 import type { ModelSource } from '../engine/model-slots.js';
 import { addSettingsOptions, settingsOf } from './settings-options.js';
 import { untilTerminated } from './until-terminated.js';
@@ -21,6 +21,11 @@ Example:
   tidegate-agent serve examples/digits --http-port 8000
   curl localhost:8000/v2/models/digits`;
 
+/** Without enrolment there is nobody to capture for. */
+const SERVE_SETTINGS = SETTING_NAMES.filter(
+  (name): name is SettingName => name !== 'capture' && name !== 'captureLimit',
+);
+
 /** What local files are called where nothing says it. */
 const LOCAL_VERSION = '1';
 const LOCAL_VARIANT = 'as-given';
@@ -31,8 +36,8 @@ export const serveVerb: Verb = (program, context) => {
     .description('Answer inference for local models, without a hub')
     .argument('<MODEL...>', 'models to serve; local files on your word (shown as verified: false)')
     .addHelpText('after', EXAMPLE);
-  addSettingsOptions(command, SETTING_NAMES).action((models: string[], _options: unknown, self: Command) =>
-    serve(models, settingsOf(self, SETTING_NAMES, context), context),
+  addSettingsOptions(command, SERVE_SETTINGS).action((models: string[], _options: unknown, self: Command) =>
+    serve(models, settingsOf(self, SERVE_SETTINGS, context), context),
   );
 };
 

@@ -24,6 +24,7 @@ const statusSchema = z.object({
     }),
   ),
   hub: z.object({ url: z.string(), phase: z.string() }).nullable(),
+  captures: z.object({ sent: z.number(), waiting: z.object({ count: z.number(), bytes: z.number() }) }).optional(),
 });
 type Status = z.infer<typeof statusSchema>;
 
@@ -42,12 +43,17 @@ export const statusVerb: Verb = (program, context) => {
 };
 
 function statusText(status: Status): string {
-  const { version, mode, state, uptimeMs, residentBytes, models, hub } = status;
+  const { version, mode, state, uptimeMs, residentBytes, models, hub, captures } = status;
   const minutes = (uptimeMs / 60_000).toFixed(1);
   const memory = (residentBytes / 2 ** 20).toFixed(0);
   const lines = [`${state} (${mode}, version ${version}), up ${minutes} min, ${memory} MiB`];
   if (hub !== null)
     lines.push(`hub ${hub.url}: ${hub.phase === 'open' ? 'does not answer, only probed' : 'asked when it is needed'}`);
+  if (captures !== undefined) {
+    const { sent, waiting } = captures;
+    const kibibytes = (waiting.bytes / 1024).toFixed(0);
+    lines.push(`captures: ${sent} sent, ${waiting.count} waiting for the hub (${kibibytes} KiB)`);
+  }
   if (models.length === 0) lines.push('no models');
   for (const { name, version: number, variant, variantDigest, verified, provider, counts } of models) {
     const digest = variantDigest.slice(0, 'sha256:'.length + 8);

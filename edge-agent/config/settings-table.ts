@@ -131,6 +131,21 @@ export const SETTINGS = {
     allowed: `10 to 3600000 ${MS}`,
     description: 'While the hub does not answer, one request in so long tries it again.',
   }),
+  capture: setting({
+    schema: choiceText('on', 'off'),
+    fallback: 'on',
+    placeholder: 'on|off',
+    allowed: 'on or off',
+    description:
+      'Of `run`: keep answers of low confidence, and a share of the others, for the hub to learn from, where the package allows it (`privacy.capture`). What `off` finds kept stays and waits.',
+  }),
+  captureLimit: setting({
+    schema: bytesText,
+    fallback: '64MiB',
+    placeholder: 'BYTES',
+    allowed: 'a size such as 512MiB',
+    description: 'Disk space for captured samples that wait for the hub; encrypted. When full, the oldest make room.',
+  }),
   ...SERVER_SETTINGS,
 } satisfies SettingsTable;
 

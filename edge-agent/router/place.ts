@@ -2,12 +2,13 @@
 // caller can allow; what a caller forbids is never done; and a device that can answer well does.
 import type { PlacementRequest } from '@tidegate/shared/serving/inference-service.js';
 import type { ServingErrorCode } from '@tidegate/shared/serving/serving-error.js';
+import type { MayLeave } from '../privacy/may-leave.js';
 
 export interface PlaceView {
   readonly asked: PlacementRequest;
   readonly modelOnDevice: boolean;
-  /** `local`: the model's inputs never leave the device. Undefined where the model isn't here to say. */
-  readonly privacy: 'local' | 'hub' | undefined;
+  /** May the model's inputs go to the hub? (privacy/may-leave.ts, kind `fallback`) */
+  readonly privacy: MayLeave;
   readonly hub: 'none' | 'reachable' | 'broken';
 }
 
@@ -19,10 +20,10 @@ type PlaceDecision =
 /** Before anything ran. */
 export function place(view: PlaceView): PlaceDecision {
   if (view.asked === 'hub') {
-    if (view.privacy === 'local') {
+    if (!view.privacy.allowed) {
       return refuse(
         'forbidden',
-        "the model's privacy policy keeps its inputs on the device; placement hub is not allowed",
+        `the model's privacy policy keeps its inputs on the device (${view.privacy.rule}); placement hub is not allowed`,
       );
     }
     return askHub(view, 'the caller asked for the hub');
@@ -30,8 +31,8 @@ export function place(view: PlaceView): PlaceDecision {
   if (view.modelOnDevice) return { place: 'local' };
   if (view.asked === 'local')
     return refuse('not-found', 'the model is not on this device, and placement local keeps it here');
-  if (view.privacy === 'local')
-    return refuse('not-found', 'not on this device, and its privacy policy keeps inputs here');
+  if (!view.privacy.allowed)
+    return refuse('not-found', `not on this device, and its privacy policy keeps inputs here (${view.privacy.rule})`);
   if (view.hub === 'none') return refuse('not-found', 'no such model on this device, and no hub to ask');
   return askHub(view, 'the model is not on this device');
 }
@@ -45,7 +46,7 @@ export interface RescueView extends PlaceView {
 /** After the device tried: may the hub be asked instead? `local` then means: what the device has (answer or error) stands. */
 export function rescue(view: RescueView): { readonly place: 'local' | 'hub'; readonly reason: string } {
   if (view.asked === 'local') return { place: 'local', reason: `${view.detail}; placement local` };
-  if (view.privacy === 'local') return { place: 'local', reason: `${view.detail}; its privacy policy is local` };
+  if (!view.privacy.allowed) return { place: 'local', reason: `${view.detail}; ${view.privacy.rule}` };
   if (view.hub === 'none') return { place: 'local', reason: view.detail };
   if (view.hub === 'broken') return { place: 'local', reason: `${view.detail}; the hub does not answer` };
   return { place: 'hub', reason: view.detail };

@@ -1,9 +1,10 @@
 // What happened to one request, told twice when it ended: to `explain` in sentences, to the observers (telemetry, metrics)
 // in figures.
 import type { InferAnswer, InferRequest } from '@tidegate/shared/serving/inference-service.js';
+import type { ServedModel } from '@tidegate/shared/serving/served-model.js';
 import { ServingError, type ServingErrorCode } from '@tidegate/shared/serving/serving-error.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
-import type { AnswerObserver, FinishedRequest } from '../telemetry/answer-observer.js';
+import type { AnswerObserver, FinishedRequest, OwnAnswer } from '../telemetry/answer-observer.js';
 import type { Explanations } from './explanations.js';
 
 /** Every request's end, for metrics; the observers hear only of those whose model runs here. */
@@ -33,9 +34,11 @@ export class RequestTrail {
   readonly #acceptedAtMs: number;
   readonly #steps: { afterMs: number; what: string }[] = [];
   /** The device's model for this request, once known. */
-  model: { readonly versionDigest: string; readonly variantDigest: string } | undefined;
+  model: Pick<ServedModel, 'identity' | 'yaml'> | undefined;
   /** Confidence of the device's own fresh answer. */
   edgeConfidence: number | undefined;
+  /** The answer that the device computed for this very request. */
+  own: Omit<OwnAnswer, 'inputs'> | undefined;
 
   constructor(request: InferRequest, modules: TrailModules) {
     this.#request = request;
@@ -79,11 +82,20 @@ export class RequestTrail {
       steps: this.#steps,
     });
     if (this.model === undefined) return; // the device runs no such model: nothing to judge
-    const { versionDigest, variantDigest } = this.model;
-    const { edgeConfidence } = this;
-    for (const observer of observers) {
-      observer.finished({ model: this.#request.model, versionDigest, variantDigest, outcome, totalMs, edgeConfidence });
-    }
+    const { versionDigest, variantDigest } = this.model.identity;
+    const { edgeConfidence, own } = this;
+    const { model, inputs } = this.#request;
+    const finished: FinishedRequest = {
+      model,
+      versionDigest,
+      variantDigest,
+      outcome,
+      totalMs,
+      edgeConfidence,
+      privacy: this.model.yaml.privacy,
+      ...(own && { own: { ...own, inputs } }),
+    };
+    for (const observer of observers) observer.finished(finished);
   }
 
   #elapsedMs(): number {

@@ -13,6 +13,7 @@ import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { AnswerCache, CacheOutcome, ComputedAnswer } from '../cache/answer-cache.js';
 import type { CacheQuestion } from '../cache/cache-key.js';
+import type { PrivacyDecisions } from '../privacy/privacy-decisions.js';
 import type { AnswerObserver } from '../telemetry/answer-observer.js';
 import type { Explanations } from './explanations.js';
 import type { HubClient } from './hub-client.js';
@@ -33,8 +34,7 @@ interface RouterModules {
   readonly observers: readonly AnswerObserver[];
   readonly onEnd: (end: RequestEnd) => void;
   readonly explanations: Explanations;
-  /** The policy of the version that should be on the device, where the hub's desired state says it. */
-  readonly privacyOf: (model: string) => 'local' | 'hub' | undefined;
+  readonly privacy: Pick<PrivacyDecisions, 'ask'>;
   readonly clock: Clock;
   /** False while the first models load and while draining. */
   readonly accepting: () => boolean;
@@ -90,13 +90,12 @@ export class Router implements InferenceService {
   }
 
   async #answer(request: InferRequest, trail: RequestTrail, signal: AbortSignal): Promise<InferAnswer> {
-    const named = this.#modules.models.serving(request.model);
     const model = this.#local(request.model, request.version);
-    if (model !== undefined) trail.model = model.identity;
+    trail.model = model;
     const view: PlaceView = {
       asked: request.placement,
       modelOnDevice: model !== undefined,
-      privacy: stricter(named?.yaml.privacy.fallback, this.#modules.privacyOf(request.model)),
+      privacy: this.#modules.privacy.ask(request.model, 'fallback'),
       hub: this.#modules.hub?.state === undefined ? 'none' : this.#modules.hub.state,
     };
     const decision = place(view);
@@ -124,22 +123,32 @@ export class Router implements InferenceService {
     signal: AbortSignal,
   ): Promise<InferAnswer> {
     let outcome: CacheOutcome;
+    let computed: ComputedAnswer | undefined;
+    /** The policy may have become stricter while the device tried. */
+    const now = (): PlaceView => ({
+      ...view,
+      privacy: this.#modules.privacy.ask(request.model, 'fallback', model.yaml.privacy),
+    });
     try {
-      outcome = await this.#cached(request, model, 'edge', signal, (inner) => computeHere(request, model, inner));
+      outcome = await this.#cached(request, model, 'edge', signal, async (inner) => {
+        computed = await computeHere(request, model, inner);
+        return computed;
+      });
     } catch (error) {
       if (!(error instanceof ServingError) || !RESCUED.has(error.code)) throw error;
       const trouble = error.code as RescueView['trouble'];
       trail.note(`the device: ${error.message}`);
-      return this.#rescueError(request, model, { ...view, trouble, detail: error.message }, error, trail, signal);
+      return this.#rescueError(request, model, { ...now(), trouble, detail: error.message }, error, trail, signal);
     }
     const local = answerOf(request, outcome);
     trail.note(local.provenance.reason);
     const { confidence } = outcome.answer;
     trail.edgeConfidence = outcome.layer === undefined ? confidence : undefined;
+    if (computed !== undefined) trail.own = { yaml: model.yaml, outputs: computed.outputs, confidence };
     const threshold = model.yaml.confidence?.threshold ?? 0;
     if (confidence === undefined || confidence >= threshold) return local;
     const detail = `confidence ${confidence.toFixed(2)} under ${threshold.toFixed(2)}`;
-    return this.#improve(request, model, { ...view, trouble: 'low-confidence', detail }, local, trail, signal);
+    return this.#improve(request, model, { ...now(), trouble: 'low-confidence', detail }, local, trail, signal);
   }
 
   /** The device could not answer: the hub may, in all the time that is left. Else the device's own error stands. */
@@ -230,11 +239,6 @@ export class Router implements InferenceService {
     const model = this.#modules.models.serving(name);
     return version === undefined || model?.identity.version === version ? model : undefined;
   }
-}
-
-/** What serves now and what is to come may differ while a version is being replaced: `local` of either holds. */
-function stricter(served: PlaceView['privacy'], desired: PlaceView['privacy']): PlaceView['privacy'] {
-  return served === 'local' || desired === 'local' ? 'local' : (served ?? desired);
 }
 
 async function computeHere(request: InferRequest, model: ServedModel, signal: AbortSignal): Promise<ComputedAnswer> {

@@ -8,6 +8,8 @@ import type { TelemetryRecord } from '@tidegate/shared/wire/telemetry.js';
 import { unlessAborted } from './unless-aborted.js';
 
 const LIMIT_ANSWER_BYTES = 4 * 1024 * 1024;
+/** An upload over a link as slow as this is still waited for. */
+const SLOW_UPLINK_BYTES_PER_S = 16 * 1024;
 
 type DesiredAnswer =
   | { readonly kind: 'unchanged' }
@@ -34,6 +36,8 @@ export interface DeviceApi {
   desired(etag: string | undefined, signal: AbortSignal): Promise<DesiredAnswer>;
   report(report: ReportedState, signal: AbortSignal): Promise<void>;
   telemetry(record: TelemetryRecord, signal: AbortSignal): Promise<void>;
+  /** Resolves when the hub has the sample, now or before. `hex` is the SHA-256 of `body`. */
+  sample(hex: string, body: Uint8Array, signal: AbortSignal): Promise<void>;
 }
 
 interface HttpsDeviceApiOptions {
@@ -78,15 +82,25 @@ export class HttpsDeviceApi implements DeviceApi {
     await this.#send('POST', devicePaths.telemetry, {}, record, signal);
   }
 
+  async sample(hex: string, body: Uint8Array, signal: AbortSignal): Promise<void> {
+    const timeoutMs = this.#timeoutMs + (body.byteLength / SLOW_UPLINK_BYTES_PER_S) * 1000;
+    await this.#send('PUT', devicePaths.sample(hex), {}, body, signal, timeoutMs);
+  }
+
+  get #timeoutMs(): number {
+    return this.#options.timeoutMs ?? 30_000;
+  }
+
   async #send(
     method: 'GET' | 'PUT' | 'POST',
     path: string,
     headers: Record<string, string>,
     body: object | undefined,
     signal: AbortSignal,
+    timeoutMs = this.#timeoutMs,
   ): Promise<Answer> {
     const url = new URL(path, this.#options.deviceUrl).href;
-    const ends = AbortSignal.any([signal, AbortSignal.timeout(this.#options.timeoutMs ?? 30_000)]);
+    const ends = AbortSignal.any([signal, AbortSignal.timeout(Math.ceil(timeoutMs))]);
     let answer: Answer;
     try {
       answer = await unlessAborted(this.#exchange(method, url, headers, body, ends), ends, () => undefined);
@@ -111,13 +125,18 @@ export class HttpsDeviceApi implements DeviceApi {
       method,
       dispatcher: this.#options.dispatcher,
       signal,
-      headers: { ...headers, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      headers: { ...headers, ...(body === undefined ? {} : { 'content-type': typeOf(body) }) },
+      ...(body === undefined ? {} : { body: body instanceof Uint8Array ? body : JSON.stringify(body) }),
     });
     const { etag } = response.headers;
     const answerEtag = etag === undefined ? undefined : String(etag);
     return { status: response.statusCode, text: await boundedText(response.body), answerEtag };
   }
+}
+
+/** Bytes go as they are, everything else as JSON. */
+function typeOf(body: object): string {
+  return body instanceof Uint8Array ? 'application/octet-stream' : 'application/json';
 }
 
 async function boundedText(body: AsyncIterable<Uint8Array>): Promise<string> {

@@ -12,11 +12,14 @@ import type { Random } from '@tidegate/shared/system/random.js';
 import type { TufClient } from '@tidegate/shared/tuf/tuf-client.js';
 import type { DesiredState } from '@tidegate/shared/wire/desired-state.js';
 import type { DeviceClass } from '@tidegate/shared/wire/device-class.js';
+import type { TelemetryRecord } from '@tidegate/shared/wire/telemetry.js';
 import type { ModelSlots } from '../engine/model-slots.js';
 import type { ModelStore } from '../model-store/model-store.js';
+import type { PrivacyDecisions } from '../privacy/privacy-decisions.js';
 import { ActiveMirror } from '../state/active-mirror.js';
 import type { AgentState } from '../state/agent-state.js';
 import { Outbox } from '../telemetry/outbox.js';
+import { permittedFigures } from '../telemetry/permitted-figures.js';
 import { TelemetrySender } from '../telemetry/telemetry-sender.js';
 import { Telemetry } from '../telemetry/telemetry.js';
 import { DesiredPoller } from './desired-poller.js';
@@ -47,6 +50,7 @@ interface HubSyncModules {
   readonly state: AgentState;
   readonly store: ModelStore;
   readonly slots: ModelSlots;
+  readonly privacy: Pick<PrivacyDecisions, 'ask'>;
   readonly tuf: Pick<TufClient, 'verifiedTarget' | 'forgetExcept'>;
   /** Mutual TLS to the device port. */
   readonly dispatcher: Dispatcher;
@@ -57,6 +61,8 @@ interface HubSyncModules {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** Called when the hub may be reachable again, and when it desires something new. */
+  readonly hubHeard?: () => void;
   readonly atBoundary?: ReconcilerModules['atBoundary'];
 }
 
@@ -84,19 +90,27 @@ export class HubSync {
     this.#outbox = new Outbox({ table: state.outbox, documents: state.documents });
     this.telemetry = new Telemetry(
       { deviceId: options.deviceId, intervalMs: () => this.#telemetryIntervalMs() },
-      { outbox: this.#outbox, clock, log, stored: () => this.#sender.wake() },
+      {
+        outbox: this.#outbox,
+        mayLeave: (model, answered) => modules.privacy.ask(model, 'telemetry', answered).allowed,
+        clock,
+        log,
+        stored: () => this.#sender.wake(),
+      },
     );
     this.#link = this.#makeLink();
     const mqttConnected = (): boolean => this.#link.connected;
     const link = this.#link;
+    const permitted = (record: TelemetryRecord): TelemetryRecord =>
+      permittedFigures(record, (model) => modules.privacy.ask(model, 'telemetry').allowed);
     this.#sender = new TelemetrySender({
       outbox: this.#outbox,
       routes: {
         get mqttConnected() {
           return link.connected;
         },
-        publish: (record, signal) => link.publish('telemetry', record, signal),
-        post: (record, signal) => api.telemetry(record, signal),
+        publish: (record, signal) => link.publish('telemetry', permitted(record), signal),
+        post: (record, signal) => api.telemetry(permitted(record), signal),
         refused: (cause) => cause instanceof DeviceApiError && (cause.status === 400 || cause.status === 422),
       },
       clock,
@@ -122,6 +136,11 @@ export class HubSync {
       mqttConnected,
       accept: (desired) => this.#accept(desired),
     });
+  }
+
+  /** What the hub desires here, as far as this device has heard; undefined before `start` and where it never has. */
+  get desired(): DesiredState | undefined {
+    return this.#reconciler.desired;
   }
 
   /** Resolves once the models of the last run answer, or were tried. Contact with the hub begins then. */
@@ -172,6 +191,7 @@ export class HubSync {
     const beforeMs = this.#telemetryIntervalMs();
     const outcome = this.#reconciler.accept(desired);
     if (this.#telemetryIntervalMs() !== beforeMs) this.telemetry.intervalChanged();
+    if (outcome === 'taken') this.#modules.hubHeard?.();
     return outcome;
   }
 
@@ -199,6 +219,7 @@ export class HubSync {
     this.#poller.hint();
     this.#reporter.again();
     this.#sender.linkChanged();
+    this.#modules.hubHeard?.();
   }
 
   #linkDown(reason: string): void {

@@ -2,6 +2,7 @@
 // desires. A window that can't be stored (a full disk) goes on growing in memory instead of being lost.
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { Log } from '@tidegate/shared/system/log.js';
+import type { Privacy } from '@tidegate/shared/wire/privacy.js';
 import type { TelemetryRecord } from '@tidegate/shared/wire/telemetry.js';
 import type { AnswerObserver, FinishedRequest } from './answer-observer.js';
 import { EvidenceWindow } from './evidence.js';
@@ -18,6 +19,8 @@ interface TelemetryOptions {
 
 interface TelemetryModules {
   readonly outbox: Outbox;
+  /** May figures of this model's answers leave the device? `answered`: policy of the version that answered. */
+  readonly mayLeave: (model: string, answered: Privacy | undefined) => boolean;
   readonly clock: Clock;
   readonly log: Log;
   /** Called when there is something to send. */
@@ -55,7 +58,7 @@ export class Telemetry implements AnswerObserver {
   }
 
   finished(request: FinishedRequest): void {
-    this.#window.add(request);
+    if (this.#modules.mayLeave(request.model, request.privacy)) this.#window.add(request);
   }
 
   /** Something an operator should hear of; goes with the next window. */

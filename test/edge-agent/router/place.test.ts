@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { place, rescue, type PlaceView, type RescueView } from '@tidegate/edge-agent/router/place.js';
 
-const view: PlaceView = { asked: 'auto', modelOnDevice: true, privacy: 'hub', hub: 'reachable' };
+const free = { allowed: true, rule: 'privacy.fallback: hub (served version)' };
+const bound = { allowed: false, rule: 'privacy.fallback: local (served version)' };
+const view: PlaceView = { asked: 'auto', modelOnDevice: true, privacy: free, hub: 'reachable' };
 
 describe('place', () => {
   it('answers on the device what is on the device', () => {
@@ -11,13 +13,17 @@ describe('place', () => {
   });
 
   it('asks the hub where the model is not here, or the caller says so', () => {
-    expect(place({ ...view, modelOnDevice: false, privacy: undefined })).toMatchObject({ place: 'hub' });
+    expect(place({ ...view, modelOnDevice: false })).toMatchObject({ place: 'hub' });
     expect(place({ ...view, asked: 'hub' })).toMatchObject({ place: 'hub' });
   });
 
   it('a privacy policy local is not overridden by a caller', () => {
-    expect(place({ ...view, asked: 'hub', privacy: 'local' })).toMatchObject({ place: 'refuse', code: 'forbidden' });
-    expect(place({ ...view, asked: 'hub', privacy: 'local', modelOnDevice: false })).toMatchObject({
+    expect(place({ ...view, asked: 'hub', privacy: bound })).toMatchObject({
+      place: 'refuse',
+      code: 'forbidden',
+      reason: expect.stringContaining(bound.rule) as string,
+    });
+    expect(place({ ...view, asked: 'hub', privacy: bound, modelOnDevice: false })).toMatchObject({
       place: 'refuse',
       code: 'forbidden',
     });
@@ -35,7 +41,7 @@ describe('place', () => {
   });
 
   it('a model of which another version is here keeps its privacy', () => {
-    const other: PlaceView = { ...view, modelOnDevice: false, privacy: 'local' };
+    const other: PlaceView = { ...view, modelOnDevice: false, privacy: bound };
     expect(place(other)).toMatchObject({ place: 'refuse', code: 'not-found' });
   });
 });
@@ -49,7 +55,7 @@ describe('rescue', () => {
 
   it('stays on the device where the caller, the policy or the breaker say so', () => {
     expect(rescue({ ...low, asked: 'local' }).place).toBe('local');
-    expect(rescue({ ...low, privacy: 'local' }).place).toBe('local');
+    expect(rescue({ ...low, privacy: bound }).place).toBe('local');
     expect(rescue({ ...low, hub: 'none' }).place).toBe('local');
     expect(rescue({ ...low, hub: 'broken' })).toMatchObject({
       place: 'local',

@@ -4,6 +4,7 @@ import { AnswerCache } from '@tidegate/edge-agent/cache/answer-cache.js';
 import { MemoryLayer } from '@tidegate/edge-agent/cache/memory-layer.js';
 import { Explanations } from '@tidegate/edge-agent/router/explanations.js';
 import { HubClient } from '@tidegate/edge-agent/router/hub-client.js';
+import { PrivacyDecisions } from '@tidegate/edge-agent/privacy/privacy-decisions.js';
 import { Router } from '@tidegate/edge-agent/router/router.js';
 import type { FinishedRequest } from '@tidegate/edge-agent/telemetry/answer-observer.js';
 import type { InferAnswer, InferRequest } from '@tidegate/shared/serving/inference-service.js';
@@ -12,6 +13,7 @@ import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import { tensor } from '@tidegate/shared/tensor/tensor.js';
 import { modelYamlSchema } from '@tidegate/shared/wire/model-yaml.js';
+import { privacySchema } from '@tidegate/shared/wire/privacy.js';
 import { settle } from '../../support/fake-graph-runner.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
@@ -20,7 +22,7 @@ interface SetUpOptions {
   readonly error?: ServingError;
   readonly privacy?: 'local' | 'hub';
   /** Of the version that should be on the device. */
-  readonly desiredPrivacy?: 'local' | 'hub';
+  readonly desiredPrivacy?: () => 'local' | 'hub' | undefined;
   readonly hub?: 'answers' | 'hangs' | 'none';
 }
 
@@ -75,7 +77,14 @@ function setUp(options: SetUpOptions = {}) {
     observers: [{ finished: (request) => finished.push(request) }],
     onEnd: () => undefined,
     explanations,
-    privacyOf: (name) => (name === 'still-to-come' ? 'local' : options.desiredPrivacy),
+    privacy: new PrivacyDecisions({
+      served: (name) => (name === 'm' ? model.yaml.privacy : undefined),
+      desired: (name) => {
+        const fallback = name === 'still-to-come' ? 'local' : options.desiredPrivacy?.();
+        return fallback && privacySchema.parse({ fallback });
+      },
+      log: silentLog,
+    }),
     clock,
     accepting: () => true,
   });
@@ -183,11 +192,45 @@ describe('Router', () => {
   });
 
   it('keeps inputs here while a version that says so replaces one that did not', async () => {
-    const { ask, hubRequests } = setUp({ privacy: 'hub', desiredPrivacy: 'local', confidence: 0.1 });
+    const { ask, hubRequests } = setUp({ privacy: 'hub', desiredPrivacy: () => 'local', confidence: 0.1 });
     expect(await ask()).toMatchObject({ placement: 'edge' });
     expect(await ask({ version: '4' })).toMatchObject({ code: 'not-found' });
     expect(await ask({ placement: 'hub' })).toMatchObject({ code: 'forbidden' });
     expect(hubRequests).toHaveLength(0);
+  });
+
+  it('keeps inputs here from the moment the policy becomes stricter, also while the device computes', async () => {
+    let asked = 0;
+    const desiredPrivacy = (): 'local' | undefined => ((asked += 1) > 1 ? 'local' : undefined);
+    const low = setUp({ confidence: 0.1, desiredPrivacy });
+    expect(await low.ask()).toMatchObject({ placement: 'edge' });
+    asked = 0;
+    const failing = setUp({ error: new ServingError('failed', 'dead'), desiredPrivacy });
+    expect(await failing.ask()).toMatchObject({ code: 'failed' });
+    expect([...low.hubRequests, ...failing.hubRequests]).toHaveLength(0);
+  });
+
+  it('tells the observers of what the device computed itself, and of nothing else', async () => {
+    const { ask, finished } = setUp({ confidence: 0.1 });
+    const inputs = [tensor('x', 'UINT8', [1], Uint8Array.of(9))];
+    expect(await ask({ inputs })).toMatchObject({ placement: 'hub' }); // asked for a better answer than its own
+    expect(await ask({ inputs, placement: 'local' })).toMatchObject({ placement: 'cache' });
+    expect(await ask({ inputs, placement: 'hub' })).toMatchObject({ placement: 'cache' });
+    expect(await ask({ placement: 'hub' })).toMatchObject({ placement: 'hub' });
+    expect(finished.map(({ own }) => own)).toMatchObject([
+      { inputs, confidence: 0.1 },
+      undefined,
+      undefined,
+      undefined,
+    ]);
+    expect(finished[0]?.own?.outputs[0]?.data[0]).toBe(1); // its own, not the hub's
+  });
+
+  it('of equal requests at once, tells who computed', async () => {
+    const { ask, finished, runs } = setUp();
+    await Promise.all([ask(), ask(), ask()]);
+    expect(runs.count).toBe(1);
+    expect(finished.filter(({ own }) => own !== undefined)).toHaveLength(1);
   });
 
   it("does not ask the hub about the caller's own mistakes", async () => {

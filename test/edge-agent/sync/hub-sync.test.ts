@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import type { DeviceBroker } from '@tidegate/cloud-hub/broker/device-broker.js';
 import { enrol } from '@tidegate/edge-agent/identity/enrol.js';
 import { ModelStore } from '@tidegate/edge-agent/model-store/model-store.js';
+import { mayLeave } from '@tidegate/edge-agent/privacy/may-leave.js';
 import { AgentState } from '@tidegate/edge-agent/state/agent-state.js';
 import { HubAccess } from '@tidegate/edge-agent/sync/hub-access.js';
 import { HubSync } from '@tidegate/edge-agent/sync/hub-sync.js';
@@ -17,6 +18,7 @@ import { TrustedTime } from '@tidegate/shared/tuf/trusted-time.js';
 import { TufClient } from '@tidegate/shared/tuf/tuf-client.js';
 import type { DesiredModel, DesiredState } from '@tidegate/shared/wire/desired-state.js';
 import { devicePaths } from '@tidegate/shared/wire/device-api.js';
+import { privacySchema, type Privacy } from '@tidegate/shared/wire/privacy.js';
 import type { ReportedModel } from '@tidegate/shared/wire/reported-state.js';
 import { startDeviceHub, type DeviceHub } from '../../support/device-hub.js';
 import { publishVariant } from '../../support/device-packages.js';
@@ -31,6 +33,8 @@ let hub: DeviceHub;
 let broker: DeviceBroker;
 let digits: DesiredModel;
 let device: Device;
+/** By model, as the desired version would say. */
+const policies = new Map<string, Privacy>();
 
 class Device {
   readonly slots = new FakeSlots();
@@ -81,6 +85,7 @@ class Device {
         tuf,
         dispatcher,
         store: await ModelStore.open({ dataDir }, systemFiles),
+        privacy: { ask: (model, kind) => mayLeave(kind, { served: undefined, desired: policies.get(model) }) },
         openMqttSocket: () => access.openMqttSocket(),
         openMqtt: openMqttSession,
         random: seededRandom(5),
@@ -137,7 +142,10 @@ beforeEach(async () => {
   device = await Device.enrolled();
 });
 
-afterEach(() => device.stop());
+afterEach(async () => {
+  policies.clear();
+  await device.stop();
+});
 
 describe('a device and its hub', () => {
   it('installs what is desired, signed and over mutual TLS, and reports what runs', async () => {
@@ -191,6 +199,22 @@ describe('a device and its hub', () => {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
     expect(hub.gateway.records.map(([, { deviceId }]) => deviceId)).toContain(device.id);
+  });
+
+  it('sends no figures of a model whose policy forbids it, gathered before or after', async () => {
+    await device.desire(1, [digits], false);
+    const { versionDigest, variantDigest } = digits;
+    const request = { versionDigest, variantDigest, totalMs: 3, edgeConfidence: 0.9, outcome: 'edge' as const };
+    device.sync.telemetry.finished({ ...request, model: 'secret' });
+    device.sync.telemetry.flush(); // in the outbox, before the policy was heard of
+    policies.set('secret', privacySchema.parse({ telemetry: 'none' }));
+    await device.sync.start();
+    device.sync.telemetry.finished({ ...request, model: 'secret' });
+    device.sync.telemetry.finished({ ...request, model: 'digits' });
+    const figures = () =>
+      hub.gateway.records.filter(([id]) => id === device.id).flatMap(([, { evidence }]) => evidence);
+    await heard(() => figures().some(({ model }) => model === 'digits'));
+    expect(figures().map(({ model }) => model)).not.toContain('secret');
   });
 
   it('goes on over HTTPS while the broker cuts it off, and comes back (B11)', async () => {

@@ -4,6 +4,7 @@ import type { Outbox } from '@tidegate/edge-agent/telemetry/outbox.js';
 import { Telemetry } from '@tidegate/edge-agent/telemetry/telemetry.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import { sha256 } from '@tidegate/shared/wire/digest.js';
+import { privacySchema } from '@tidegate/shared/wire/privacy.js';
 import { telemetryRecordSchema, type TelemetryRecord } from '@tidegate/shared/wire/telemetry.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
@@ -23,7 +24,13 @@ function setUp() {
   const interval = { ms: 1000 };
   const telemetry = new Telemetry(
     { deviceId: 'd', intervalMs: () => interval.ms },
-    { outbox, clock, log: silentLog, stored: () => undefined },
+    {
+      outbox,
+      clock,
+      log: silentLog,
+      stored: () => undefined,
+      mayLeave: (model, answered) => model !== 'secret' && answered?.telemetry !== 'none',
+    },
   );
   telemetry.start();
   return { clock, stored, box, telemetry, interval };
@@ -48,6 +55,14 @@ describe('telemetry', () => {
     telemetry.event('rolled-back', 'digits version 2');
     clock.advance(1000);
     expect(stored[1]?.events).toMatchObject([{ kind: 'rolled-back', detail: 'digits version 2' }]);
+  });
+
+  it('gathers nothing that may not leave', () => {
+    const { clock, stored, telemetry } = setUp();
+    telemetry.finished({ ...answered, model: 'secret' });
+    telemetry.finished({ ...answered, privacy: privacySchema.parse({ telemetry: 'none' }) });
+    clock.advance(1000);
+    expect(stored).toEqual([]);
   });
 
   it('loses no window to a full disk: it goes on growing (B5)', () => {
