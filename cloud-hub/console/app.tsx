@@ -1,16 +1,19 @@
-// The frame: sign in with a token, then four pages.
+// The frame: sign in with a token, then the pages.
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
+import { DatasetsPage } from './datasets/datasets-page.js';
 import { FleetPage } from './fleet-page.js';
 import { HubClient } from './hub-client.js';
-import { useLiveState } from './live-state.js';
+import { LineagePage } from './lineage/lineage-page.js';
+import { Link } from './link.js';
+import { useLiveState, type LiveState } from './live-state.js';
 import { ModelsPage } from './models-page.js';
 import { PlaygroundPage } from './playground-page.js';
+import { ReviewPage } from './review/review-page.js';
 import { RolloutsPage } from './rollouts-page.js';
+import { PAGES, routeOf, startOf, type Route } from './route.js';
 import { storedToken, storeToken } from './session.js';
-
-const PAGES = ['fleet', 'rollouts', 'models', 'playground'] as const;
-type PageName = (typeof PAGES)[number];
+import { TrainingPage } from './training/training-page.js';
 
 export function App(): JSX.Element {
   const [token, setToken] = useState(storedToken());
@@ -56,41 +59,30 @@ function SignIn({ onToken }: { onToken: (token: string) => void }): JSX.Element 
   );
 }
 
-function pageOfPath(): PageName {
-  const name = location.pathname.slice(1) as PageName;
-  return PAGES.includes(name) ? name : 'fleet';
+function here(): Route {
+  return routeOf(location.pathname, location.search);
 }
 
 function Console({ token, onSignOut }: { token: string; onSignOut: () => void }): JSX.Element {
   const client = useMemo(() => new HubClient(token), [token]);
   const state = useLiveState(client);
-  const [page, setPage] = useState<PageName>(pageOfPath());
+  const [route, setRoute] = useState(here());
   useEffect(() => {
-    const onPop = (): void => setPage(pageOfPath());
+    const onPop = (): void => setRoute(here());
     addEventListener('popstate', onPop);
     return () => removeEventListener('popstate', onPop);
   }, []);
-  const go = (event: Event, name: PageName): void => {
-    event.preventDefault();
-    history.pushState(null, '', `/${name}`);
-    setPage(name);
-  };
   return (
     <>
       <header>
         <span class="brand">
           <img src="/tide.svg" alt="" width="22" height="22" /> Tidegate
         </span>
-        <nav>
+        <nav aria-label="pages">
           {PAGES.map((name) => (
-            <a
-              key={name}
-              href={`/${name}`}
-              aria-current={name === page ? 'page' : undefined}
-              onClick={(e) => go(e, name)}
-            >
+            <Link key={name} to={startOf(name)} current={name === route.page}>
               {name}
-            </a>
+            </Link>
           ))}
         </nav>
         <span class={`live ${state.connected ? 'on' : 'off'}`}>{state.connected ? 'live' : 'reconnecting'}</span>
@@ -100,11 +92,29 @@ function Console({ token, onSignOut }: { token: string; onSignOut: () => void })
       </header>
       <main>
         {state.error !== undefined && <p class="error">{state.error}</p>}
-        {page === 'fleet' && <FleetPage state={state} />}
-        {page === 'rollouts' && <RolloutsPage state={state} client={client} />}
-        {page === 'models' && <ModelsPage state={state} />}
-        {page === 'playground' && <PlaygroundPage client={client} />}
+        <Page route={route} state={state} client={client} />
       </main>
     </>
   );
+}
+
+function Page({ route, state, client }: { route: Route; state: LiveState; client: HubClient }): JSX.Element {
+  switch (route.page) {
+    case 'fleet':
+      return <FleetPage state={state} />;
+    case 'rollouts':
+      return <RolloutsPage state={state} client={client} />;
+    case 'models':
+      return <ModelsPage state={state} />;
+    case 'playground':
+      return <PlaygroundPage client={client} />;
+    case 'review':
+      return <ReviewPage state={state} client={client} tab={route.tab} where={route.where} />;
+    case 'datasets':
+      return <DatasetsPage live={state} client={client} />;
+    case 'training':
+      return <TrainingPage state={state} client={client} job={route.job} dataset={route.dataset} />;
+    case 'lineage':
+      return <LineagePage client={client} model={route.model} version={route.version} />;
+  }
 }

@@ -1,6 +1,7 @@
 // The fleet: how many devices are there and well, and what each runs.
 import type { JSX } from 'preact';
 import type { Device } from '@tidegate/shared/wire/admin-api.js';
+import { Figure } from './figure.js';
 import { ago, shortDigest } from './format.js';
 import type { LiveState } from './live-state.js';
 
@@ -47,15 +48,6 @@ export function FleetPage({ state }: { state: LiveState }): JSX.Element {
 
 function isTroubled(model: Device['models'][number]): boolean {
   return model.activation !== undefined && model.activation.state !== 'running';
-}
-
-function Figure(props: { value: number; label: string; tone?: 'warn' | 'bad' | undefined }): JSX.Element {
-  return (
-    <div class={`figure ${props.tone ?? ''}`}>
-      <b>{props.value}</b>
-      <span>{props.label}</span>
-    </div>
-  );
 }
 
 function DeviceRow({ device }: { device: Device }): JSX.Element {

@@ -35,3 +35,31 @@ export function ago(iso: string | undefined): string {
 export function shortDigest(digest: string): string {
   return digest.replace('sha256:', '').slice(0, 12);
 }
+
+/** `42 s`, `3 min 20 s`, `1 h 5 min`. */
+export function duration(seconds: number | undefined): string {
+  if (seconds === undefined) return '–';
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 90) return `${whole} s`;
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return `${minutes} min ${whole % 60} s`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+/** A share of 1 as per cent. */
+export function percent(share: number | undefined, digits = 1): string {
+  return share === undefined ? '–' : `${(share * 100).toFixed(digits)}%`;
+}
+
+/** Few digits, whatever the size: `0.0012`, `3.4`, `120`. */
+export function figure(value: number | undefined): string {
+  if (value === undefined) return '–';
+  if (value === 0) return '0';
+  const size = Math.abs(value);
+  if (size < 0.0001 || size >= 1e6) return value.toExponential(1);
+  return String(Number(value.toPrecision(size < 1 ? 3 : 4)));
+}
+
+export function messageOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}

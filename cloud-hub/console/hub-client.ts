@@ -1,5 +1,7 @@
 // Calls the hub: the admin API and, for the playground, the Open Inference Protocol. Types come from the hub's own wire contracts.
 import type { Device, LiveEvent, Problem, Rollout, Version } from '@tidegate/shared/wire/admin-api.js';
+import type { DatasetVersion, Proposed, SampleSummary, SampleView } from '@tidegate/shared/wire/data-api.js';
+import type { Job, JobPoint, Lineage } from '@tidegate/shared/wire/training-api.js';
 
 class HubError extends Error {
   override readonly name = 'HubError';
@@ -16,12 +18,25 @@ export interface ModelRow {
   readonly latestVersion?: number;
 }
 
-interface Page<T> {
+export interface Page<T> {
   readonly items: T[];
   readonly nextCursor?: string;
 }
 
+/** What a person may do with a sample, as its route is called. */
+export type SampleVerb = 'reject' | 'reopen' | 'propose' | 'accept';
+
+/** What the form freezes; the hub's own checks decide. */
+export interface NewDataset {
+  readonly name: string;
+  readonly model?: string;
+  readonly from: string;
+  readonly heldOut: number;
+}
+
 const PAGES_MAX = 20;
+const POINTS_MAX = 1000;
+const PROPOSE_MAX = 100;
 
 export class HubClient {
   readonly #token: string;
@@ -48,6 +63,82 @@ export class HubClient {
 
   async command(rolloutId: string, verb: 'pause' | 'resume' | 'abort'): Promise<Rollout> {
     return this.#json(await this.#fetch(`/api/v1/rollouts/${rolloutId}/${verb}`, { method: 'POST' }));
+  }
+
+  /** One page of samples, newest first. */
+  async samples(query: { where: string; limit: number; cursor?: string | undefined }): Promise<Page<SampleView>> {
+    const search = new URLSearchParams({ limit: String(query.limit) });
+    if (query.where !== '') search.set('where', query.where);
+    if (query.cursor !== undefined) search.set('cursor', query.cursor);
+    return this.#json(await this.#fetch(`/api/v1/samples?${search.toString()}`));
+  }
+
+  /** How many of what `where` picks stand where. */
+  async sampleSummary(where: string): Promise<SampleSummary> {
+    const query = where === '' ? '' : `?${new URLSearchParams({ where }).toString()}`;
+    return this.#json(await this.#fetch(`/api/v1/samples/summary${query}`));
+  }
+
+  /** Asks the hub's model about the newest samples that `where` picks and that have no proposal. */
+  async proposeAll(where: string): Promise<Proposed> {
+    const query = new URLSearchParams({ limit: String(PROPOSE_MAX), ...(where === '' ? {} : { where }) });
+    return this.#json(await this.#fetch(`/api/v1/samples/propose?${query.toString()}`, { method: 'POST' }));
+  }
+
+  /** The sample's picture; undefined where its inputs are none. */
+  async picture(id: string): Promise<Blob | undefined> {
+    try {
+      return await (await this.#fetch(`${samplePath(id)}/picture`)).blob();
+    } catch (cause) {
+      if (cause instanceof HubError && cause.status === 404) return undefined;
+      throw cause;
+    }
+  }
+
+  async label(id: string, label: string): Promise<SampleView> {
+    return this.#json(await this.#send('PUT', `${samplePath(id)}/label`, { label }));
+  }
+
+  async sampleCommand(id: string, verb: SampleVerb): Promise<SampleView> {
+    return this.#json(await this.#fetch(`${samplePath(id)}/${verb}`, { method: 'POST' }));
+  }
+
+  /** All versions of all datasets. */
+  async datasets(): Promise<DatasetVersion[]> {
+    const names = new Set((await this.#all<{ name: string }>('/api/v1/datasets')).map(({ name }) => name));
+    const versions = [...names].map((name) => this.#all<DatasetVersion>(`${datasetPath(name)}/versions`));
+    return (await Promise.all(versions)).flat();
+  }
+
+  async createDataset(dataset: NewDataset): Promise<DatasetVersion> {
+    return this.#json(await this.#send('POST', '/api/v1/datasets', dataset));
+  }
+
+  jobs(): Promise<Job[]> {
+    return this.#all('/api/v1/jobs');
+  }
+
+  async job(id: string): Promise<Job> {
+    return this.#json(await this.#fetch(jobPath(id)));
+  }
+
+  /** Oldest first. */
+  async points(id: string): Promise<JobPoint[]> {
+    const page: Page<JobPoint> = await this.#json(await this.#fetch(`${jobPath(id)}/points?limit=${POINTS_MAX}`));
+    return page.items;
+  }
+
+  /** `order` is a CreateJob that leaves out what has a default. */
+  async startJob(order: unknown): Promise<Job> {
+    return this.#json(await this.#send('POST', '/api/v1/jobs', order));
+  }
+
+  async cancelJob(id: string): Promise<Job> {
+    return this.#json(await this.#fetch(`${jobPath(id)}/cancel`, { method: 'POST' }));
+  }
+
+  async lineage(model: string, version: number): Promise<Lineage> {
+    return this.#json(await this.#fetch(`/api/v1/models/${encodeURIComponent(model)}/versions/${version}/lineage`));
   }
 
   /** Opens the live channel; `onEvent` gets whole objects. Comes back by itself until the returned function is called. */
@@ -124,10 +215,18 @@ export class HubClient {
     return response;
   }
 
+  #send(method: 'POST' | 'PUT', path: string, body: unknown): Promise<Response> {
+    return this.#fetch(path, { method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+  }
+
   async #json<T>(response: Response): Promise<T> {
     return (await response.json()) as T;
   }
 }
+
+const samplePath = (id: string): string => `/api/v1/samples/${id.replace('sha256:', '')}`;
+const datasetPath = (name: string): string => `/api/v1/datasets/${encodeURIComponent(name)}`;
+const jobPath = (id: string): string => `/api/v1/jobs/${encodeURIComponent(id)}`;
 
 export interface ModelMetadata {
   readonly name: string;

@@ -1,14 +1,14 @@
 // What the pages show: lists read once, then kept up to date by live events. After a lost connection the lists are read
 // again, since events may have been missed.
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useMemo, useState } from 'preact/hooks';
 import type { Device, LiveEvent, Rollout, Version } from '@tidegate/shared/wire/admin-api.js';
 import type { HubClient } from './hub-client.js';
+import { replace, type Live } from './live-list.js';
 
-export interface LiveState {
+export interface LiveState extends Live {
   readonly devices: readonly Device[];
   readonly rollouts: readonly Rollout[];
   readonly versions: readonly Version[];
-  readonly connected: boolean;
   readonly error: string | undefined;
   /** Evidence over time per rollout, for the chart: as seen since the page was opened. */
   readonly history: ReadonlyMap<string, readonly EvidencePoint[]>;
@@ -21,7 +21,7 @@ export interface EvidencePoint {
 }
 
 const HISTORY_MAX = 600;
-const EMPTY: LiveState = {
+const EMPTY: Omit<LiveState, 'subscribe'> = {
   devices: [],
   rollouts: [],
   versions: [],
@@ -36,12 +36,7 @@ async function readAll(client: HubClient): Promise<Pick<LiveState, 'devices' | '
   return { devices, rollouts, versions };
 }
 
-function replace<T>(items: readonly T[], item: T, key: (item: T) => string): T[] {
-  const at = items.findIndex((other) => key(other) === key(item));
-  return at < 0 ? [item, ...items] : items.map((other, i) => (i === at ? item : other));
-}
-
-function withPoint(state: LiveState, rollout: Rollout): LiveState['history'] {
+function withPoint(state: Pick<LiveState, 'history'>, rollout: Rollout): LiveState['history'] {
   const point: EvidencePoint = {
     atSeconds: Date.now() / 1000,
     canary: rollout.evidence?.canary['meanConfidence'],
@@ -51,7 +46,7 @@ function withPoint(state: LiveState, rollout: Rollout): LiveState['history'] {
   return new Map(state.history).set(rollout.id, points);
 }
 
-function apply(state: LiveState, event: LiveEvent): LiveState {
+function apply(state: typeof EMPTY, event: LiveEvent): typeof EMPTY {
   switch (event.kind) {
     case 'device':
       return { ...state, devices: replace(state.devices, event.device, (d) => d.id) };
@@ -66,12 +61,20 @@ function apply(state: LiveState, event: LiveEvent): LiveState {
     case 'sample':
     case 'dataset':
     case 'job':
-      return state; // pages that show them read them
+      return state; // pages that show them subscribe
   }
 }
 
 export function useLiveState(client: HubClient): LiveState {
-  const [state, setState] = useState<LiveState>(EMPTY);
+  const [state, setState] = useState(EMPTY);
+  const listeners = useMemo(() => new Set<(event: LiveEvent) => void>(), [client]);
+  const subscribe = useMemo<Live['subscribe']>(
+    () => (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    [listeners],
+  );
   useEffect(() => {
     const read = (): void => {
       readAll(client).then(
@@ -81,12 +84,15 @@ export function useLiveState(client: HubClient): LiveState {
       );
     };
     return client.live(
-      (event) => setState((old) => apply(old, event)),
+      (event) => {
+        setState((old) => apply(old, event));
+        for (const listener of listeners) listener(event);
+      },
       (connected) => {
         setState((old) => ({ ...old, connected }));
         if (connected) read();
       },
     );
   }, [client]);
-  return state;
+  return { ...state, subscribe };
 }

@@ -2,6 +2,7 @@
 import type { JSX } from 'preact';
 import type { Version } from '@tidegate/shared/wire/admin-api.js';
 import { ago, bytes, ms, ratio, shortDigest } from './format.js';
+import { Link } from './link.js';
 import type { LiveState } from './live-state.js';
 
 const TONE: Readonly<Record<Version['state'], string>> = {
@@ -42,6 +43,9 @@ export function ModelsPage({ state }: { state: LiveState }): JSX.Element {
             <small>
               {bytes(version.sizeBytes)} · {version.licence} · {ago(version.createdAt)}
             </small>
+            <Link to={{ page: 'lineage', model: version.model, version: version.version }} class="action">
+              Lineage
+            </Link>
           </div>
           {version.detail !== undefined && <p class="reason">{version.detail}</p>}
           {version.variants.length > 0 && <VariantTable variants={version.variants} />}

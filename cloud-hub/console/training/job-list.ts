@@ -1,0 +1,33 @@
+// Training runs as a live list, and how their states are shown.
+import type { Job } from '@tidegate/shared/wire/training-api.js';
+import type { HubClient } from '../hub-client.js';
+import type { ListSource } from '../live-list.js';
+
+export const TONE: Readonly<Record<Job['state'], string>> = {
+  queued: 'idle',
+  running: 'busy',
+  preempted: 'warn',
+  publishing: 'busy',
+  succeeded: 'good',
+  failed: 'bad',
+  cancelled: 'idle',
+};
+
+export function jobList(client: HubClient): ListSource<Job> {
+  return {
+    read: () => client.jobs(),
+    pick: (event) => (event.kind === 'job' ? event.job : undefined),
+    key: ({ id }) => id,
+  };
+}
+
+/** May it still be cancelled? */
+export function isOpen({ state }: Pick<Job, 'state'>): boolean {
+  return state === 'queued' || state === 'running' || state === 'preempted' || state === 'publishing';
+}
+
+/** 0 to 1; a run that ended well is whole whatever its last progress said. */
+export function shareDone({ state, progress }: Pick<Job, 'state' | 'progress'>): number {
+  if (state === 'succeeded' || state === 'publishing') return 1;
+  return progress === undefined || progress.steps === 0 ? 0 : Math.min(1, progress.step / progress.steps);
+}
