@@ -12,8 +12,10 @@ import { DataError } from './data-error.js';
 import type { ChosenItem } from './dataset-choice.js';
 import { canonicalDataset } from './dataset-manifest.js';
 
+/** Begins each shard, so that a shard of one sample is not the sample's own blob, which goes when the sample is deleted. */
+const SHARD_MARK = Buffer.from('TGSH');
 /** A shard ends before the sample with which it would pass this. */
-export const SHARD_BYTES = 32 * 1024 * 1024;
+const SHARD_BYTES = 32 * 1024 * 1024;
 
 export interface FrozenDataset {
   /** Of the manifest. */
@@ -21,6 +23,8 @@ export interface FrozenDataset {
   readonly manifestBytes: number;
   /** Of all shards. */
   readonly sizeBytes: number;
+  /** What wasn't in the store before. */
+  readonly added: readonly Digest[];
 }
 
 interface FreezeRequest {
@@ -49,22 +53,22 @@ export async function freezeDataset(
     const shards: DatasetManifest['shards'] = [];
     const placed: DatasetItem[] = [];
     for (const group of groups(items, shardBytes)) {
-      const { bodies, digest, sizeBytes } = await readShard(group, content, signal);
-      let offsetBytes = 0;
+      const { chunks, digest, sizeBytes } = await readShard(group, content, signal);
+      let offsetBytes = SHARD_MARK.byteLength;
       for (const item of group) {
         placed.push({ ...item, shard: shards.length, offsetBytes });
         offsetBytes += item.sizeBytes;
       }
       shards.push({ digest, sizeBytes });
-      await put(bodies, digest, sizeBytes);
+      await put(chunks, digest, sizeBytes);
     }
     const manifest = Buffer.from(canonicalDataset({ kind: 'dataset', model, heldOut, shards, items: placed }));
     const digest = sha256(manifest);
     await put([manifest], digest, manifest.byteLength);
     const sizeBytes = shards.reduce((sum, shard) => sum + shard.sizeBytes, 0);
-    return { digest, manifestBytes: manifest.byteLength, sizeBytes };
+    return { digest, manifestBytes: manifest.byteLength, sizeBytes, added };
   } catch (cause) {
-    for (const digest of added) await content.remove(digest);
+    for (const one of added) await content.remove(one);
     throw explained(cause);
   }
 }
@@ -85,37 +89,37 @@ function* groups(items: readonly ChosenItem[], shardBytes: number): Generator<Ch
 }
 
 interface Shard {
-  readonly bodies: readonly Uint8Array[];
+  readonly chunks: readonly Uint8Array[];
   readonly digest: Digest;
   readonly sizeBytes: number;
 }
 
 async function readShard(group: readonly ChosenItem[], content: ContentStore, signal: AbortSignal): Promise<Shard> {
-  const hash = createHash('sha256');
-  const bodies: Uint8Array[] = [];
-  let sizeBytes = 0;
+  const hash = createHash('sha256').update(SHARD_MARK);
+  const chunks: Uint8Array[] = [SHARD_MARK];
+  let sizeBytes = SHARD_MARK.byteLength;
   for (const { id, sizeBytes: expectedBytes } of group) {
     signal.throwIfAborted();
     const body = await bodyOf(id, content);
     if (body.byteLength !== expectedBytes || sha256(body) !== id) throw lost(id, 'is damaged');
     hash.update(body);
-    bodies.push(body);
+    chunks.push(body);
     sizeBytes += body.byteLength;
   }
-  return { bodies, digest: `sha256:${hash.digest('hex')}`, sizeBytes };
+  return { chunks, digest: `sha256:${hash.digest('hex')}`, sizeBytes };
 }
 
 async function bodyOf(id: Digest, content: ContentStore): Promise<Uint8Array> {
   try {
     return await content.read(id);
   } catch (cause) {
-    if (cause instanceof ContentError && cause.code === 'not-found') throw lost(id, 'is not in the store', cause);
+    if (cause instanceof ContentError && cause.code === 'not-found') throw lost(id, 'is not there any more', cause);
     throw cause;
   }
 }
 
 function lost(id: Digest, reason: string, cause?: unknown): DataError {
-  return new DataError('invalid', `the body of sample ${id} ${reason}; reject that sample`, { cause, field: 'from' });
+  return new DataError('invalid', `the body of sample ${id} ${reason}`, { cause, field: 'from' });
 }
 
 /** What the store says of a full disk, in this subsystem's words. */

@@ -59,6 +59,29 @@ export const SAMPLE_FIELDS = [
   'captured',
 ] as const;
 
+/** GET /api/v1/samples/summary?where=...: how many of what the query picks stand where. Of labels and answers, the most frequent. */
+const sampleCountsSchema = z.record(z.string(), z.int());
+export const sampleSummarySchema = z.object({
+  count: z.int(),
+  states: sampleCountsSchema,
+  reasons: sampleCountsSchema,
+  models: sampleCountsSchema,
+  labels: sampleCountsSchema,
+  answers: sampleCountsSchema,
+});
+export type SampleSummary = z.infer<typeof sampleSummarySchema>;
+
+/** POST /api/v1/samples/propose?where=...&limit=...: the hub's model is asked for the newest samples without a proposal of its version. */
+export const proposedSchema = z.object({
+  proposed: z.int(),
+  failed: z.int(),
+  /** Why, of the first ones. */
+  failures: z.array(z.object({ id: digestSchema, reason: z.string() })),
+  /** Were some left because of the limit or the time? Then call again. */
+  more: z.boolean(),
+});
+export type Proposed = z.infer<typeof proposedSchema>;
+
 // --- datasets -----------------------------------------------------------------------------------------------------------
 export const datasetNameSchema = z
   .string()
@@ -147,7 +170,7 @@ export const datasetDiffSchema = z.object({
 });
 export type DatasetDiff = z.infer<typeof datasetDiffSchema>;
 
-/** Where an item's body lies in a shard: a shard is a concatenation of sample bodies. */
+/** Where an item's body lies in a shard: a shard is `TGSH` and then sample bodies, one after the other. */
 export const datasetItemSchema = z.strictObject({
   id: digestSchema,
   inputsDigest: digestSchema,
