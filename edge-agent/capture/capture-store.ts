@@ -23,6 +23,11 @@ export interface WaitingSample {
   readonly sizeBytes: number;
 }
 
+interface FoundSample {
+  readonly sample: WaitingSample;
+  readonly capturedAtMs: number;
+}
+
 interface CaptureStoreOptions {
   readonly dataDir: string;
   readonly limitBytes: number;
@@ -113,24 +118,21 @@ export class CaptureStore {
     return true;
   }
 
-  /** The body. Undefined where the sample has gone meanwhile or does not decrypt; it is removed then, and the latter is counted. */
+  /**
+   * The body. Undefined where the sample has gone meanwhile, can't be read now (it is found again at the next start) or does not
+   * decrypt (it is removed and counted); it doesn't wait any more then.
+   */
   async read(id: Digest): Promise<Uint8Array | undefined> {
     const body = await this.#unsealed(id);
-    if (body === undefined) await this.remove(id);
-    return body;
+    if (body === 'damaged') await this.remove(id);
+    if (body instanceof Uint8Array) return body;
+    this.#forget(id);
+    return undefined;
   }
 
   /** A file that stays because its removal failed is found again at the next start. */
   async remove(id: Digest): Promise<void> {
-    for (const reason of REASONS) {
-      const sample = this.#waiting[reason].get(id);
-      if (sample === undefined) continue;
-      this.#waiting[reason].delete(id);
-      this.#storedBytes -= sample.sizeBytes;
-      const left = (this.#models.get(sample.model) ?? 0) - 1;
-      if (left > 0) this.#models.set(sample.model, left);
-      else this.#models.delete(sample.model);
-    }
+    this.#forget(id);
     try {
       await this.#m.files.remove('capture.remove', this.#pathOf(id));
     } catch (cause) {
@@ -177,33 +179,49 @@ export class CaptureStore {
     this.#models.set(sample.model, (this.#models.get(sample.model) ?? 0) + 1);
   }
 
+  #forget(id: Digest): void {
+    for (const reason of REASONS) {
+      const sample = this.#waiting[reason].get(id);
+      if (sample === undefined) continue;
+      this.#waiting[reason].delete(id);
+      this.#storedBytes -= sample.sizeBytes;
+      const left = (this.#models.get(sample.model) ?? 0) - 1;
+      if (left > 0) this.#models.set(sample.model, left);
+      else this.#models.delete(sample.model);
+    }
+  }
+
   #dropped(why: DropReason): false {
     this.#m.counts.dropped(why);
     return false;
   }
 
   async #readAll(): Promise<void> {
-    const found: { readonly sample: WaitingSample; readonly capturedAtMs: number }[] = [];
+    const found: FoundSample[] = [];
     for (const name of await this.#m.files.list('capture.list', this.#folder)) {
       if (TORN_NAME.test(name)) await this.#m.files.remove('capture.remove', join(this.#folder, name));
       if (!FILE_NAME.test(name)) continue;
-      const id = `sha256:${name}`;
-      const body = await this.#unsealed(id);
-      const decoded = body === undefined ? undefined : parsed(body);
-      if (body === undefined || decoded === undefined) {
-        await this.remove(id);
-        continue;
-      }
-      const { model, reason, capturedAtMs } = decoded.facts;
-      const sizeBytes = onDisk(body.byteLength + SEAL_BYTES);
-      found.push({
-        sample: { id, model, reason: reason === 'low-confidence' ? reason : 'random-share', sizeBytes },
-        capturedAtMs,
-      });
+      const sample = await this.#readOne(`sha256:${name}`);
+      if (sample !== undefined) found.push(sample);
     }
     found.sort((a, b) => a.capturedAtMs - b.capturedAtMs);
     for (const { sample } of found) this.#note(sample);
     await this.#shrink();
+  }
+
+  async #readOne(id: Digest): Promise<FoundSample | undefined> {
+    const body = await this.#unsealed(id);
+    const decoded = body instanceof Uint8Array ? parsed(body) : undefined;
+    if (!(body instanceof Uint8Array) || decoded === undefined) {
+      if (body !== 'unreadable') await this.remove(id);
+      return undefined;
+    }
+    const { model, reason, capturedAtMs } = decoded.facts;
+    const sizeBytes = onDisk(body.byteLength + SEAL_BYTES);
+    return {
+      sample: { id, model, reason: reason === 'low-confidence' ? reason : 'random-share', sizeBytes },
+      capturedAtMs,
+    };
   }
 
   /** The limit may have become smaller since the last run. */
@@ -216,21 +234,20 @@ export class CaptureStore {
     }
   }
 
-  async #unsealed(id: Digest): Promise<Uint8Array | undefined> {
+  async #unsealed(id: Digest): Promise<Uint8Array | 'gone' | 'unreadable' | 'damaged'> {
     let file: Uint8Array;
     try {
       file = await this.#m.files.read('capture.read', this.#pathOf(id));
     } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-      this.#m.log.warn({ id, error: (cause as Error).message }, 'a captured sample could not be read');
-      this.#m.counts.dropped('damaged');
-      return undefined;
+      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return 'gone';
+      this.#m.log.warn({ id, error: (cause as Error).message }, 'a captured sample can not be read now');
+      return 'unreadable';
     }
     const body = unseal(this.#key, id, file);
     if (body !== undefined) return body;
     this.#m.log.warn({ id }, 'a captured sample does not decrypt and is dropped');
     this.#m.counts.dropped('damaged');
-    return undefined;
+    return 'damaged';
   }
 
   #pathOf(id: Digest): string {

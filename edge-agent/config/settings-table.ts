@@ -134,7 +134,7 @@ export const SETTINGS = {
   capture: setting({
     schema: choiceText('on', 'off'),
     fallback: 'on',
-    placeholder: 'on|off',
+    placeholder: 'MODE',
     allowed: 'on or off',
     description:
       'Of `run`: keep answers of low confidence, and a share of the others, for the hub to learn from, where the package allows it (`privacy.capture`). What `off` finds kept stays and waits.',
