@@ -147,7 +147,8 @@ async function authenticate(tokens: Pick<Tokens, 'verify'>, request: FastifyRequ
   request.caller = caller;
 }
 
-class AuthError extends Error {
+/** Thrown before any handler runs: no valid token, or one without the route's scope. */
+export class AuthError extends Error {
   override readonly name = 'AuthError';
   readonly status: 401 | 403;
   constructor(status: 401 | 403, message: string) {

@@ -21,10 +21,11 @@ export async function runPythonChecks(
   script: string,
   args: readonly string[],
   checksMin: number,
+  environment: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   const child = spawn(python, [join(folder, script), ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1' },
+    env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1', ...environment },
     timeout: SCRIPT_TIMEOUT_MS,
   });
   const outcomes: Outcome[] = [];

@@ -26,6 +26,8 @@ export interface MlflowRunTable {
   readonly deleted_ms: number | null;
   /** Rows that it has in mlflow_metrics. */
   readonly points: number;
+  /** What its answer weighs, about: keys and values of params, tags, datasets and latest metrics. */
+  readonly text_bytes: number;
   /** The training job that it shows. */
   readonly job: string | null;
 }
@@ -127,6 +129,7 @@ async function createRuns(db: Kysely<unknown>): Promise<void> {
     .addColumn('state', 'text', (c) => c.notNull())
     .addColumn('deleted_ms', 'integer')
     .addColumn('points', 'integer', (c) => c.notNull())
+    .addColumn('text_bytes', 'integer', (c) => c.notNull())
     .addColumn('job', 'text', (c) => c.unique())
     .execute();
   await db.schema
