@@ -13,12 +13,9 @@ import { createApi, type Api, type RouteDomain } from './api/api.js';
 import { auditRoutes } from './api/audit-routes.js';
 import { fleetRoutes } from './api/fleet-routes.js';
 import { healthRoutes } from './api/health-routes.js';
-import { jobRoutes } from './api/job-routes.js';
-import { lineageRoutes } from './api/lineage-routes.js';
 import { HubFront } from './api/hub-front.js';
 import { HubMetrics } from './api/hub-metrics.js';
 import { LiveChannel } from './api/live.js';
-import { mlflowRoutes } from './api/mlflow-routes.js';
 import { modelRoutes } from './api/model-routes.js';
 import { rolloutRoutes } from './api/rollout-routes.js';
 import { sampleRoutes } from './api/sample-routes.js';
@@ -29,13 +26,11 @@ import { openData, type DataParts } from './composition/open-data.js';
 import { openFleet, type FleetParts } from './composition/open-fleet.js';
 import { openInference, type InferenceParts } from './composition/open-inference.js';
 import { openRegistry, type RegistryParts } from './composition/open-registry.js';
-import { openTraining, type TrainingParts } from './composition/open-training.js';
 import type { Parts } from './composition/parts.js';
 import { requireInitialised } from './config/data-folder.js';
 import type { HubSettings } from './config/settings-table.js';
 import { HubEvents } from './hub-events.js';
 import { HUB_VERSION } from './hub-version.js';
-import { createMlflow } from './mlflow/mlflow.js';
 import { KeyStore } from './security/key-store.js';
 import { Tokens } from './security/tokens.js';
 import { openTufRepository } from './security/tuf-repository.js';
@@ -73,14 +68,12 @@ async function start(settings: HubSettings, modules: HubModules, closing: Closin
   const registry = await openRegistry(parts, closing);
   const inference = await openInference(parts, registry.registry, closing);
   const data = openData(parts, registry.registry, inference);
-  const training = openTraining(parts, registry, closing);
   const fleet = await openFleet(parts, registry.registry, inference.oip, data.intake, closing);
   const ports: Ports = { device: fleet.port, broker: fleet.broker, oip: inference.oip, draining: false };
   closing.add('ports', () => closePorts(ports, settings.drainTimeout));
-  ports.http = await openHttp(parts, registry, inference, data, training, fleet, ports);
+  ports.http = await openHttp(parts, registry, inference, data, fleet, ports);
   registry.pipeline.wake();
   await fleet.rollouts.start();
-  await training.jobs.start();
   const addresses = `http=${ports.http.address} device=${fleet.port.address} mqtt=${fleet.broker.address}`;
   return { readyLine: addresses, drain: () => closing.run() };
 }
@@ -105,7 +98,6 @@ async function openHttp(
   { registry, uploads }: RegistryParts,
   { inference, oip }: InferenceParts,
   data: DataParts,
-  { jobs, trace }: TrainingParts,
   { fleet, rollouts, enrolment, revokeDevice, broker }: FleetParts,
   ports: Ports,
 ): Promise<HttpServer> {
@@ -116,12 +108,9 @@ async function openHttp(
     modelRoutes(registry, uploads),
     fleetRoutes(fleet, enrolment, revokeDevice),
     rolloutRoutes(rollouts),
-    jobRoutes(jobs),
-    lineageRoutes(trace),
     sampleRoutes(data.samples, data.proposals),
     tokenRoutes(tokens),
     auditRoutes(db),
-    mlflowRoutes(createMlflow(parts), log),
   ];
   const api = await createApi({ tokens, log, version: HUB_VERSION }, domains);
   ports.api = api;

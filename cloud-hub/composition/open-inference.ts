@@ -11,6 +11,7 @@ import type { Closing } from './closing.js';
 import { QUEUE_DEPTH, type Parts } from './parts.js';
 
 export interface InferenceParts {
+  readonly catalogue: Catalogue;
   readonly inference: HubInference;
   readonly oip: OipHandler;
 }
@@ -62,5 +63,5 @@ export async function openInference(
     serverName: 'tidegate-hub',
     serverVersion: HUB_VERSION,
   });
-  return { inference, oip };
+  return { catalogue, inference, oip };
 }

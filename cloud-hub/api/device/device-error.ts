@@ -1,9 +1,10 @@
 // A refusal by the device port: a status, and a body that names what was wrong (`deviceErrorSchema`).
 import type { ServerResponse } from 'node:http';
 import type { DeviceErrorBody } from '@tidegate/shared/wire/device-api.js';
-import { DataError, type DataErrorCode } from '../../data/data-error.js';
+import { DataError } from '../../data/data-error.js';
 import { FleetError } from '../../fleet/fleet-error.js';
 import { SecurityError, type SecurityErrorCode } from '../../security/security-error.js';
+import { DATA_STATUS } from '../data-problem.js';
 
 export class DeviceError extends Error {
   override readonly name = 'DeviceError';
@@ -35,16 +36,6 @@ const SECURITY_STATUS: Partial<Record<SecurityErrorCode, number>> = {
   'name-taken': 409,
   revoked: 403,
   'keys-missing': 503, // the key store was taken away: nobody can be certified now
-};
-
-const DATA_STATUS: Readonly<Record<DataErrorCode, number>> = {
-  'not-found': 404,
-  invalid: 400,
-  forbidden: 403,
-  conflict: 409,
-  full: 507, // until an operator makes room
-  'no-space': 507,
-  busy: 503,
 };
 
 /** By the status; a full hub stays full for a while. */

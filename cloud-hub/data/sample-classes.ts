@@ -1,0 +1,78 @@
+// Which labels a model's samples may have: its classes, where the package ends in a classify step. Judged by the newest ready version,
+// which is what a training would start from; its package never changes, so it is looked at once. A model without such a step (a
+// regression, a text recogniser), or that the hub doesn't have, may be told anything.
+import type { ModelPackage } from '@tidegate/shared/package/model-package.js';
+import { openPackage } from '@tidegate/shared/package/open-package.js';
+import { PackageError } from '@tidegate/shared/package/package-error.js';
+import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
+import { openPreparation } from '@tidegate/shared/training/prepare-inputs.js';
+import type { Catalogue } from '../inference/catalogue.js';
+import type { Registry } from '../registry/registry.js';
+import { DataError } from './data-error.js';
+import { findClasses, type ClassNames } from './label-targets.js';
+
+const LIMIT_KNOWN = 64;
+/** Names that an error lists. */
+const LIMIT_NAMED = 40;
+
+interface SampleClassesModules {
+  readonly catalogue: Pick<Catalogue, 'find'>;
+  readonly registry: Pick<Registry, 'materialise'>;
+}
+
+export class SampleClasses {
+  readonly #m: SampleClassesModules;
+  readonly #known = new Map<string, Promise<ClassNames | undefined>>();
+
+  constructor(modules: SampleClassesModules) {
+    this.#m = modules;
+  }
+
+  /** Rejects with DataError `invalid` (field `label`) that lists the classes. */
+  async check(model: string, label: string): Promise<void> {
+    const classes = await this.#of(model);
+    if (classes === undefined || isClass(classes, label)) return;
+    throw new DataError('invalid', `label: ${JSON.stringify(label)} is no class of ${model}: ${classText(classes)}`, {
+      field: 'label',
+    });
+  }
+
+  #of(model: string): Promise<ClassNames | undefined> {
+    const entry = this.#m.catalogue.find(model, undefined);
+    if (entry === undefined || !entry.yaml.pipeline.some((node) => 'step' in node && node.step === 'classify')) {
+      return Promise.resolve(undefined);
+    }
+    const { variantDigest } = entry.variant;
+    const known = this.#known.get(variantDigest);
+    if (known !== undefined) return known;
+    const classes = this.#m.registry
+      .materialise(entry.variant)
+      .then((folder) => openPackage(folder, { inspect: inspectGraphFile }))
+      .then(classesOf);
+    if (this.#known.size >= LIMIT_KNOWN) this.#known.clear();
+    this.#known.set(variantDigest, classes);
+    classes.catch(() => this.#known.delete(variantDigest)); // looked at again the next time
+    return classes;
+  }
+}
+
+/** Undefined for a package that no training could begin with: it has several graphs, and nobody says which of them is meant. */
+async function classesOf(pack: ModelPackage): Promise<ClassNames | undefined> {
+  try {
+    return await findClasses(pack, await openPreparation(pack));
+  } catch (cause) {
+    if (cause instanceof PackageError && cause.code === 'invalid-model') return undefined;
+    throw cause;
+  }
+}
+
+function isClass({ names, count }: ClassNames, label: string): boolean {
+  if (names !== undefined) return names.includes(label);
+  return /^(?:0|[1-9][0-9]{0,8})$/.test(label) && (count === undefined || Number(label) < count);
+}
+
+function classText({ names, count }: ClassNames): string {
+  if (names === undefined) return count === undefined ? 'a class is a number' : `a number from 0 to ${count - 1}`;
+  const listed = names.slice(0, LIMIT_NAMED).join(', ');
+  return names.length > LIMIT_NAMED ? `${listed} and ${names.length - LIMIT_NAMED} more` : listed;
+}
