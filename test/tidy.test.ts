@@ -16,7 +16,7 @@ const ENTRY_POINTS = [
   'cloud-hub/cli/main.ts',
   'cloud-hub/optimizer/build-graph-worker.ts',
   'shared/runtime/executor/main.ts',
-  'cloud-hub/training/gradients/differentiate.ts', // first slice of the trainer: its job process will stand here instead
+  'cloud-hub/training/job-process/main.ts',
   'cloud-hub/console/main.tsx',
   'cloud-hub/console/vite.config.ts',
 ];

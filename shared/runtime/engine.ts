@@ -1,4 +1,4 @@
-// The engine interface: what loads and runs ONNX graphs inside an executor process. Two implementations stand behind it,
+// The engine interface: what loads and runs ONNX graphs inside an executor process, or a training job's. Two implementations stand behind it,
 // `capi/` (ONNX Runtime's C API through koffi, the default) and `binding/` (plain onnxruntime-node); one contract suite
 // (test/conformance/engine.test.ts) holds both. Nothing outside shared/runtime/executor imports an implementation.
 import type { NamedTensor, TensorSpec } from '../tensor/tensor.js';

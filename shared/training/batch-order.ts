@@ -2,7 +2,7 @@
 // number of the next batch are the whole position in the data: no generator's state has to be kept.
 import { seededRandom } from '../system/random.js';
 
-export interface OrderPlan {
+interface OrderPlan {
   readonly count: number;
   readonly batchSize: number;
   readonly seed: number;

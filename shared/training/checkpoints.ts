@@ -11,7 +11,7 @@ const KEPT = 2;
 const FORMAT = '1';
 const NAME = /^step-(\d{1,12})\.safetensors$/;
 
-export interface Checkpoint {
+interface Checkpoint {
   /** Updates that are in it. */
   readonly doneSteps: number;
   readonly tensors: readonly NamedTensor[];

@@ -11,7 +11,7 @@ export interface TrainingBatch {
   readonly count: number;
 }
 
-export interface TrainingPlan {
+interface TrainingPlan {
   readonly names: StepNames;
   /** Updates that were made before. */
   readonly doneSteps: number;
@@ -53,11 +53,11 @@ interface TrainingModules {
 /** `stopped`: the signal ended it between two updates, and the last one is in a checkpoint. */
 export type TrainingEnd = { readonly kind: 'done' | 'stopped'; readonly doneSteps: number };
 
-/** The loss is no number any more: the rate is too large, or the data holds what is none. */
+/** Loss or gradients are no numbers any more: the rate is too large, or the data holds what is none. */
 export class TrainingDiverged extends Error {
   override readonly name = 'TrainingDiverged';
   constructor(step: number) {
-    super(`the loss of update ${step} is no finite number: try a smaller learning rate`);
+    super(`the loss or the gradients of update ${step} are no finite numbers: try a smaller learning rate`);
   }
 }
 
@@ -72,7 +72,7 @@ export async function train(plan: TrainingPlan, modules: TrainingModules, signal
       return { kind: 'stopped', doneSteps: step - 1 };
     }
     const report = await oneUpdate(plan, modules, step);
-    if (!Number.isFinite(report.loss)) throw new TrainingDiverged(step);
+    if (!Number.isFinite(report.loss) || !Number.isFinite(report.norm)) throw new TrainingDiverged(step);
     onStep(report);
     if (clock.monotonicMs() - savedMs < plan.checkpointEveryMs || step === plan.steps) continue;
     await checkpoint(step);

@@ -147,7 +147,9 @@ export class JobProcess {
       this.messages.push(message);
       this.onMessage(message);
     });
-    this.ended = once(this.child, 'close').then(([code, signal]) => ({ code, signal }));
+    // Not 'close': that never comes once this side has disconnected.
+    const logged = this.child.stderr === null ? undefined : once(this.child.stderr, 'close');
+    this.ended = Promise.all([once(this.child, 'exit'), logged]).then(([[code, signal]]) => ({ code, signal }));
   }
 
   get progress(): readonly Progress[] {

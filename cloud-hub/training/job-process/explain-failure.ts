@@ -8,7 +8,7 @@ import { GradientError } from '../gradients/gradient-error.js';
 import { StepGraphError } from '../step-graph/step-graph-error.js';
 import { JobError } from './job-error.js';
 
-export interface Failure {
+interface Failure {
   readonly message: string;
   readonly field?: string;
 }

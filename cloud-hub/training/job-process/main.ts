@@ -14,9 +14,11 @@ const log = openLog({ logLevel: 'info', logFormat: 'json' }, process.stderr);
 const folder = process.argv[2] ?? '';
 const stop = new AbortController();
 
-/** Resolves when the hub has it, or is gone. */
-function send(message: JobMessage): Promise<void> {
-  return new Promise((resolve) => {
+/** Settles when the hub has all that was sent, or is gone. */
+let sent: Promise<void> = Promise.resolve();
+
+function send(message: JobMessage): void {
+  sent = new Promise((resolve) => {
     if (process.send === undefined || !process.connected) resolve();
     else process.send(message, undefined, undefined, () => resolve());
   });
@@ -34,7 +36,7 @@ async function main(): Promise<number> {
         clock: systemClock,
         log,
         rssBytes: () => process.memoryUsage.rss(),
-        send: (message) => void send(message),
+        send,
       },
       stop.signal,
     );
@@ -43,7 +45,7 @@ async function main(): Promise<number> {
   } catch (error) {
     const failure = explainFailure(error);
     log.error({ err: error, ...failure }, 'the job failed');
-    await send({ kind: 'failed', ...failure });
+    send({ kind: 'failed', ...failure });
     return EXIT.failed;
   }
 }
@@ -53,4 +55,6 @@ process.title = `tidegate-training ${folder}`;
 for (const event of ['SIGTERM', 'SIGINT', 'disconnect'] as const) {
   process.on(event, () => stop.abort(new Error(`the job was stopped by ${event}`)));
 }
-process.exit(await main());
+const code = await main();
+await sent;
+process.exit(code);

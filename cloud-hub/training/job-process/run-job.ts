@@ -31,7 +31,7 @@ import { MemoryLimit } from './memory-limit.js';
 import { openTraining, type OpenTraining } from './open-training.js';
 import { runTraining, type RunTrainingModules, type Trained } from './run-training.js';
 
-export interface RunJobModules {
+interface RunJobModules {
   readonly engine: Engine;
   readonly hubVersion: string;
   readonly files: Files;

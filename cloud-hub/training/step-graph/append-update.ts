@@ -9,13 +9,13 @@ import type { TrainedParameter } from './choose-parameters.js';
 import { BOOL, FLOAT, INT64, type StepNodes } from './step-nodes.js';
 import { slotsOf, updateRule, type UpdateOptions } from './update-rules.js';
 
-export interface AppendUpdateOptions extends UpdateOptions {
+interface AppendUpdateOptions extends UpdateOptions {
   readonly clipNorm: number;
   readonly accumulate: number;
 }
 
 /** A value of the state: the input that takes it and the output that replaces it, both in `dims`. */
-export interface CarriedValue {
+interface CarriedValue {
   readonly input: string;
   readonly output: string;
   readonly dims: readonly number[];

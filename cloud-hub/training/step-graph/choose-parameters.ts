@@ -20,7 +20,7 @@ export interface ChosenParameters {
   readonly statistics: readonly RunningStatistics[];
 }
 
-export interface ChoiceOptions extends Pick<TrainingParameters, 'freeze' | 'rates'> {
+interface ChoiceOptions extends Pick<TrainingParameters, 'freeze' | 'rates'> {
   readonly batchNormalization: 'frozen' | 'batch';
 }
 

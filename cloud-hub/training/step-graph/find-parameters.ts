@@ -11,7 +11,7 @@ import type { GraphProto, NodeProto, TensorProto } from '@tidegate/shared/onnx/m
 const FLOAT = 1;
 
 /** `weight` is multiplied, `table` looked up, `scale` multiplies each element, `shift` is added. */
-export type ParameterRole = 'weight' | 'table' | 'scale' | 'shift';
+type ParameterRole = 'weight' | 'table' | 'scale' | 'shift';
 
 export interface FoundParameter {
   readonly name: string;

@@ -18,7 +18,7 @@ export interface UpdateOptions {
 }
 
 /** Names of scalars that all updates of a step share. */
-export interface StepScalars {
+interface StepScalars {
   readonly learningRate: string;
   /** INT64, 1 for the first update. */
   readonly step: string;
@@ -26,7 +26,7 @@ export interface StepScalars {
   readonly gradientFactor: string | undefined;
 }
 
-export interface Trained {
+interface Trained {
   readonly weight: string;
   readonly gradient: string;
   /** Multiplies the learning rate. */
