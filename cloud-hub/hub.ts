@@ -16,6 +16,7 @@ import { healthRoutes } from './api/health-routes.js';
 import { HubFront } from './api/hub-front.js';
 import { HubMetrics } from './api/hub-metrics.js';
 import { LiveChannel } from './api/live.js';
+import { mlflowRoutes } from './api/mlflow-routes.js';
 import { modelRoutes } from './api/model-routes.js';
 import { rolloutRoutes } from './api/rollout-routes.js';
 import { sampleRoutes } from './api/sample-routes.js';
@@ -31,6 +32,7 @@ import { requireInitialised } from './config/data-folder.js';
 import type { HubSettings } from './config/settings-table.js';
 import { HubEvents } from './hub-events.js';
 import { HUB_VERSION } from './hub-version.js';
+import { createMlflow } from './mlflow/mlflow.js';
 import { KeyStore } from './security/key-store.js';
 import { Tokens } from './security/tokens.js';
 import { openTufRepository } from './security/tuf-repository.js';
@@ -111,6 +113,7 @@ async function openHttp(
     sampleRoutes(data.samples, data.proposals),
     tokenRoutes(tokens),
     auditRoutes(db),
+    mlflowRoutes(createMlflow(parts), log),
   ];
   const api = await createApi({ tokens, log, version: HUB_VERSION }, domains);
   ports.api = api;
