@@ -15,6 +15,8 @@ import { fleetRoutes } from './api/fleet-routes.js';
 import { healthRoutes } from './api/health-routes.js';
 import { HubFront } from './api/hub-front.js';
 import { HubMetrics } from './api/hub-metrics.js';
+import { jobRoutes } from './api/job-routes.js';
+import { lineageRoutes } from './api/lineage-routes.js';
 import { LiveChannel } from './api/live.js';
 import { mlflowRoutes } from './api/mlflow-routes.js';
 import { modelRoutes } from './api/model-routes.js';
@@ -27,6 +29,7 @@ import { openData, type DataParts } from './composition/open-data.js';
 import { openFleet, type FleetParts } from './composition/open-fleet.js';
 import { openInference, type InferenceParts } from './composition/open-inference.js';
 import { openRegistry, type RegistryParts } from './composition/open-registry.js';
+import { openTraining, type TrainingParts } from './composition/open-training.js';
 import type { Parts } from './composition/parts.js';
 import { requireInitialised } from './config/data-folder.js';
 import type { HubSettings } from './config/settings-table.js';
@@ -70,12 +73,14 @@ async function start(settings: HubSettings, modules: HubModules, closing: Closin
   const registry = await openRegistry(parts, closing);
   const inference = await openInference(parts, registry.registry, closing);
   const data = openData(parts, registry.registry, inference);
+  const training = openTraining(parts, registry, closing);
   const fleet = await openFleet(parts, registry.registry, inference.oip, data.intake, closing);
   const ports: Ports = { device: fleet.port, broker: fleet.broker, oip: inference.oip, draining: false };
   closing.add('ports', () => closePorts(ports, settings.drainTimeout));
-  ports.http = await openHttp(parts, registry, inference, data, fleet, ports);
+  ports.http = await openHttp(parts, registry, inference, data, training, fleet, ports);
   registry.pipeline.wake();
   await fleet.rollouts.start();
+  await training.jobs.start();
   const addresses = `http=${ports.http.address} device=${fleet.port.address} mqtt=${fleet.broker.address}`;
   return { readyLine: addresses, drain: () => closing.run() };
 }
@@ -100,6 +105,7 @@ async function openHttp(
   { registry, uploads }: RegistryParts,
   { inference, oip }: InferenceParts,
   data: DataParts,
+  { jobs, trace }: TrainingParts,
   { fleet, rollouts, enrolment, revokeDevice, broker }: FleetParts,
   ports: Ports,
 ): Promise<HttpServer> {
@@ -110,6 +116,8 @@ async function openHttp(
     modelRoutes(registry, uploads),
     fleetRoutes(fleet, enrolment, revokeDevice),
     rolloutRoutes(rollouts),
+    jobRoutes(jobs),
+    lineageRoutes(trace),
     sampleRoutes(data.samples, data.proposals),
     tokenRoutes(tokens),
     auditRoutes(db),

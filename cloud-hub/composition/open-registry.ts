@@ -46,7 +46,7 @@ export async function openRegistry(parts: Parts, closing: Closing): Promise<Regi
 }
 
 /** Loads a package that isn't a version yet, plainly: as devices run it, without what the hub does more. */
-function loadAsPublished({
+export function loadAsPublished({
   runtime,
   clock,
   settings,

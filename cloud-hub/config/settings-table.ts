@@ -10,8 +10,11 @@ import {
   type SettingsTable,
 } from '@tidegate/shared/system/settings.js';
 import { SERVER_SETTINGS } from '@tidegate/shared/system/server-settings.js';
+import { z } from 'zod';
 
 const PORT = '0 to 65535; 0 takes a free one';
+
+const httpUrlText = z.url({ protocol: /^https?$/ });
 
 export const HUB_SETTINGS = {
   dataDir: setting({
@@ -76,6 +79,27 @@ export const HUB_SETTINGS = {
     placeholder: 'N',
     allowed: '1 to 1024',
     description: 'Threads of one run on the hub.',
+  }),
+  trainingJobs: setting({
+    schema: wholeText(0, 64),
+    fallback: '1',
+    placeholder: 'N',
+    allowed: '0 to 64; 0 keeps jobs queued',
+    description: 'Training jobs that run at once, each in a process of its own.',
+  }),
+  trainingMemory: setting({
+    schema: bytesText,
+    fallback: '2GiB',
+    placeholder: 'BYTES',
+    allowed: 'a size such as 2GiB or a number of bytes',
+    description: 'Resident memory at which a training job that states no limit is ended.',
+  }),
+  openlineageUrl: setting({
+    schema: httpUrlText,
+    fallback: undefined,
+    placeholder: 'URL',
+    allowed: 'an http or https address such as http://marquez:5000/api/v1/lineage',
+    description: 'Where training jobs are told as OpenLineage events; unset: nowhere.',
   }),
   ...SERVER_SETTINGS,
 } satisfies SettingsTable;

@@ -22,11 +22,19 @@ export interface PublishModules {
   readonly clock: Clock;
 }
 
+/** What else belongs to a new version's row: called in the transaction that makes it, and not for content that was a version already. */
+export type OnNewVersion = (trx: Transaction<Tables>, row: VersionRow) => Promise<void>;
+
 /**
  * Idempotent, also for an upload that was completed before. Rejects with RegistryError: `not-found` (the upload), `conflict` (files
  * missing, label taken), `invalid` (model.yaml, licence).
  */
-export async function publishUpload(modules: PublishModules, uploadId: string, actor: string): Promise<VersionRow> {
+export async function publishUpload(
+  modules: PublishModules,
+  uploadId: string,
+  actor: string,
+  onNewVersion: OnNewVersion = async () => undefined,
+): Promise<VersionRow> {
   const upload = await modules.uploads.get(uploadId);
   if (upload.version !== undefined) {
     const row = await versionRow(modules.db, upload.model, upload.version);
@@ -35,9 +43,11 @@ export async function publishUpload(modules: PublishModules, uploadId: string, a
   await requireFiles(modules.content, upload);
   const yaml = await readYaml(modules.content, upload);
   const manifest: VersionManifest = { kind: 'version', model: upload.model, files: [...upload.files] };
-  return modules.db
-    .transaction()
-    .execute((trx) => insertVersion(trx, upload, yaml, manifest, actor, modules.clock.nowMs()));
+  return modules.db.transaction().execute(async (trx) => {
+    const { row, isNew } = await insertVersion(trx, upload, yaml, manifest, actor, modules.clock.nowMs());
+    if (isNew) await onNewVersion(trx, row);
+    return row;
+  });
 }
 
 async function requireFiles(content: ContentStore, upload: OpenUpload): Promise<void> {
@@ -112,7 +122,7 @@ async function insertVersion(
   manifest: VersionManifest,
   actor: string,
   nowMs: number,
-): Promise<VersionRow> {
+): Promise<{ row: VersionRow; isNew: boolean }> {
   const digest = manifestDigest(manifest);
   const createdAt = new Date(nowMs).toISOString();
   const known = await trx
@@ -135,7 +145,7 @@ async function insertVersion(
     const detail = { digest, licence: yaml.licence, ...(yaml.version === undefined ? {} : { label: yaml.version }) };
     await recordAudit(trx, { actor, action: 'model.publish', subject, detail }, nowMs);
   }
-  return (await versionRow(trx, row.model, row.version)) ?? row;
+  return { row: (await versionRow(trx, row.model, row.version)) ?? row, isNew: known === undefined };
 }
 
 async function insertRow(

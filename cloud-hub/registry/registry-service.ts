@@ -7,7 +7,7 @@ import type { Database } from '../storage/database.js';
 import { chooseVariant } from './choose-variant.js';
 import type { PackageFolders } from './package-folders.js';
 import type { Pipeline } from './pipeline.js';
-import { publishUpload, type PublishModules } from './publish.js';
+import { publishUpload, type OnNewVersion, type PublishModules } from './publish.js';
 import type { Registry, StoredVariant } from './registry.js';
 import { RegistryError } from './registry-error.js';
 import { resolveSpec } from './resolve-spec.js';
@@ -65,8 +65,8 @@ export class RegistryService implements Registry {
     return listVersions(this.#db, query);
   }
 
-  async publish(uploadId: string, actor: string): Promise<Version> {
-    const row = await publishUpload(this.#modules, uploadId, actor);
+  async publish(uploadId: string, actor: string, onNewVersion?: OnNewVersion): Promise<Version> {
+    const row = await publishUpload(this.#modules, uploadId, actor, onNewVersion);
     this.#modules.pipeline.wake();
     return showVersion(this.#db, row);
   }

@@ -102,7 +102,8 @@ function maxAbsError(expected: GoldenExpected, actual: Tensor): number {
   return errors.some(Number.isNaN) ? Infinity : Math.max(0, ...errors);
 }
 
-function numbersOf(tensor: Tensor): number[] | undefined {
+/** Elements of a tensor of numbers (64-bit integers rounded); undefined for other datatypes. */
+export function numbersOf(tensor: Tensor): number[] | undefined {
   const { data, datatype } = tensor;
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   const read = (size: number, at: (offset: number) => number): number[] =>

@@ -55,8 +55,9 @@ export const createJobSchema = z.strictObject({
   parameters: trainingParametersSchema.prefault({}),
   /** Larger goes first, and takes the place of a smaller one that runs. */
   priority: z.int().min(-100).max(100).default(0),
-  threads: z.int().min(1).max(256).default(1),
-  /** Resident memory at which the job is ended. */
+  /** Absent: half of the hub's cores. */
+  threads: z.int().min(1).max(256).optional(),
+  /** Resident memory at which the job is ended; absent: the hub's `--training-memory`. */
   memoryLimitBytes: z
     .int()
     .min(64 * 1024 * 1024)
@@ -112,9 +113,14 @@ export const jobSchema = z.object({
   parentDigest: digestSchema,
   datasets: z.array(z.object({ spec: z.string(), digest: digestSchema })),
   slices: z.array(z.object({ spec: z.string(), digest: digestSchema })),
+  /** Path of the trained graph, where the request names one. */
+  graph: packagePathSchema.optional(),
+  label: z.string().optional(),
   parameters: trainingParametersSchema,
   priority: z.int(),
   threads: z.int(),
+  memoryLimitBytes: z.int().optional(),
+  maxDrop: z.number().optional(),
   state: z.enum(JOB_STATES),
   /** Why it failed, or what it does now. */
   detail: z.string().optional(),

@@ -13,7 +13,10 @@ import { systemFiles } from '@tidegate/shared/system/files.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import { hubSettings } from './running-hub.js';
 
-export async function openHubParts(folder: string): Promise<{ parts: Parts; closing: Closing }> {
+export async function openHubParts(
+  folder: string,
+  flags: Readonly<Record<string, string>> = {},
+): Promise<{ parts: Parts; closing: Closing }> {
   const base = { clock: systemClock, files: systemFiles, log: silentLog };
   const closing = new Closing(silentLog);
   const paths = dataPaths(folder);
@@ -26,5 +29,8 @@ export async function openHubParts(folder: string): Promise<{ parts: Parts; clos
   closing.add('tuf', () => tuf.close());
   const content = await ContentStore.open({ folder: paths.content }, systemFiles);
   const events = new HubEvents(silentLog);
-  return { parts: { ...base, settings: hubSettings(folder), paths, db, runtime, content, keys, tuf, events }, closing };
+  return {
+    parts: { ...base, settings: hubSettings(folder, flags), paths, db, runtime, content, keys, tuf, events },
+    closing,
+  };
 }

@@ -9,6 +9,7 @@ import { openSqlite } from '@tidegate/cloud-hub/storage/sqlite/open-sqlite.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import type { Rollout, Version } from '@tidegate/shared/wire/admin-api.js';
 import { sha256 } from '@tidegate/shared/wire/digest.js';
+import type { Evaluation } from '@tidegate/shared/wire/training-api.js';
 import type { DesiredState } from '@tidegate/shared/wire/desired-state.js';
 import type { ReportedModel, ReportedState } from '@tidegate/shared/wire/reported-state.js';
 import { LATENCY_BOUNDS_MS } from '@tidegate/shared/wire/telemetry.js';
@@ -77,6 +78,8 @@ export class SimulatedFleet {
   readonly clock = new ManualClock();
   readonly rolloutEvents: Rollout[] = [];
   readonly behaviour = new Map<string, Behaviour>();
+  /** Of trained versions. */
+  readonly evaluations = new Map<number, Evaluation>();
   readonly devices: SimulatedDevice[] = [];
   readonly published: { deviceId: string; desired: DesiredState }[] = [];
   readonly db: Database;
@@ -105,7 +108,12 @@ export class SimulatedFleet {
     };
     const common = { db, registry, audit: recordAudit, clock, log: silentLog };
     this.fleet = new FleetService({ ...common, publisher, onDevice: () => undefined });
-    this.rollouts = new RolloutService({ ...common, fleet: this.fleet, onRollout: (r) => this.rolloutEvents.push(r) });
+    this.rollouts = new RolloutService({
+      ...common,
+      fleet: this.fleet,
+      evaluationOf: async (_model, version) => this.evaluations.get(version),
+      onRollout: (r) => this.rolloutEvents.push(r),
+    });
   }
 
   async enrol(id: string, group = 'shop'): Promise<SimulatedDevice> {

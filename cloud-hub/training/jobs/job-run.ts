@@ -1,0 +1,103 @@
+// One job while it holds a place: its process, started again from the checkpoint when it dies, until there is a result, a reason why there
+// will be none, or the order to leave. Holds nothing that a restarted hub would need: that is in the folder and in the row.
+import { delay, type Clock } from '@tidegate/shared/system/clock.js';
+import type { Log } from '@tidegate/shared/system/log.js';
+import type { JobMessage, JobOrder, JobResult } from '../job-process/job-order.js';
+import type { JobFolders } from './job-folders.js';
+import { judgeEnd } from './judge-end.js';
+import { endLeftover, TrainerProcess } from './trainer-process.js';
+
+const RESTART_DELAY_MS = 500;
+
+export interface JobRunModules {
+  readonly folders: JobFolders;
+  /** The compiled entry point of the job's process. */
+  readonly entry: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly onMessage: (message: JobMessage) => void;
+  /** It died, and will be started again. */
+  readonly onDeath: (reason: string) => void;
+}
+
+export type RunEnd =
+  | { readonly kind: 'done'; readonly result: JobResult }
+  | { readonly kind: 'left' }
+  | { readonly kind: 'failed'; readonly reason: string };
+
+export class JobRun {
+  readonly #modules: JobRunModules;
+  readonly #leaving = new AbortController();
+  #process: TrainerProcess | undefined;
+  #overLimit: string | undefined;
+
+  constructor(modules: JobRunModules) {
+    this.#modules = modules;
+  }
+
+  /** To be called once. Rejects with the file system's errors. */
+  async run(order: JobOrder): Promise<RunEnd> {
+    const { folders, clock } = this.#modules;
+    const { job } = order;
+    const leftover = await folders.readPid(job);
+    if (leftover !== undefined) await endLeftover(leftover, folders.of(job), clock);
+    const finished = await folders.readResult(job); // by a process whose hub did not live to see it
+    if (finished !== undefined) return { kind: 'done', result: finished };
+    await folders.writeOrder(order);
+    for (let deaths = 0; ;) {
+      if (this.#leaving.signal.aborted) return { kind: 'left' };
+      const before = await folders.checkpointStep(job);
+      const end = await this.#oneProcess(order);
+      const result = await folders.readResult(job);
+      const decision = judgeEnd(end, {
+        askedToLeave: this.#leaving.signal.aborted,
+        overLimit: this.#overLimit,
+        hasResult: result !== undefined,
+        deathsBefore: deaths,
+        gotFurther: (await folders.checkpointStep(job)) > before,
+      });
+      if (decision.kind === 'done' && result !== undefined) return { kind: 'done', result };
+      if (decision.kind === 'failed' || decision.kind === 'left') return decision;
+      if (decision.kind !== 'again') continue;
+      deaths = decision.deaths;
+      this.#modules.log.warn({ job, deaths, reason: decision.reason }, 'a training job is started again');
+      this.#modules.onDeath(decision.reason);
+      await delay(clock, RESTART_DELAY_MS * deaths, this.#leaving.signal).catch(() => undefined); // seen above
+    }
+  }
+
+  /** It saves and ends; `run` resolves with `left`, unless it was done or had failed. */
+  leave(): void {
+    this.#leaving.abort(new Error('the job was told to leave'));
+    this.#process?.leave();
+  }
+
+  async #oneProcess(order: JobOrder): Promise<Awaited<TrainerProcess['ended']>> {
+    const { folders, entry, clock, log, onMessage } = this.#modules;
+    const process = new TrainerProcess(
+      { entry, folder: folders.of(order.job), label: order.job },
+      {
+        clock,
+        log,
+        onMessage: (message) => {
+          this.#watchMemory(message, order.memoryLimitBytes);
+          onMessage(message);
+        },
+      },
+    );
+    this.#process = process;
+    if (process.pid !== undefined) await folders.writePid(order.job, process.pid);
+    if (this.#leaving.signal.aborted) process.leave();
+    return process.ended;
+  }
+
+  /** The process holds itself to its limit; this is for one that doesn't come to it. */
+  #watchMemory(message: JobMessage, limitBytes: number | undefined): void {
+    const rssBytes = message.kind === 'progress' ? message.progress.rssBytes : undefined;
+    if (rssBytes === undefined || limitBytes === undefined || rssBytes <= limitBytes) return;
+    this.#overLimit ??= `it holds ${mib(rssBytes)} MiB of memory, its limit is ${mib(limitBytes)} MiB (--memory-limit)`;
+    this.#process?.kill();
+  }
+}
+
+const mib = (bytes: number): number => Math.round(bytes / 1024 / 1024);
