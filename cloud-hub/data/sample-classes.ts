@@ -1,11 +1,10 @@
 // Which labels a model's samples may have: its classes, where the package ends in a classify step. Judged by the newest ready version,
 // which is what a training would start from; its package never changes, so it is looked at once. A model without such a step (a
 // regression, a text recogniser), or that the hub doesn't have, may be told anything.
-import type { ModelPackage } from '@tidegate/shared/package/model-package.js';
 import { openPackage } from '@tidegate/shared/package/open-package.js';
-import { PackageError } from '@tidegate/shared/package/package-error.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
 import { openPreparation } from '@tidegate/shared/training/prepare-inputs.js';
+import type { ModelYaml } from '@tidegate/shared/wire/model-yaml.js';
 import type { Catalogue } from '../inference/catalogue.js';
 import type { Registry } from '../registry/registry.js';
 import { DataError } from './data-error.js';
@@ -22,7 +21,7 @@ interface SampleClassesModules {
 
 export class SampleClasses {
   readonly #m: SampleClassesModules;
-  readonly #known = new Map<string, Promise<ClassNames | undefined>>();
+  readonly #known = new Map<string, Promise<ClassNames>>();
 
   constructor(modules: SampleClassesModules) {
     this.#m = modules;
@@ -39,16 +38,14 @@ export class SampleClasses {
 
   #of(model: string): Promise<ClassNames | undefined> {
     const entry = this.#m.catalogue.find(model, undefined);
-    if (entry === undefined || !entry.yaml.pipeline.some((node) => 'step' in node && node.step === 'classify')) {
-      return Promise.resolve(undefined);
-    }
+    if (entry === undefined || !isClassifier(entry.yaml)) return Promise.resolve(undefined);
     const { variantDigest } = entry.variant;
     const known = this.#known.get(variantDigest);
     if (known !== undefined) return known;
     const classes = this.#m.registry
       .materialise(entry.variant)
       .then((folder) => openPackage(folder, { inspect: inspectGraphFile }))
-      .then(classesOf);
+      .then(async (pack) => findClasses(pack, await openPreparation(pack)));
     if (this.#known.size >= LIMIT_KNOWN) this.#known.clear();
     this.#known.set(variantDigest, classes);
     classes.catch(() => this.#known.delete(variantDigest)); // looked at again the next time
@@ -56,14 +53,10 @@ export class SampleClasses {
   }
 }
 
-/** Undefined for a package that no training could begin with: it has several graphs, and nobody says which of them is meant. */
-async function classesOf(pack: ModelPackage): Promise<ClassNames | undefined> {
-  try {
-    return await findClasses(pack, await openPreparation(pack));
-  } catch (cause) {
-    if (cause instanceof PackageError && cause.code === 'invalid-model') return undefined;
-    throw cause;
-  }
+/** One graph with a classify step behind it; of several graphs nobody says which one's classes are meant. */
+function isClassifier({ pipeline }: ModelYaml): boolean {
+  const graphs = pipeline.filter((node) => 'graph' in node);
+  return graphs.length === 1 && pipeline.some((node) => 'step' in node && node.step === 'classify');
 }
 
 function isClass({ names, count }: ClassNames, label: string): boolean {

@@ -84,6 +84,7 @@ export const dataMigration: Migration = {
       .addColumn('proposed_version', 'integer')
       .execute();
     await db.schema.createIndex('samples_model').on('samples').columns(['model', 'received_at_ms', 'id']).execute();
+    await db.schema.createIndex('samples_received').on('samples').columns(['received_at_ms', 'id']).execute();
     await db.schema
       .createTable('dataset_versions')
       .addColumn('name', 'text', (c) => c.notNull())
