@@ -27,8 +27,8 @@ interface CaptureSenderModules {
 const DEFAULT_BACKOFF: BackoffPolicy = { baseMs: 1000, maxMs: 300_000 };
 /** Woken by captures and by the link; else it looks now and then. */
 const IDLE_MS = 60_000;
-/** Of these statuses the hub won't think better: not allowed, not readable, too large, nonsense. */
-const FINAL_STATUSES: ReadonlySet<number | undefined> = new Set([400, 403, 413, 422]);
+/** Of these statuses the hub won't think better: not readable, too large, nonsense. */
+const FINAL_STATUSES: ReadonlySet<number | undefined> = new Set([400, 413, 422]);
 
 export class CaptureSender {
   readonly #m: CaptureSenderModules;
@@ -104,7 +104,7 @@ export class CaptureSender {
       await send(hexOf(id), body, this.#stop.signal);
       counts.sent();
     } catch (cause) {
-      if (!(cause instanceof DeviceApiError) || !FINAL_STATUSES.has(cause.status)) throw cause;
+      if (!(cause instanceof DeviceApiError) || !isFinal(cause)) throw cause;
       counts.dropped('refused');
       log.warn({ id, model, status: cause.status, error: cause.message }, 'the hub does not take a captured sample');
     }
@@ -126,4 +126,9 @@ export class CaptureSender {
     }
     return allowed;
   }
+}
+
+/** Of the 403s only the one that is of the sample: a certificate that has expired is renewed, a device may be let in again. */
+function isFinal({ status, hubCode }: DeviceApiError): boolean {
+  return FINAL_STATUSES.has(status) || (status === 403 && hubCode === 'forbidden');
 }

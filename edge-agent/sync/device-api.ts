@@ -2,9 +2,10 @@
 // for reports and telemetry while MQTT is away. Answers are read through shared/wire's parsers and bounded in bytes and time.
 import { request, type Dispatcher } from 'undici';
 import { desiredStateSchema, type DesiredState } from '@tidegate/shared/wire/desired-state.js';
-import { devicePaths } from '@tidegate/shared/wire/device-api.js';
+import { deviceErrorSchema, devicePaths } from '@tidegate/shared/wire/device-api.js';
 import type { ReportedState } from '@tidegate/shared/wire/reported-state.js';
 import type { TelemetryRecord } from '@tidegate/shared/wire/telemetry.js';
+import { parseDocument } from '../state/documents.js';
 import { unlessAborted } from './unless-aborted.js';
 
 const LIMIT_ANSWER_BYTES = 4 * 1024 * 1024;
@@ -20,14 +21,17 @@ export class DeviceApiError extends Error {
   override readonly name = 'DeviceApiError';
   readonly code: 'unreachable' | 'refused' | 'nonsense';
   readonly status: number | undefined;
+  /** The hub's own word for why it refuses (`deviceErrorSchema`), where it said one. */
+  readonly hubCode: string | undefined;
   constructor(
     code: 'unreachable' | 'refused' | 'nonsense',
     message: string,
-    options: { cause?: unknown; status?: number } = {},
+    options: { cause?: unknown; status?: number; hubCode?: string | undefined } = {},
   ) {
     super(message, options.cause === undefined ? {} : { cause: options.cause });
     this.code = code;
     this.status = options.status;
+    this.hubCode = options.hubCode;
   }
 }
 
@@ -111,7 +115,10 @@ export class HttpsDeviceApi implements DeviceApi {
     const { status, text } = answer;
     if ((status >= 200 && status < 300) || status === 304) return answer;
     const code = status >= 500 || status === 429 || status === 408 ? 'unreachable' : 'refused';
-    throw new DeviceApiError(code, `${method} ${url} answered ${status}: ${text.slice(0, 300)}`, { status });
+    throw new DeviceApiError(code, `${method} ${url} answered ${status}: ${text.slice(0, 300)}`, {
+      status,
+      hubCode: parseDocument(text, deviceErrorSchema)?.code,
+    });
   }
 
   async #exchange(

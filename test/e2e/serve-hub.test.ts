@@ -20,8 +20,9 @@ async function packageLike(name: string, part: { threshold: number; privacy?: 'l
   const path = join(target, 'model.yaml');
   const yaml = (await readFile(path, 'utf8'))
     .replace(/^name: .*$/m, `name: ${name}`)
-    .replace(/threshold: 0\.5 \}/, `threshold: ${part.threshold} }`);
-  await writeFile(path, part.privacy === undefined ? yaml : `${yaml}privacy: { fallback: local }\n`);
+    .replace(/^confidence: .*$/m, `confidence: { output: confidence, threshold: ${part.threshold} }`)
+    .replace(/^privacy: .*$/m, part.privacy === undefined ? '$&' : 'privacy: { fallback: local }');
+  await writeFile(path, yaml);
   return target;
 }
 

@@ -21,7 +21,7 @@ const dispatcher = new Agent();
 /** What the hub was sent, in order. */
 let asked: { readonly hex: string; readonly seed: number }[];
 /** A status and words, or nothing for a connection that breaks. */
-let answer: (seed: number) => readonly [number, string] | undefined;
+let answer: (seed: number) => readonly [number, string, string?] | undefined;
 let changed: () => void = () => undefined;
 
 const server = createServer((request: IncomingMessage, response: ServerResponse) => {
@@ -32,7 +32,7 @@ const server = createServer((request: IncomingMessage, response: ServerResponse)
     asked.push({ hex: request.url?.split('/').at(-1) ?? '', seed });
     const answered = answer(seed);
     if (answered === undefined) request.socket.destroy();
-    else response.writeHead(answered[0]).end(JSON.stringify({ error: answered[1] }));
+    else response.writeHead(answered[0]).end(JSON.stringify({ error: answered[1], code: answered[2] ?? 'other' }));
     changed();
   });
 });
@@ -116,11 +116,16 @@ describe('sending samples', () => {
     expect(seeds()).toEqual([1]);
   });
 
-  it.each([400, 403, 413, 422])('drops what the hub refuses with %i, with its words in the log', async (status) => {
+  it.each([
+    [400, 'invalid'],
+    [403, 'forbidden'],
+    [413, 'body-too-large'],
+    [422, 'invalid'],
+  ])('drops what the hub refuses with %i %s, with its words in the log', async (status, code) => {
     const { store, sender, counts, log, keep } = device;
     await keep(1);
     await keep(2);
-    answer = (seed) => (seed === 1 ? [status, 'because of the shape'] : [201, '']);
+    answer = (seed) => (seed === 1 ? [status, 'because of the shape', code] : [201, '']);
     sender.start();
     await until(() => store.count === 0);
     expect(counts.totals).toMatchObject({ sent: 1, dropped: { refused: 1 } });
@@ -129,10 +134,19 @@ describe('sending samples', () => {
     ]);
   });
 
-  it.each([429, 503, 507, 404, 500, undefined])('keeps what %s answers, and backs off', async (status) => {
+  it.each([
+    [429, 'busy'],
+    [503, 'busy'],
+    [507, 'no-space'],
+    [404, 'not-found'],
+    [500, 'internal'],
+    [403, 'certificate-expired'],
+    [403, 'revoked'],
+    [undefined, 'a connection that breaks'],
+  ])('keeps it at a %s %s, and backs off', async (status, code) => {
     const { store, sender, clock, keep } = device;
     await keep(1);
-    answer = () => (status === undefined ? undefined : [status, 'later']);
+    answer = () => (status === undefined ? undefined : [status, 'later', code]);
     sender.start();
     for (let i = 0; i < 6; i += 1) {
       await waits();

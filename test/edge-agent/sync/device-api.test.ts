@@ -55,6 +55,21 @@ describe('the device API, as the agent calls it', () => {
     expect(calls).toEqual([`POST /device/v1/telemetry ${JSON.stringify(record)}`, 'PUT /device/v1/reported {"seq":2}']);
   });
 
+  it('puts a sample under its digest as it is, however slow the uplink', async () => {
+    const calls: string[] = [];
+    answer = (request, response, body) => {
+      calls.push(`${request.method} ${request.url} ${request.headers['content-type']} ${body.length}`);
+      setTimeout(() => response.writeHead(201).end(), 400); // more than this test's timeout for everything else
+    };
+    await api.sample('abc', new Uint8Array(16 * 1024), signal);
+    expect(calls).toEqual(['PUT /device/v1/samples/abc application/octet-stream 16384']);
+    answer = (_request, response) => response.writeHead(403).end('{"error":"no","code":"forbidden"}');
+    await expect(api.sample('abc', new Uint8Array(1), signal)).rejects.toMatchObject({
+      status: 403,
+      hubCode: 'forbidden',
+    });
+  });
+
   it.each([
     [503, 'unreachable'],
     [429, 'unreachable'],
