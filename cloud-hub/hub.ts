@@ -11,12 +11,13 @@ import type { Files } from '@tidegate/shared/system/files.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import { createApi, type Api, type RouteDomain } from './api/api.js';
 import { auditRoutes } from './api/audit-routes.js';
+import { datasetRoutes } from './api/dataset-routes.js';
 import { fleetRoutes } from './api/fleet-routes.js';
 import { healthRoutes } from './api/health-routes.js';
-import { HubFront } from './api/hub-front.js';
-import { HubMetrics } from './api/hub-metrics.js';
 import { jobRoutes } from './api/job-routes.js';
 import { lineageRoutes } from './api/lineage-routes.js';
+import { HubFront } from './api/hub-front.js';
+import { HubMetrics } from './api/hub-metrics.js';
 import { LiveChannel } from './api/live.js';
 import { mlflowRoutes } from './api/mlflow-routes.js';
 import { modelRoutes } from './api/model-routes.js';
@@ -72,7 +73,7 @@ async function start(settings: HubSettings, modules: HubModules, closing: Closin
   const parts = await openParts(settings, modules, closing);
   const registry = await openRegistry(parts, closing);
   const inference = await openInference(parts, registry.registry, closing);
-  const data = openData(parts, registry.registry, inference);
+  const data = openData(parts, registry.registry, inference, closing);
   const training = openTraining(parts, registry, closing);
   const fleet = await openFleet(parts, registry.registry, inference.oip, data.intake, closing);
   const ports: Ports = { device: fleet.port, broker: fleet.broker, oip: inference.oip, draining: false };
@@ -119,6 +120,7 @@ async function openHttp(
     jobRoutes(jobs),
     lineageRoutes(trace),
     sampleRoutes(data.samples, data.proposals),
+    datasetRoutes(data),
     tokenRoutes(tokens),
     auditRoutes(db),
     mlflowRoutes(createMlflow(parts), log),

@@ -1,146 +1,77 @@
-// Importing: the client asks which samples the hub lacks, sends those, and then states the whole list with its labels. The list alone
-// is what is frozen, so an import is what its folder holds, whatever was imported before it under any name.
-//
-// An import is a person's word on each of its samples, and the latest word holds: its labels become the samples' own, also of those that
-// were labelled otherwise or rejected before.
-import type { Transaction } from 'kysely';
-import { splitOf, type importDatasetSchema, type Split } from '@tidegate/shared/wire/data-api.js';
+// Importing, as the client goes about it: ask what the model takes, ask which samples the hub lacks, send those, and then state the
+// whole list with its labels, which freezes it. Every step may be done again; nothing is frozen before the last one.
+import type { z } from 'zod';
+import type { importDatasetSchema, importQuestionSchema, ImportTarget } from '@tidegate/shared/wire/data-api.js';
 import type { Digest } from '@tidegate/shared/wire/digest.js';
 import { decodeSample, SampleError, sampleId } from '@tidegate/shared/wire/sample.js';
-import type { z } from 'zod';
-import type { Database, Tables } from '../storage/database.js';
+import type { Catalogue } from '../inference/catalogue.js';
+import type { Database } from '../storage/database.js';
 import { DataError } from './data-error.js';
-import { byId, type ChosenItem } from './dataset-choice.js';
+import type { DatasetService, MadeDataset } from './dataset-service.js';
+import { missingSamples } from './imported-items.js';
+import type { SampleClasses } from './sample-classes.js';
 import type { SampleIntake, SampleTaken } from './sample-intake.js';
 
-/** Ids in one statement: SQLite binds at most 32,766 values, other databases fewer. */
-const IDS_AT_ONCE = 500;
-
-type ImportItem = z.infer<typeof importDatasetSchema>['items'][number];
-
-interface HeldSample {
-  readonly id: Digest;
-  readonly model: string;
-  readonly inputsDigest: Digest;
-  readonly sizeBytes: number;
-  readonly label: string | null;
-  readonly state: string;
+interface DatasetImportModules {
+  readonly db: Database;
+  readonly intake: Pick<SampleIntake, 'take'>;
+  readonly classes: Pick<SampleClasses, 'check'>;
+  readonly catalogue: Pick<Catalogue, 'find'>;
+  readonly datasets: Pick<DatasetService, 'import'>;
 }
 
-/** Which of these the hub has not. */
-export async function missingSamples(db: Database, ids: readonly Digest[]): Promise<Digest[]> {
-  const held = new Set<Digest>();
-  for (const some of inParts(ids)) {
-    const rows = await db.selectFrom('samples').select('id').where('id', 'in', some).execute();
-    for (const { id } of rows) held.add(id);
-  }
-  return ids.filter((id) => !held.has(id));
-}
+export class DatasetImport {
+  readonly #m: DatasetImportModules;
 
-/** Takes one body under its digest. Rejects with DataError `invalid` for what no import sends, and as SampleIntake.take. */
-export async function takeImported(
-  intake: Pick<SampleIntake, 'take'>,
-  body: Uint8Array,
-  sent: { readonly id: Digest; readonly batch: string; readonly label: string },
-): Promise<SampleTaken> {
-  if (sampleId(body) !== sent.id) {
-    throw new DataError('invalid', `the bytes received are not ${sent.id}`, { field: 'hex' });
+  constructor(modules: DatasetImportModules) {
+    this.#m = modules;
   }
-  const { reason } = readFacts(body);
-  if (reason !== 'import') {
-    throw new DataError('invalid', `reason: is ${reason}; an import's is 'import'`, { field: 'reason' });
-  }
-  return intake.take(body, { batch: sent.batch, label: sent.label });
-}
 
-/** By id. Rejects with DataError `not-found` for a sample that the hub has not, `invalid` for one of another model. */
-export async function readImported(
-  db: Database,
-  model: string,
-  items: readonly ImportItem[],
-): Promise<ReadonlyMap<Digest, HeldSample>> {
-  const held = new Map<Digest, HeldSample>();
-  for (const some of inParts(items.map(({ id }) => id))) {
-    const rows = await db
-      .selectFrom('samples')
-      .select(['id', 'model', 'inputs_digest as inputsDigest', 'size_bytes as sizeBytes', 'label', 'state'])
-      .where('id', 'in', some)
-      .execute();
-    for (const row of rows) held.set(row.id, row);
-  }
-  for (const { id } of items) {
-    const sample = held.get(id);
-    if (sample === undefined) throw new DataError('not-found', `the hub has no sample ${id}`, { field: 'items' });
-    if (sample.model !== model) {
-      throw new DataError('invalid', `sample ${id} is of the model ${sample.model}`, { field: 'items' });
+  /** What a sample of the model's newest ready version is made of. Throws DataError `not-found` where it has none. */
+  target(model: string): ImportTarget {
+    const entry = this.#m.catalogue.find(model, undefined);
+    if (entry === undefined) {
+      throw new DataError('not-found', `the hub has no ready version of a model ${model}`, { field: 'model' });
     }
+    const inputs = entry.yaml.inputs.map(({ name, datatype, shape }) => ({ name, datatype, shape: [...shape] }));
+    return { model, version: entry.variant.version, inputs };
   }
-  return held;
-}
 
-/**
- * What the list says, sorted by id; a sample that it names twice is one. Equal inputs stand on one side: held out where any of them is.
- * Throws DataError `invalid` for equal inputs under different labels.
- */
-export function chooseImported(
-  items: readonly ImportItem[],
-  held: ReadonlyMap<Digest, Pick<HeldSample, 'inputsDigest' | 'sizeBytes'>>,
-  heldOut: number,
-): ChosenItem[] {
-  const first = new Map<Digest, ImportItem>();
-  const splits = new Map<Digest, Split>();
-  const chosen = new Map<Digest, Omit<ChosenItem, 'split'>>();
-  for (const item of items) {
-    const { id, label } = item;
-    const sample = held.get(id);
-    if (sample === undefined) throw new DataError('not-found', `the hub has no sample ${id}`, { field: 'items' });
-    const { inputsDigest, sizeBytes } = sample;
-    const like = first.get(inputsDigest) ?? item;
-    if (like.label !== label) {
-      const message = `${like.id} and ${id} are equal, but labelled '${like.label}' and '${label}'`;
-      throw new DataError('invalid', message, { field: 'items' });
+  /** Rejects with DataError `invalid` (field `label`) for a label that is none of the model's classes. */
+  async missing({ model, labels, ids }: z.infer<typeof importQuestionSchema>): Promise<Digest[]> {
+    await this.#checkLabels(model, labels);
+    return missingSamples(this.#m.db, ids);
+  }
+
+  /** Takes one body under its digest. Rejects with DataError `invalid` for what no import sends, and as SampleIntake.take. */
+  async take(
+    body: Uint8Array,
+    { id, batch, label }: { readonly id: Digest; readonly batch: string; readonly label: string },
+  ): Promise<SampleTaken> {
+    if (sampleId(body) !== id) throw new DataError('invalid', `the bytes received are not ${id}`, { field: 'hex' });
+    const { model, reason } = readFacts(body);
+    if (reason !== 'import') {
+      throw new DataError('invalid', `reason: is ${reason}; an import's is 'import'`, { field: 'reason' });
     }
-    first.set(inputsDigest, like);
-    const split = item.split ?? splitOf(inputsDigest, heldOut);
-    if (split === 'held-out' || !splits.has(inputsDigest)) splits.set(inputsDigest, split);
-    chosen.set(id, { id, inputsDigest, label, sizeBytes });
+    await this.#checkLabels(model, [label]);
+    return this.#m.intake.take(body, { batch, label });
   }
-  return [...chosen.values()].map((one) => ({ ...one, split: splits.get(one.inputsDigest) ?? 'train' })).sort(byId);
+
+  /** Rejects as DatasetService.import, and for a label that is none of the model's classes. */
+  async freeze(name: string, request: z.infer<typeof importDatasetSchema>, actor: string): Promise<MadeDataset> {
+    await this.#checkLabels(
+      request.model,
+      request.items.map(({ label }) => label),
+    );
+    return this.#m.datasets.import(name, request, actor);
+  }
+
+  async #checkLabels(model: string, labels: readonly string[]): Promise<void> {
+    for (const label of new Set(labels)) await this.#m.classes.check(model, label);
+  }
 }
 
-/** Gives the samples the list's labels; returns how many had another or none. */
-export async function labelImported(
-  trx: Transaction<Tables>,
-  items: readonly ImportItem[],
-  held: ReadonlyMap<Digest, Pick<HeldSample, 'label' | 'state'>>,
-): Promise<number> {
-  const byLabel = new Map<string, Digest[]>();
-  for (const { id, label } of new Map(items.map((item) => [item.id, item])).values()) {
-    const sample = held.get(id);
-    if (sample?.label === label && sample.state === 'labelled') continue;
-    const ids = byLabel.get(label) ?? [];
-    ids.push(id);
-    byLabel.set(label, ids);
-  }
-  let changed = 0;
-  for (const [label, ids] of byLabel) {
-    for (const some of inParts(ids)) {
-      await trx
-        .updateTable('samples')
-        .set({ label, label_source: 'import', state: 'labelled' })
-        .where('id', 'in', some)
-        .execute();
-      changed += some.length;
-    }
-  }
-  return changed;
-}
-
-function* inParts(ids: readonly Digest[]): Generator<Digest[], void, void> {
-  for (let at = 0; at < ids.length; at += IDS_AT_ONCE) yield ids.slice(at, at + IDS_AT_ONCE);
-}
-
-function readFacts(body: Uint8Array): { readonly reason: string } {
+function readFacts(body: Uint8Array): { readonly model: string; readonly reason: string } {
   try {
     return decodeSample(body).facts;
   } catch (cause) {

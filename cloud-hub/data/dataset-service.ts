@@ -25,7 +25,7 @@ import { DataError } from './data-error.js';
 import { chooseItems, type ChosenItem } from './dataset-choice.js';
 import { diffItems } from './dataset-diff.js';
 import { freezeDataset } from './dataset-freeze.js';
-import { chooseImported, labelImported, readImported } from './dataset-import.js';
+import { chooseImported, labelImported, readImported } from './imported-items.js';
 import { readManifest } from './dataset-manifest.js';
 import {
   datasetRow,

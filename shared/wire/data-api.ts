@@ -1,6 +1,7 @@
 // The admin API's bodies for samples and datasets (`/api/v1/samples`, `/api/v1/datasets`), and the manifest that gives a dataset
 // version its identity. A dataset version is immutable: its digest is the SHA-256 of the canonical manifest.
 import { z } from 'zod';
+import { DATATYPES } from '../tensor/datatype.js';
 import { digestSchema, type Digest } from './digest.js';
 import { modelNameSchema } from './model-yaml.js';
 import { SAMPLE_REASONS } from './sample.js';
@@ -118,12 +119,25 @@ export const datasetVersionSchema = z.object({
 });
 export type DatasetVersion = z.infer<typeof datasetVersionSchema>;
 
-// --- imports: ask which bodies the hub lacks, PUT each of those, then freeze exactly these samples -------------------------
+// --- imports: ask what the model takes and which bodies the hub lacks, PUT those, then freeze exactly these samples ------
 export const LIMIT_IMPORT_QUESTION = 10_000;
 export const LIMIT_DATASET_ITEMS = 200_000;
 
+/** GET /api/v1/datasets/{name}/import?model=...: the inputs of the model's newest ready version. */
+export const importTargetSchema = z.object({
+  model: modelNameSchema,
+  version: z.int(),
+  inputs: z.array(z.object({ name: z.string(), datatype: z.enum(DATATYPES), shape: z.array(z.int()) })),
+});
+export type ImportTarget = z.infer<typeof importTargetSchema>;
+
 /** POST /api/v1/datasets/{name}/import/missing. */
-export const importQuestionSchema = z.strictObject({ ids: z.array(digestSchema).max(LIMIT_IMPORT_QUESTION) });
+export const importQuestionSchema = z.strictObject({
+  model: modelNameSchema,
+  /** Looked at before anything is sent. */
+  labels: z.array(labelText).max(LIMIT_IMPORT_QUESTION),
+  ids: z.array(digestSchema).max(LIMIT_IMPORT_QUESTION),
+});
 export const importMissingSchema = z.object({ missing: z.array(digestSchema) });
 /** PUT /api/v1/datasets/{name}/import/samples/{hex}?label=... */
 export const importLabelSchema = z.object({ label: labelText });

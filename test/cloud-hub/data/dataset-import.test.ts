@@ -1,42 +1,85 @@
-import { missingSamples, takeImported } from '@tidegate/cloud-hub/data/dataset-import.js';
+// What an import may ask and send, over a real database and store; freezing is dataset-service.test.ts's.
+import { DataError } from '@tidegate/cloud-hub/data/data-error.js';
+import { DatasetImport } from '@tidegate/cloud-hub/data/dataset-import.js';
 import { SampleIntake } from '@tidegate/cloud-hub/data/sample-intake.js';
 import { HubEvents } from '@tidegate/cloud-hub/hub-events.js';
+import type { CatalogueEntry } from '@tidegate/cloud-hub/inference/catalogue.js';
+import type { Database } from '@tidegate/cloud-hub/storage/database.js';
 import { openSqlite } from '@tidegate/cloud-hub/storage/sqlite/open-sqlite.js';
 import { ContentStore } from '@tidegate/shared/content/content-store.js';
 import { systemFiles } from '@tidegate/shared/system/files.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import { sha256 } from '@tidegate/shared/wire/digest.js';
 import { encodeSample, sampleId } from '@tidegate/shared/wire/sample.js';
-import { expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { digitSample } from '../../support/captured-samples.js';
 import { digitInput } from '../../support/digit-inputs.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { temporaryFolders } from '../../support/temporary-folder.js';
 
 const folder = temporaryFolders('dataset-import');
+const batch = 'clean';
+const BODY = encodeSample({
+  facts: { model: 'digits', capturedAtMs: 0, reason: 'import' },
+  inputs: digitInput(1),
+  outputs: [],
+});
+const ID = sampleId(BODY);
+let db: Database;
+let imports: DatasetImport;
 
-test('only what the hub lacks is asked for, and what is no import, or not what its digest says, is not taken', async () => {
-  const db = await openSqlite(':memory:');
+beforeEach(async () => {
+  db = await openSqlite(':memory:');
   const content = await ContentStore.open({ folder: folder() }, systemFiles);
-  const intake = new SampleIntake({ db, content, events: new HubEvents(silentLog), clock: new ManualClock() });
-  const facts = { model: 'digits', capturedAtMs: 0, reason: 'import' } as const;
-  const body = encodeSample({ facts, inputs: digitInput(1), outputs: [] });
-  const id = sampleId(body);
-  const batch = 'clean';
-  const others = Array.from({ length: 1200 }, (_, i) => sha256(String(i)));
-  expect(await missingSamples(db, [...others, id])).toEqual([...others, id]);
-  expect(await takeImported(intake, body, { id, batch, label: '1' })).toEqual({ id, added: true });
-  expect(await takeImported(intake, body, { id, batch, label: '1' })).toEqual({ id, added: false });
-  expect(await missingSamples(db, [...others, id])).toEqual(others);
-  const wrong = takeImported(intake, body, { id: sha256('other'), batch, label: '1' });
-  await expect(wrong).rejects.toMatchObject({ code: 'invalid', field: 'hex' });
-  const captured = digitSample(2);
-  const foreign = takeImported(intake, captured, { id: sampleId(captured), batch, label: '1' });
-  await expect(foreign).rejects.toMatchObject({ code: 'invalid', field: 'reason' });
-  const noise = Buffer.from('no sample');
-  await expect(takeImported(intake, noise, { id: sha256(noise), batch, label: '1' })).rejects.toMatchObject({
-    code: 'invalid',
-    field: 'header',
+  imports = new DatasetImport({
+    db,
+    intake: new SampleIntake({ db, content, events: new HubEvents(silentLog), clock: new ManualClock() }),
+    classes: {
+      check: async (_model, label) => {
+        if (!/^[0-9]$/.test(label)) throw new DataError('invalid', `${label} is no class`, { field: 'label' });
+      },
+    },
+    catalogue: {
+      find: (model) =>
+        model !== 'digits'
+          ? undefined
+          : ({
+              variant: { version: 3 },
+              yaml: { inputs: [{ name: 'image', datatype: 'FP32', shape: [-1, 1, 28, 28] }] },
+            } as unknown as CatalogueEntry),
+    },
+    datasets: { import: () => Promise.reject(new Error('not asked for')) },
   });
-  await db.destroy();
+});
+afterEach(() => db.destroy());
+
+test('a model says what its samples are made of', () => {
+  const inputs = [{ name: 'image', datatype: 'FP32', shape: [-1, 1, 28, 28] }];
+  expect(imports.target('digits')).toEqual({ model: 'digits', version: 3, inputs });
+  expect(() => imports.target('letters')).toThrow('no ready version of a model letters');
+});
+
+test('only what the hub lacks is asked for', async () => {
+  const others = Array.from({ length: 1200 }, (_, i) => sha256(String(i)));
+  const ask = () => imports.missing({ model: 'digits', labels: ['1', '2'], ids: [...others, ID] });
+  expect(await ask()).toEqual([...others, ID]);
+  expect(await imports.take(BODY, { id: ID, batch, label: '1' })).toEqual({ id: ID, added: true });
+  expect(await imports.take(BODY, { id: ID, batch, label: '1' })).toEqual({ id: ID, added: false });
+  expect(await ask()).toEqual(others);
+});
+
+test('labels that the model doesn’t know are refused before anything is sent, with a sample, and with the list', async () => {
+  const unknown = expect.objectContaining({ code: 'invalid', field: 'label' }) as unknown;
+  await expect(imports.missing({ model: 'digits', labels: ['1', 'seven'], ids: [] })).rejects.toEqual(unknown);
+  await expect(imports.take(BODY, { id: ID, batch, label: 'seven' })).rejects.toEqual(unknown);
+  const request = { model: 'digits', heldOut: 0, items: [{ id: ID, label: 'seven' }] };
+  await expect(imports.freeze('clean', request, 'token:ci')).rejects.toEqual(unknown);
+});
+
+test('what is no import, no sample, or not what its digest says, is not taken', async () => {
+  const take = (body: Uint8Array, id = sampleId(body)) => imports.take(body, { id, batch, label: '1' });
+  await expect(take(BODY, sha256('other'))).rejects.toMatchObject({ code: 'invalid', field: 'hex' });
+  await expect(take(digitSample(2))).rejects.toMatchObject({ code: 'invalid', field: 'reason' });
+  await expect(take(Buffer.from('no sample'))).rejects.toMatchObject({ code: 'invalid', field: 'header' });
+  expect(await db.selectFrom('samples').selectAll().execute()).toEqual([]);
 });
