@@ -29,6 +29,8 @@ export function gradientName(parameter: string): string {
 interface Step {
   readonly rule: GradientRule;
   readonly node: RuleNode;
+  /** Its place in the graph. */
+  readonly at: number;
 }
 
 /** Throws GradientError, or OnnxError where the model itself is not sound. */
@@ -39,9 +41,10 @@ export function differentiate(model: ModelProto, { loss, parameters }: Different
   const declared = declaredValues(graph);
   const wanted = reachedFrom(graph, parameters);
   const floatType = checkParameters(declared, wanted, loss, parameters);
-  const { forward, steps } = plan(graph, wanted, loss);
+  const planned = plan(graph, wanted, loss);
   const dims = new Map([...declared].map(([name, value]) => [name, value.dims]));
   const b = new GradientBuilder(floatType, dims);
+  const { forward, steps } = forwardOf(b, graph, planned);
   const gradients = backward(b, steps, loss);
   const outputs = parameters.map((parameter) => {
     const gradient = gradients.get(parameter);
@@ -117,13 +120,12 @@ function checkParameters(
   return type;
 }
 
-/** Rules of all nodes between parameters and loss, last first; `forward` has the outputs that rules ask for. */
-function plan(graph: GraphProto, wanted: ReadonlySet<string>, loss: string): { forward: NodeProto[]; steps: Step[] } {
-  const forward = [...graph.node];
+/** Rules of all nodes between parameters and loss, last first. */
+function plan(graph: GraphProto, wanted: ReadonlySet<string>, loss: string): Step[] {
   const needed = new Set([loss]);
   const steps: Step[] = [];
-  for (let i = forward.length - 1; i >= 0; i -= 1) {
-    let node = forward[i]!;
+  for (let i = graph.node.length - 1; i >= 0; i -= 1) {
+    const node = graph.node[i]!;
     const used = node.output.filter((name) => name && needed.has(name));
     if (used.length === 0 || !node.input.some((name) => wanted.has(name))) continue;
     const domain = !node.domain || node.domain === 'ai.onnx' ? '' : `${node.domain}.`;
@@ -133,15 +135,27 @@ function plan(graph: GraphProto, wanted: ReadonlySet<string>, loss: string): { f
     if (used.some((name) => name !== node.output[0])) {
       throw new GradientError('no-gradient', `only its first output has a gradient, not ${used.join(', ')}`, where);
     }
-    if (rule.secondOutput && !node.output[1]) {
-      node = { ...node, output: [node.output[0]!, `gradient/second/${node.output[0]!}`] };
-      forward[i] = node;
-    }
-    const step = { rule, node: new RuleNode(node, where, wanted) };
+    const step = { rule, node: new RuleNode(node, where, wanted), at: i };
     rule.check?.(step.node);
     steps.push(step);
     for (const name of node.input) if (wanted.has(name)) needed.add(name);
   }
+  return steps;
+}
+
+/** The nodes as they run, with what the rules ask of them. */
+function forwardOf(
+  b: GradientBuilder,
+  graph: GraphProto,
+  planned: readonly Step[],
+): { forward: NodeProto[]; steps: Step[] } {
+  const forward = [...graph.node];
+  const steps = planned.map((step) => {
+    const node = step.rule.forward?.(b, step.node);
+    if (node === undefined) return step;
+    forward[step.at] = node;
+    return { ...step, node: step.node.as(node) };
+  });
   return { forward, steps };
 }
 

@@ -39,8 +39,8 @@ export const div = binary(
   (b, n, dY) => b.op('Neg', [b.div(b.mul(dY, n.y()), n.x(1))]),
 );
 
-/** dX = dY where Y > 0; 0 at the kink */
-export const relu = unary((b, n, dY) => b.op('Where', [b.op('Greater', [n.y(), b.float(0)]), dY, b.float(0)]));
+/** dX = dY where Y > 0; 0 at the kink. Multiplied by 0 and 1: a Where over a tensor and a scalar takes twice as long. */
+export const relu = unary((b, n, dY) => b.mul(dY, b.cast(b.op('Greater', [n.y(), b.float(0)]))));
 
 /** dX = dY y (1 - y) */
 export const sigmoid = unary((b, n, dY) => b.mul(dY, b.mul(n.y(), b.sub(b.float(1), n.y()))));

@@ -112,9 +112,14 @@ export class GradientBuilder {
 
   /**
    * Undoes broadcasting: sums `gradient` over the axes along which `like` was stretched. `like` padded with ones to the rank
-   * of `gradient` differs from it exactly there.
+   * of `gradient` differs from it exactly there. Where `like` is known and has no 1 to stretch, only leading axes are left over.
    */
   sumTo(gradient: string, like: string): string {
+    const known = this.dims.get(like);
+    if (known !== undefined && known.length > 0 && known.every((d) => d > 1)) {
+      const rows = this.op('Reshape', [gradient, this.ints(-1, ...known)]);
+      return this.op('ReduceSum', [rows, this.ints(0)], { keepdims: 0n });
+    }
     const to = this.shape(like);
     const from = this.shape(gradient);
     const missing = this.op('Reshape', [this.sub(this.op('Size', [from]), this.op('Size', [to])), this.ints(1)]);

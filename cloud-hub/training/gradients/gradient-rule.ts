@@ -10,8 +10,11 @@ export interface GradientRule {
   /** Throws GradientError for a form of the operator that the rule does not cover. Runs before any node is made. */
   readonly check?: (node: RuleNode) => void;
   readonly backward: (b: GradientBuilder, node: RuleNode, dY: string) => InputGradients;
-  /** The rule needs the node's second output even where the graph does not read it (MaxPool's indices). */
-  readonly secondOutput?: true;
+  /**
+   * The node as it runs in the graph that is differentiated, where the rule needs more of it than its first output; what the node
+   * no longer gives as it did is appended to the builder. Runs after all checks.
+   */
+  readonly forward?: (b: GradientBuilder, node: RuleNode) => NodeProto;
 }
 
 export class RuleNode {
@@ -23,6 +26,11 @@ export class RuleNode {
     this.node = node;
     this.where = where;
     this.#wanted = wanted;
+  }
+
+  /** The same place in the graph, taken by another node. */
+  as(node: NodeProto): RuleNode {
+    return new RuleNode(node, this.where, this.#wanted);
   }
 
   /** An input that must be there. */

@@ -1,7 +1,10 @@
 // Normalizations. With x' = (x - mean) * inv and g = dY * scale: dX = inv (g - mean(g) - x' mean(g x')) where the statistics
-// come from x itself, and dX = inv g where they are frozen. Statistics are computed again here instead of kept.
+// come from x itself, and dX = inv g where they are frozen. LayerNormalization computes its statistics again; BatchNormalization
+// keeps them.
+import { makeAttribute, makeNode } from '@tidegate/shared/onnx/make-node.js';
+import type { NodeProto } from '@tidegate/shared/onnx/model-proto.js';
 import type { GradientBuilder } from './gradient-builder.js';
-import type { GradientRule } from './gradient-rule.js';
+import type { GradientRule, RuleNode } from './gradient-rule.js';
 
 interface Normalized {
   readonly hat: string;
@@ -43,32 +46,55 @@ export const layerNormalization: GradientRule = {
   },
 };
 
-/** Channels are axis 1; all other axes are folded, [N, C, rest]. */
+/**
+ * Channels are axis 1; all other axes are summed over. With x' normalized, n elements for each channel and a = scale * inv:
+ *   d shift = sum(dY),  d scale = sum(dY x') = inv (sum(dY x) - mean sum(dY)),  dX = a dY - (a / n) (d scale x' + d shift)
+ * The last term is a normalization of X again, by the same statistics and with another scale and shift: one pass.
+ */
 export const batchNormalization: GradientRule = {
   check: (n) => {
     if (n.wants(3) || n.wants(4)) n.refuse('trained running statistics');
   },
+  forward: (b, n) => (isTraining(n) ? withBatchStatistics(b, n) : n.node),
   backward: (b, n, dY) => {
+    const [x, scale] = [n.x(0), n.x(1)];
+    const [mean, variance] = isTraining(n) ? [n.y(1), n.y(2)] : [n.x(3), n.x(4)];
+    const epsilon = n.float('epsilon', 1e-5);
+    const inv = inverse(b, variance, epsilon);
     const fold = (value: string): string => b.op('Reshape', [value, b.ints(0, 0, -1)]);
-    const channel = (value: string): string => b.op('Reshape', [value, b.ints(1, -1, 1)]);
-    const axes = b.ints(0, 2);
-    const [x, dy, epsilon] = [fold(n.x(0)), fold(dY), n.float('epsilon', 1e-5)];
-    const g = b.mul(dy, channel(n.x(1)));
-    let hat: string;
-    let dx: string;
-    if (n.int('training_mode', 0) === 1) {
-      const state = normalize(b, x, axes, epsilon);
-      hat = state.hat;
-      dx = throughStatistics(b, state, g);
-    } else {
-      const inv = inverse(b, channel(n.x(4)), epsilon);
-      hat = b.mul(b.sub(x, channel(n.x(3))), inv);
-      dx = b.mul(g, inv);
-    }
-    return [
-      n.wants(0) ? b.reshapeLike(dx, n.x(0)) : undefined,
-      n.wants(1) ? b.reshapeLike(b.sum(b.mul(dy, hat), axes), n.x(1)) : undefined,
-      n.wants(2) ? b.reshapeLike(b.sum(dy, axes), n.x(2)) : undefined,
-    ];
+    const total = (value: string): string => b.op('ReduceSum', [value, b.ints(0, 2)], { keepdims: 0n });
+    const dy = fold(dY);
+    const needsSums = isTraining(n) || n.wants(1);
+    const dShift = needsSums || n.wants(2) ? total(dy) : '';
+    const dScale = needsSums ? b.mul(inv, b.sub(total(b.mul(dy, fold(x))), b.mul(mean, dShift))) : '';
+    const a = b.mul(scale, inv);
+    const image = (): string => {
+      const direct = b.reshapeLike(b.mul(dy, b.op('Reshape', [a, b.ints(1, -1, 1)])), x);
+      if (!isTraining(n)) return direct;
+      const share = b.op('Neg', [b.div(a, b.ratio(x, scale))]);
+      const through = [x, b.mul(share, dScale), b.mul(share, dShift), mean, variance];
+      return b.add(direct, b.op('BatchNormalization', through, { epsilon }));
+    };
+    return [n.wants(0) ? image() : undefined, n.wants(1) ? dScale : undefined, n.wants(2) ? dShift : undefined];
   },
 };
+
+function isTraining(n: RuleNode): boolean {
+  return n.int('training_mode', 0) === 1;
+}
+
+/** With momentum 0 the node gives the batch's own mean and variance; what it gave before is computed from them. */
+function withBatchStatistics(b: GradientBuilder, n: RuleNode): NodeProto {
+  const momentum = n.float('momentum', 0.9);
+  const batch = [1, 2].map((i) => {
+    const name = b.name('statistics');
+    const running = n.y(i);
+    if (running !== '') {
+      const kept = b.mul(n.x(i + 2), b.float(momentum));
+      b.nodes.push(makeNode('Add', [kept, b.mul(name, b.float(1 - momentum))], [running]));
+    }
+    return name;
+  });
+  const attribute = n.node.attribute.filter(({ name }) => name !== 'momentum');
+  return { ...n.node, output: [n.y(), ...batch], attribute: [...attribute, makeAttribute('momentum', 0)] };
+}

@@ -4,11 +4,21 @@ import type { GradientRule, RuleNode } from './gradient-rule.js';
 import { big, spread, windowOf, withStaticPads, type Window } from './window.js';
 
 export const maxPool: GradientRule = {
-  secondOutput: true,
   check: (n) => {
     if (n.int('storage_order', 0) !== 0) n.refuse('column-major indices');
   },
-  backward: (b, n, dY) => [b.scatterAdd(dY, n.y(1), n.x(0))],
+  forward: (b, n) => ({ ...n.node, output: [n.y(), n.y(1) || b.name('indices')] }),
+  backward: (b, n, dY) => {
+    const kernel = n.ints('kernel_shape') ?? [];
+    const strides = n.ints('strides') ?? kernel.map(() => 1);
+    const dilations = n.ints('dilations') ?? kernel.map(() => 1);
+    const overlaps = kernel.some((k, i) => (k - 1) * (dilations[i] ?? 1) >= (strides[i] ?? 1));
+    if (overlaps) return [b.scatterAdd(dY, n.y(1), n.x(0))];
+    // No element wins twice, so nothing is added up: MaxUnpool puts each where it came from. The engine goes by indices and shape;
+    // the window would only be checked against the shape, and a window that hangs over the edge would fail there.
+    const one = kernel.map(() => 1n);
+    return [b.op('MaxUnpool', [dY, n.y(1), b.shape(n.x(0))], { kernel_shape: one, strides: one })];
+  },
 };
 
 /** Each element of dY over the number of elements that its window counts, spread over the window. */
