@@ -1,6 +1,12 @@
 // Calls the hub: the admin API and, for the playground, the Open Inference Protocol. Types come from the hub's own wire contracts.
 import type { Device, LiveEvent, Problem, Rollout, Version } from '@tidegate/shared/wire/admin-api.js';
-import type { DatasetVersion, Proposed, SampleSummary, SampleView } from '@tidegate/shared/wire/data-api.js';
+import type {
+  DatasetDiff,
+  DatasetVersion,
+  Proposed,
+  SampleSummary,
+  SampleView,
+} from '@tidegate/shared/wire/data-api.js';
 import type { Job, JobPoint, Lineage } from '@tidegate/shared/wire/training-api.js';
 
 class HubError extends Error {
@@ -114,6 +120,10 @@ export class HubClient {
     return this.#json(await this.#send('POST', '/api/v1/datasets', dataset));
   }
 
+  async datasetDiff(name: string, from: number, to: number): Promise<DatasetDiff> {
+    return this.#json(await this.#fetch(`${datasetPath(name)}/diff?from=${from}&to=${to}`));
+  }
+
   jobs(): Promise<Job[]> {
     return this.#all('/api/v1/jobs');
   }
@@ -137,8 +147,9 @@ export class HubClient {
     return this.#json(await this.#fetch(`${jobPath(id)}/cancel`, { method: 'POST' }));
   }
 
-  async lineage(model: string, version: number): Promise<Lineage> {
-    return this.#json(await this.#fetch(`/api/v1/models/${encodeURIComponent(model)}/versions/${version}/lineage`));
+  async lineage(model: string, version: string): Promise<Lineage> {
+    const of = `${encodeURIComponent(model)}/versions/${encodeURIComponent(version)}`;
+    return this.#json(await this.#fetch(`/api/v1/models/${of}/lineage`));
   }
 
   /** Opens the live channel; `onEvent` gets whole objects. Comes back by itself until the returned function is called. */

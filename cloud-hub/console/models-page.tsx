@@ -43,7 +43,7 @@ export function ModelsPage({ state }: { state: LiveState }): JSX.Element {
             <small>
               {bytes(version.sizeBytes)} · {version.licence} · {ago(version.createdAt)}
             </small>
-            <Link to={{ page: 'lineage', model: version.model, version: version.version }} class="action">
+            <Link to={{ page: 'lineage', model: version.model, version: String(version.version) }} class="action">
               Lineage
             </Link>
           </div>

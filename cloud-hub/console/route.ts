@@ -13,7 +13,8 @@ export type Route =
   | { readonly page: 'datasets' }
   /** Without a job the list and the form, with `dataset` chosen in it. */
   | { readonly page: 'training'; readonly job?: string; readonly dataset?: string }
-  | { readonly page: 'lineage'; readonly model: string; readonly version: number };
+  /** A version by its number, its label, or the beginning of a digest, as the hub takes it. */
+  | { readonly page: 'lineage'; readonly model: string; readonly version: string };
 
 const PLAIN = ['fleet', 'rollouts', 'models', 'playground', 'datasets'] as const;
 
@@ -31,8 +32,7 @@ export function routeOf(pathname: string, search: string): Route {
     const dataset = query.get('dataset');
     return first ? { page, job: first } : { page, ...(dataset === null ? {} : { dataset }) };
   }
-  const version = Number(second);
-  if (page === 'lineage' && first && Number.isInteger(version) && version > 0) return { page, model: first, version };
+  if (page === 'lineage' && first && second) return { page, model: first, version: second };
   return { page: 'fleet' };
 }
 
@@ -48,7 +48,7 @@ export function hrefOf(route: Route): string {
       if (route.job !== undefined) return `/training/${encodeURIComponent(route.job)}`;
       return route.dataset === undefined ? '/training' : `/training?dataset=${encodeURIComponent(route.dataset)}`;
     case 'lineage':
-      return `/lineage/${encodeURIComponent(route.model)}/${route.version}`;
+      return `/lineage/${encodeURIComponent(route.model)}/${encodeURIComponent(route.version)}`;
     default:
       return `/${route.page}`;
   }

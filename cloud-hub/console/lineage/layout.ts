@@ -5,9 +5,9 @@
 // name an unknown node are left out, since lineage has neither.
 import type { Lineage } from '@tidegate/shared/wire/training-api.js';
 
-export const NODE_WIDTH = 168;
+export const NODE_WIDTH = 160;
 export const NODE_HEIGHT = 54;
-const LAYER_GAP = 56;
+const LAYER_GAP = 44;
 const ROW_GAP = 20;
 const MARGIN = 12;
 
@@ -149,7 +149,7 @@ function placeRows(all: readonly Slot[], slots: ReadonlyMap<string, Slot>): void
       .sort((a, b) => a.wish - b.wish);
     const rows = spread(
       others.map(({ wish }) => wish),
-      Math.max(1, line.length),
+      line.length,
     );
     for (const [i, { slot }] of others.entries()) slot.row = rows[i] ?? 0;
   }

@@ -4,8 +4,8 @@ import type { JSX } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import { NODE_HEIGHT, NODE_WIDTH, type LineageLayout, type PlacedEdge, type PlacedNode } from './layout.js';
 
-/** Characters that fit a box. */
-const TITLE_MAX = 20;
+/** The graph shrinks to its place down to this scale, then it scrolls. */
+const SCALE_MIN = 0.8;
 const ARROW = 7;
 
 export interface LineageGraphProps {
@@ -22,7 +22,12 @@ export function LineageGraph({ layout, chosen, onChoose }: LineageGraphProps): J
   }, [layout]);
   return (
     <div class="card graph" ref={frame}>
-      <svg width={width} height={height} viewBox={`0 0 ${width} ${height}`} role="group" aria-label="lineage graph">
+      <svg
+        viewBox={`0 0 ${width} ${height}`}
+        style={{ minWidth: width * SCALE_MIN, maxWidth: width }}
+        role="group"
+        aria-label="lineage graph"
+      >
         <defs>
           <marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth={ARROW} markerHeight={ARROW} orient="auto">
             <path d="M0 0 L8 4 L0 8 Z" class="arrow" />
@@ -46,7 +51,8 @@ export function LineageGraph({ layout, chosen, onChoose }: LineageGraphProps): J
 
 function Box(props: { placed: PlacedNode; chosen: boolean; onChoose: (id: string) => void }): JSX.Element {
   const { placed, chosen, onChoose } = props;
-  const { id, kind, title } = placed.node;
+  const { id, kind, title, facts } = placed.node;
+  const count = facts['count'];
   return (
     <g
       class={`node ${kind}`}
@@ -65,12 +71,12 @@ function Box(props: { placed: PlacedNode; chosen: boolean; onChoose: (id: string
       <title>{title}</title>
       <rect width={NODE_WIDTH} height={NODE_HEIGHT} rx="8" />
       <rect class="mark" width="4" height={NODE_HEIGHT - 16} x="8" y="8" rx="2" />
-      <text x="22" y="21" class="kind">
-        {kind}
-      </text>
-      <text x="22" y="40">
-        {title.length > TITLE_MAX ? `${title.slice(0, TITLE_MAX - 1)}…` : title}
-      </text>
+      <foreignObject x="20" y="4" width={NODE_WIDTH - 26} height={NODE_HEIGHT - 8}>
+        <div class="node-text">
+          <small>{count === undefined ? kind : `${kind} · ${count}`}</small>
+          <b>{title}</b>
+        </div>
+      </foreignObject>
     </g>
   );
 }

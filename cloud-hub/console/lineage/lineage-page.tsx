@@ -1,4 +1,5 @@
-// What a version was made from, back to the samples: as a graph, and the facts of the node that was chosen.
+// What a version was made from, back to the samples: as a graph, and the facts of the node that was chosen; at first the version
+// itself, which the hub names first.
 import type { JSX } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import type { Lineage } from '@tidegate/shared/wire/training-api.js';
@@ -12,7 +13,7 @@ import './lineage.css';
 
 type Node = Lineage['nodes'][number];
 
-export function LineagePage(props: { client: HubClient; model: string; version: number }): JSX.Element {
+export function LineagePage(props: { client: HubClient; model: string; version: string }): JSX.Element {
   const { client, model, version } = props;
   const [lineage, setLineage] = useState<Lineage>();
   const [error, setError] = useState<string>();
@@ -21,9 +22,12 @@ export function LineagePage(props: { client: HubClient; model: string; version: 
     let gone = false;
     setLineage(undefined);
     setError(undefined);
-    setChosen(`version:${model}@${version}`);
     client.lineage(model, version).then(
-      (known) => !gone && setLineage(known),
+      (known) => {
+        if (gone) return;
+        setLineage(known);
+        setChosen(known.nodes[0]?.id);
+      },
       (cause: unknown) => !gone && setError(messageOf(cause)),
     );
     return () => {
@@ -35,9 +39,7 @@ export function LineagePage(props: { client: HubClient; model: string; version: 
   return (
     <>
       <div class="card-head page-head">
-        <h1>
-          Lineage of {model}@{version}
-        </h1>
+        <h1>Lineage of {lineage?.nodes[0]?.title ?? `${model}@${version}`}</h1>
         <span class="spacer" />
         <small>from what it was made, left to right; choose a box for its facts</small>
       </div>
@@ -46,16 +48,16 @@ export function LineagePage(props: { client: HubClient; model: string; version: 
       {layout !== undefined && (
         <div class="lineage">
           <LineageGraph layout={layout} chosen={chosen} onChoose={setChosen} />
-          {node !== undefined && <Facts node={node} />}
+          {node !== undefined && <Facts node={node} here={lineage?.nodes[0]?.id} />}
         </div>
       )}
     </>
   );
 }
 
-function Facts({ node }: { node: Node }): JSX.Element {
+function Facts({ node, here }: { node: Node; here: string | undefined }): JSX.Element {
   const { kind, title, facts } = node;
-  const route = routeOfNode(node);
+  const route = node.id === here ? undefined : routeOfNode(node);
   return (
     <aside class="card" aria-label="facts" aria-live="polite">
       <div class="card-head">
@@ -87,8 +89,7 @@ function routeOfNode({ id, kind }: Node): Route | undefined {
   if (kind === 'job') return { page: 'training', job: name };
   if (kind === 'dataset') return { page: 'datasets' };
   const at = name.lastIndexOf('@');
-  const version = Number(name.slice(at + 1));
-  return kind === 'version' && Number.isInteger(version)
-    ? { page: 'lineage', model: name.slice(0, at), version }
+  return kind === 'version' && at > 0
+    ? { page: 'lineage', model: name.slice(0, at), version: name.slice(at + 1) }
     : undefined;
 }

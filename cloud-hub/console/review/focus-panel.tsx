@@ -180,7 +180,11 @@ function Facts({ sample }: { sample: SampleView }): JSX.Element {
       <dd title={sample.capturedAt}>{ago(sample.capturedAt)}</dd>
       <dt>answered by</dt>
       <dd title={sample.variantDigest}>
-        {version === undefined ? model : <Link to={{ page: 'lineage', model, version }}>{`${model}@${version}`}</Link>}
+        {version === undefined ? (
+          model
+        ) : (
+          <Link to={{ page: 'lineage', model, version: String(version) }}>{`${model}@${version}`}</Link>
+        )}
       </dd>
       <dt>inputs</dt>
       <dd>

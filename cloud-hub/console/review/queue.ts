@@ -34,7 +34,7 @@ export function shown(item: QueueItem): SampleView {
   return item.draft ?? item.server;
 }
 
-/** What the sample is after the change, as far as that can be told without asking. */
+/** What the sample is after the change, as far as that can be told without asking; a rejected one keeps its label for later. */
 function afterChange(sample: SampleView, change: Change): SampleView {
   const { label: _label, labelSource: _source, ...bare } = sample;
   switch (change.kind) {
@@ -45,9 +45,11 @@ function afterChange(sample: SampleView, change: Change): SampleView {
         ? sample
         : { ...bare, state: 'labelled', label: sample.proposal.label, labelSource: 'hub-model' };
     case 'reject':
-      return { ...bare, state: 'rejected' };
+      return { ...sample, state: 'rejected' };
     case 'reopen':
-      return { ...bare, state: 'new' };
+      return sample.state === 'rejected' && sample.label !== undefined
+        ? { ...sample, state: 'labelled' }
+        : { ...bare, state: 'new' };
     case 'propose':
       return sample;
   }

@@ -19,15 +19,16 @@ function thinned(points: readonly JobPoint[]): readonly JobPoint[] {
   return points.length <= LIMIT_POINTS ? points : points.filter((_, i) => (points.length - 1 - i) % 2 === 0);
 }
 
-/** Exponential mean over about a twentieth of the run, without the pull towards zero at its beginning; gaps stay gaps. */
+/**
+ * The mean of each point and its neighbours, over about a twentieth of the run, as many before as behind: so it runs through the
+ * points and not after them. Gaps stay gaps.
+ */
 export function smoothed(values: readonly (number | undefined)[]): (number | null)[] {
-  const keep = 1 - 1 / Math.max(1, values.length / 20);
-  let sum = 0;
-  let weight = 0;
-  return values.map((value) => {
+  const reach = Math.ceil(values.length / 40);
+  return values.map((value, at) => {
     if (value === undefined) return null;
-    sum = keep * sum + (1 - keep) * value;
-    weight = keep * weight + (1 - keep);
-    return sum / weight;
+    const side = Math.min(reach, at, values.length - 1 - at);
+    const near = values.slice(at - side, at + side + 1).filter((one) => one !== undefined);
+    return near.reduce((sum, one) => sum + one, 0) / near.length;
   });
 }

@@ -44,7 +44,7 @@ export function RunChart({ title, steps, values, range, noisy }: RunChartProps):
   return (
     <figure class="run-chart">
       <figcaption>
-        {title} <b>{figure(noisy ? (smoothed(values).at(-1) ?? undefined) : last)}</b>
+        {title} <b>{figure(last)}</b>
       </figcaption>
       <div ref={place} role="img" aria-label={`${title} over ${steps.length} points, now ${figure(last)}`} />
     </figure>
@@ -77,7 +77,11 @@ function options(title: string, width: number, range: RunChartProps['range'], no
     scales: { x: { time: false }, y: range === undefined ? {} : { range: [...range] as [number, number] } },
     axes: [
       { ...axis, size: 34 },
-      { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => figure(tick)) },
+      {
+        ...axis,
+        size: (_, labels) => 20 + 7 * Math.max(2, ...(labels ?? []).map((label) => label.length)),
+        values: (_, ticks) => ticks.map((tick) => figure(tick)),
+      },
     ],
     series: [
       { label: 'step' },

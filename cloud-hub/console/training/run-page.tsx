@@ -108,7 +108,7 @@ function Head({ job, client }: { job: Job; client: HubClient }): JSX.Element {
             <Link to={{ page: 'models' }} class="action">
               Version
             </Link>
-            <Link to={{ page: 'lineage', model, version }} class="action">
+            <Link to={{ page: 'lineage', model, version: String(version) }} class="action">
               Lineage
             </Link>
           </>
@@ -123,7 +123,7 @@ function Head({ job, client }: { job: Job; client: HubClient }): JSX.Element {
         {job.detail ?? whatNow(job)}
       </p>
       {error !== undefined && <p class="error">{error}</p>}
-      <progress max="1" value={shareDone(job)} aria-label="progress" />
+      <progress class={TONE[job.state]} max="1" value={shareDone(job)} aria-label="progress" />
       <section class="figures">
         <Figure value={progress === undefined ? '–' : `${progress.step} / ${progress.steps}`} label="steps" />
         <Figure

@@ -22,8 +22,14 @@ import {
 
 type Set = (change: Partial<JobFields>) => void;
 
-export function StartForm(props: { state: LiveState; client: HubClient; dataset: string | undefined }): JSX.Element {
-  const { state, client, dataset } = props;
+export function StartForm(props: {
+  state: LiveState;
+  client: HubClient;
+  /** Chosen from the start. */
+  dataset: string | undefined;
+  onClose: () => void;
+}): JSX.Element {
+  const { state, client, dataset, onClose } = props;
   const datasets = useLiveList(
     state,
     useMemo(() => datasetVersions(client), [client]),
@@ -57,7 +63,13 @@ export function StartForm(props: { state: LiveState; client: HubClient; dataset:
   };
   return (
     <form class="card start" onSubmit={submit} aria-label="start a training run">
-      <h2>Train a version</h2>
+      <div class="card-head">
+        <h2>Train a version</h2>
+        <span class="spacer" />
+        <button type="button" class="quiet" onClick={onClose}>
+          Close
+        </button>
+      </div>
       <div class="fields">
         <VersionFields fields={fields} set={set} ready={ready} />
         <label>

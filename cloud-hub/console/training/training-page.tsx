@@ -1,6 +1,6 @@
 // Training: the runs, the newest first, and the form that starts one; or one run alone.
 import type { JSX } from 'preact';
-import { useMemo } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
 import type { Job } from '@tidegate/shared/wire/training-api.js';
 import { ago, duration, figure, percent } from '../format.js';
 import type { HubClient } from '../hub-client.js';
@@ -24,11 +24,19 @@ export function TrainingPage({ state, client, job, dataset }: TrainingPageProps)
     state,
     useMemo(() => jobList(client), [client]),
   );
+  const [starting, setStarting] = useState<boolean>();
   if (job !== undefined) return <RunPage key={job} id={job} live={state} client={client} />;
   const jobs = [...list.items].sort((a, b) => b.createdAt.localeCompare(a.createdAt));
   return (
     <>
-      <StartForm key={dataset} state={state} client={client} dataset={dataset} />
+      {(starting ?? (dataset !== undefined || (jobs.length === 0 && !list.loading))) ? (
+        <StartForm key={dataset} state={state} client={client} dataset={dataset} onClose={() => setStarting(false)} />
+      ) : (
+        <div class="card-head page-head">
+          <span class="spacer" />
+          <button onClick={() => setStarting(true)}>Train a version…</button>
+        </div>
+      )}
       {list.error !== undefined && <p class="error">{list.error}</p>}
       {jobs.length === 0 && list.error === undefined && (
         <p class="empty">
@@ -71,6 +79,12 @@ function JobTable({ jobs }: { jobs: readonly Job[] }): JSX.Element {
             </td>
             <td>
               <span class={`badge ${TONE[job.state]}`}>{job.state}</span>
+              {job.state === 'failed' && (
+                <small class="why">
+                  <br />
+                  {job.detail}
+                </small>
+              )}
             </td>
             <td class="progress-cell">
               <Progress job={job} />
@@ -92,7 +106,7 @@ function JobTable({ jobs }: { jobs: readonly Job[] }): JSX.Element {
 function Outcome({ job, version }: { job: Job; version: number }): JSX.Element {
   return (
     <>
-      <Link to={{ page: 'lineage', model: job.model, version }}>{`${job.model}@${version}`}</Link>{' '}
+      <Link to={{ page: 'lineage', model: job.model, version: String(version) }}>{`${job.model}@${version}`}</Link>{' '}
       {job.evaluation !== undefined && (
         <span class={`badge ${job.evaluation.passed ? 'good' : 'bad'}`} title={job.evaluation.reason}>
           {job.evaluation.passed ? 'passed' : 'not passed'}
@@ -106,7 +120,7 @@ function Progress({ job }: { job: Job }): JSX.Element {
   const share = shareDone(job);
   return (
     <>
-      <progress max="1" value={share} aria-label={`progress of ${job.id}`} />
+      <progress class={TONE[job.state]} max="1" value={share} aria-label={`progress of ${job.id}`} />
       <small>
         {percent(share, 0)}
         {isOpen(job) && job.progress?.secondsLeft !== undefined && `, ${duration(job.progress.secondsLeft)} left`}

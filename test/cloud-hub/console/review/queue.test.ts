@@ -88,6 +88,15 @@ describe('a queue under review', () => {
     expect(at(queue, 1)).toEqual(sample('b'));
   });
 
+  it('gives a sample its label back where the rejection of it is taken back', () => {
+    const labelled = sample('a', { state: 'labelled', label: '3', labelSource: 'import' });
+    let queue = begin(queueOf(labelled), 'a', { kind: 'reject' });
+    expect(at(queue, 0).state).toBe('rejected');
+    queue = begin(queue, 'a', { kind: 'reopen' });
+    expect(at(queue, 0)).toEqual(labelled);
+    expect(at(begin(queue, 'a', { kind: 'reopen' }), 0)).toEqual(sample('a'));
+  });
+
   it('accepts the proposal that is there, and waits for one that is not', () => {
     const proposal = { label: '4', confidence: 0.9, version: 2 };
     const queue = begin(queueOf(sample('a', { proposal })), 'a', { kind: 'accept' });
