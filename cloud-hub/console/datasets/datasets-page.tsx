@@ -1,8 +1,8 @@
 // Datasets and their frozen versions: what each holds, on which side, and how it differs from the version before it.
 import type { JSX } from 'preact';
-import { useMemo } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
 import type { DatasetVersion } from '@tidegate/shared/wire/data-api.js';
-import { ago, bytes, percent, shortDigest } from '../format.js';
+import { ago, bytes, messageOf, percent, shortDigest } from '../format.js';
 import type { HubClient } from '../hub-client.js';
 import { Link } from '../link.js';
 import { useLiveList, type Live } from '../live-list.js';
@@ -36,14 +36,20 @@ export function DatasetsPage({ live, client }: { live: Live; client: HubClient }
     <>
       {names.map((name) => {
         const versions = items.filter((one) => one.name === name).sort((a, b) => b.version - a.version);
-        return versions.map((one, i) => <DatasetCard key={specOf(one)} dataset={one} before={versions[i + 1]} />);
+        return versions.map((one, i) => (
+          <DatasetCard key={specOf(one)} client={client} dataset={one} before={versions[i + 1]} />
+        ));
       })}
     </>
   );
 }
 
-function DatasetCard(props: { dataset: DatasetVersion; before: DatasetVersion | undefined }): JSX.Element {
-  const { dataset, before } = props;
+function DatasetCard(props: {
+  client: HubClient;
+  dataset: DatasetVersion;
+  before: DatasetVersion | undefined;
+}): JSX.Element {
+  const { client, dataset, before } = props;
   const { counts, count } = dataset;
   return (
     <article class="card dataset" aria-label={specOf(dataset)}>
@@ -80,8 +86,31 @@ function DatasetCard(props: { dataset: DatasetVersion; before: DatasetVersion | 
           {before !== undefined && <>. {changeOf(dataset, before)}</>}
         </p>
       </div>
+      {before !== undefined && <Diff client={client} before={before} after={dataset} />}
       <LabelBars labels={dataset.labels} before={before?.labels} />
     </article>
+  );
+}
+
+/** Two manifests are compared on the hub, so it is asked only when someone wants to know. */
+function Diff(props: { client: HubClient; before: DatasetVersion; after: DatasetVersion }): JSX.Element {
+  const { client, before, after } = props;
+  const [known, setKnown] = useState<string>();
+  const ask = (): void => {
+    client.datasetDiff(after.name, before.version, after.version).then(
+      ({ added, removed, relabelled }) =>
+        setKnown(`${added.length} added, ${removed.length} removed, ${relabelled.length} labelled differently.`),
+      (cause: unknown) => setKnown(messageOf(cause)),
+    );
+  };
+  return (
+    <p class="diff" aria-live="polite">
+      {known ?? (
+        <button class="chip" onClick={ask}>
+          what changed since {specOf(before)}
+        </button>
+      )}
+    </p>
   );
 }
 
