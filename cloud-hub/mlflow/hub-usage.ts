@@ -5,7 +5,7 @@ import type { Database } from '../storage/database.js';
 import { MlflowError } from './mlflow-error.js';
 import type { HubLimits } from './mlflow-limits.js';
 
-export interface Use {
+interface Use {
   readonly runs: number;
   readonly points: number;
   readonly textBytes: number;

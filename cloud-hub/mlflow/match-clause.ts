@@ -2,7 +2,7 @@
 // the thing lacks matches nothing but IS NULL, and comes last in either order.
 import type { Clause, Name, Order } from './search-language.js';
 
-export type ValueOf<T> = (item: T, name: Name) => string | number | undefined;
+type ValueOf<T> = (item: T, name: Name) => string | number | undefined;
 
 /** The items that fit all clauses, ordered by the keys; equal ones stay as they were. */
 export function searchList<T>(

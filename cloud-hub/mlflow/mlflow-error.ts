@@ -13,7 +13,7 @@ const STATUS = {
   INTERNAL_ERROR: 500,
 } as const;
 
-export type MlflowErrorCode = keyof typeof STATUS;
+type MlflowErrorCode = keyof typeof STATUS;
 
 export class MlflowError extends Error {
   override readonly name = 'MlflowError';

@@ -13,7 +13,7 @@ import type * as requests from './requests.js';
 import { putTags, textBytes } from './run-log.js';
 import { runRow, showInfo, showRuns, type RunRow, type ShownRun } from './run-rows.js';
 
-export interface RunModules {
+interface RunModules {
   readonly db: Database;
   readonly clock: Clock;
   readonly audit: RecordAudit;

@@ -10,7 +10,7 @@
 import { invalid } from './mlflow-error.js';
 import { LIMIT_FILTER_CLAUSES, LIMIT_ORDER_KEYS } from './mlflow-limits.js';
 
-export type Entity = 'metric' | 'param' | 'tag' | 'attribute' | 'dataset';
+type Entity = 'metric' | 'param' | 'tag' | 'attribute' | 'dataset';
 export type Comparator =
   '=' | '!=' | '<' | '<=' | '>' | '>=' | 'LIKE' | 'ILIKE' | 'IN' | 'NOT IN' | 'IS NULL' | 'IS NOT NULL';
 
