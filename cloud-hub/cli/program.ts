@@ -6,10 +6,13 @@ import type { CliContext } from './context.js';
 import { deviceCommand } from './device.js';
 import { groupCommand } from './group.js';
 import { inferCommand } from './infer.js';
+import { jobCommand } from './job.js';
 import { loginCommand } from './login.js';
 import { modelCommand } from './model.js';
 import { rolloutCommand } from './rollout.js';
+import { sampleCommand } from './sample.js';
 import { tokenCommand } from './token.js';
+import { trainCommand } from './train.js';
 
 /** Runs one command line (without `node` and the script). Returns the exit code; errors go to stderr. */
 export async function runProgram(args: readonly string[], context: CliContext): Promise<number> {
@@ -21,10 +24,13 @@ export async function runProgram(args: readonly string[], context: CliContext): 
     )
     .addCommand(loginCommand(context))
     .addCommand(modelCommand(context))
+    .addCommand(trainCommand(context))
+    .addCommand(jobCommand(context))
     .addCommand(rolloutCommand(context))
     .addCommand(deviceCommand(context))
     .addCommand(groupCommand(context))
     .addCommand(inferCommand(context))
+    .addCommand(sampleCommand(context))
     .addCommand(tokenCommand(context))
     .addCommand(auditCommand(context));
   prepare(root, context);

@@ -7,7 +7,7 @@
 //   operator  = "=" | "!=" | "<" | "<=" | ">" | ">="
 //   value     = word | "text in quotes, with \" and \\"
 //
-// - Texts (model, variant, device, group, batch, reason, state, label, answer) take = and != only. `*` stands for any characters, none
+// - Texts (id, model, variant, device, group, batch, reason, state, label, answer) take = and != only. `*` stands for any characters, none
 //   included, so `label=*` is "has a label"; `\*` within quotes is a star. Upper and lower case differ.
 // - Numbers: confidence (0 to 1) and version.
 // - captured takes a day (`2026-11-24`, UTC), a time (`2026-11-24T10:00:00Z`), or an age (`90s`, `30m`, `12h`, `7d`: the moment so long
@@ -48,6 +48,7 @@ export type SampleQuery =
   | { readonly kind: 'captured'; readonly operator: '<' | '>='; readonly atMs: number };
 
 const FIELD_KINDS = {
+  id: 'text',
   model: 'text',
   version: 'number',
   variant: 'text',

@@ -34,11 +34,13 @@ function condition(eb: Samples, query: SampleQuery): Expression<SqlBool> {
   }
 }
 
-/** Any of these may match: a device is called by its id or its name, a variant by its name or its digest. */
+/** Any of these may match: a sample is called by its digest with `sha256:` or without, a device is called by its id or its name, a variant by its name or its digest. */
 function textsOf(eb: Samples, field: TextField): readonly Text[] {
   const ofDevice = (column: 'name' | 'group_name'): Text =>
     sql`(select ${sql.ref(`devices.${column}`)} from devices where devices.id = samples.device_id)`;
   switch (field) {
+    case 'id':
+      return [eb.ref('samples.id'), sql`substr(samples.id, 8)`];
     case 'device':
       return [eb.ref('samples.device_id'), ofDevice('name')];
     case 'group':

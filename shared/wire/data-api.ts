@@ -46,6 +46,7 @@ export const labelSampleSchema = z.strictObject({ label: labelText });
 
 /** GET /api/v1/samples?where=...: the language of `dataset create --from`. */
 export const SAMPLE_FIELDS = [
+  'id',
   'model',
   'version',
   'variant',

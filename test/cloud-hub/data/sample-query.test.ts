@@ -65,10 +65,10 @@ describe('a query', () => {
   });
 
   test.each([
-    ['', 'where, at 1: expected one of model, version'],
-    ['   ', 'where, at 4: expected one of model'],
-    ['colour=red', 'where, at 1: expected one of model, version, variant'],
-    ['toString=1', 'where, at 1: expected one of model'],
+    ['', 'where, at 1: expected one of id, model, version'],
+    ['   ', 'where, at 4: expected one of id, model'],
+    ['colour=red', 'where, at 1: expected one of id, model, version, variant'],
+    ['toString=1', 'where, at 1: expected one of id, model'],
     ['model', 'where, at 6: expected an operator behind model: = != < <= > >=; found the end'],
     ['model=', 'where, at 7: expected a value behind model='],
     ['model = and', 'was taken'],

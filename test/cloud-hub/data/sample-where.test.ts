@@ -14,7 +14,7 @@ const TODAY_MS = Date.parse('2026-11-26T00:00:00Z');
 
 function row(id: string, facts: Partial<SampleTable>): SampleTable {
   return {
-    id,
+    id: `sha256:${id}`,
     model: 'digits',
     version: 1,
     version_digest: null,
@@ -72,12 +72,16 @@ afterEach(() => db.destroy());
 async function found(text: string): Promise<string> {
   const query = parseSampleQuery(text, 'where', TODAY_MS);
   const rows = await db.selectFrom('samples').select('id').where(whereSamples(query)).orderBy('id').execute();
-  return rows.map(({ id }) => id).join('');
+  return rows.map(({ id }) => id.slice('sha256:'.length)).join('');
 }
 
 describe('a query', () => {
   test.each([
     ['model=digits', 'abcd'],
+    ['id=sha256:a', 'a'],
+    ['id=b', 'b'],
+    ['id=sha*:c', 'c'],
+    ['id!=a', 'bcd'],
     ['model=Digits', ''],
     ['confidence<0.5', 'a'],
     ['confidence<=0.5', 'ab'],
