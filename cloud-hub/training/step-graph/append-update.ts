@@ -7,6 +7,7 @@ import { elementCount, tensor, type NamedTensor } from '@tidegate/shared/tensor/
 import type { Loss } from './append-loss.js';
 import type { TrainedParameter } from './choose-parameters.js';
 import { BOOL, FLOAT, INT64, type StepNodes } from './step-nodes.js';
+import { groupParameters, joined, parted, type ParameterGroup } from './parameter-groups.js';
 import { slotsOf, updateRule, type UpdateOptions } from './update-rules.js';
 
 interface AppendUpdateOptions extends UpdateOptions {
@@ -47,14 +48,12 @@ export function appendUpdate(
 ): Update {
   const carried: CarriedValue[] = [];
   const gather = options.accumulate > 1 ? accumulation(n, loss.labels, carried) : undefined;
-  const gradients = new Map(
-    parameters.map(({ name, tensor: { dims } }) => [
-      name,
-      gather?.add(name, gradientOf(name), dims) ?? gradientOf(name),
-    ]),
-  );
+  const groups = groupParameters(parameters).map((group) => {
+    const gradient = joined(n, group, gradientOf);
+    return { group, gradient: gather?.add(group.name, gradient, group.dims) ?? gradient };
+  });
   const mean = gather?.perSample;
-  const squares = [...gradients.values()].map((g) => n.op('ReduceSumSquare', [g], { keepdims: 0n }));
+  const squares = groups.map(({ gradient }) => n.op('ReduceSumSquare', [gradient], { keepdims: 0n }));
   const sum = n.op('Sqrt', [n.op('Sum', squares)]);
   const norm =
     mean === undefined ? n.op('Identity', [sum], {}, 'step/norm') : n.op('Mul', [sum, mean], {}, 'step/norm');
@@ -65,19 +64,8 @@ export function appendUpdate(
   const gradientFactor = clip !== undefined && mean !== undefined ? n.op('Mul', [clip, mean]) : (clip ?? mean);
   const rule = updateRule(n, options, { learningRate: LEARNING_RATE, step: STEP, gradientFactor });
   const slots = slotsOf(options);
-  const settle = (next: string, before: string, output: string): void => {
-    if (gather === undefined) n.op('Identity', [next], {}, output);
-    else n.op('Where', [APPLY, next, before], {}, output);
-  };
-  for (const { name, tensor: t, rate, decays } of parameters) {
-    const places = Object.fromEntries(slots.map((slot) => [slot, `step/${slot}/${name}`]));
-    const updated = rule({ weight: name, gradient: gradients.get(name) ?? '', rate, decays, slots: places });
-    settle(updated.weight, name, nextOf(name));
-    carried.push({ input: name, output: nextOf(name), dims: t.dims });
-    for (const [slot, place] of Object.entries(places)) {
-      settle(updated.slots[slot] ?? '', place, nextOf(place));
-      carried.push({ input: place, output: nextOf(place), dims: t.dims });
-    }
+  for (const { group, gradient } of groups) {
+    carried.push(...appendGroup(n, { group, gradient, slots, rule, accumulates: gather !== undefined }));
   }
   const own = carried.filter(({ input }) => !parameters.some(({ name }) => name === input));
   return {
@@ -91,6 +79,38 @@ export function appendUpdate(
     zeros: own.map(({ input, dims }) => tensor(input, 'FP32', dims, new Uint8Array(4 * (elementCount(dims) ?? 0)))),
     norm,
   };
+}
+
+interface GroupUpdate {
+  readonly group: ParameterGroup;
+  readonly gradient: string;
+  readonly slots: readonly string[];
+  readonly rule: ReturnType<typeof updateRule>;
+  /** Between its updates everything stays as it is; without one, results are what is carried, with no copy between. */
+  readonly accumulates: boolean;
+}
+
+function appendGroup(n: StepNodes, { group, gradient, slots, rule, accumulates }: GroupUpdate): CarriedValue[] {
+  const { members, rate, decays, dims } = group;
+  const isAlone = members.length === 1;
+  const places = Object.fromEntries(slots.map((slot) => [slot, `step/${slot}/${group.name}`]));
+  const weight = joined(n, group, (name) => name);
+  const next = isAlone ? nextOf(weight) : undefined;
+  const nextPlaces = Object.fromEntries(Object.entries(places).map(([slot, place]) => [slot, nextOf(place)]));
+  const into = accumulates ? {} : { weight: next, slots: nextPlaces };
+  const updated = rule({ weight, gradient, rate, decays, slots: places, into });
+  let settled = updated.weight;
+  if (accumulates) {
+    settled = n.op('Where', [APPLY, updated.weight, weight], {}, next);
+    for (const [slot, place] of Object.entries(places)) {
+      n.op('Where', [APPLY, updated.slots[slot] ?? '', place], {}, nextOf(place));
+    }
+  }
+  if (!isAlone) parted(n, group, settled, nextOf);
+  return [
+    ...members.map(({ name, tensor: t }) => ({ input: name, output: nextOf(name), dims: t.dims })),
+    ...Object.values(places).map((place) => ({ input: place, output: nextOf(place), dims })),
+  ];
 }
 
 /** The name of the output that holds a carried value's next one. */

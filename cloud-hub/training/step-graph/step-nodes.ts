@@ -25,9 +25,19 @@ export class StepNodes {
   }
 
   /** A node with one output, under a new name or a given one. */
-  op(opType: string, input: readonly string[], attributes: Attributes = {}, output = this.#fresh(opType)): string {
-    this.nodes.push(makeNode(opType, input, [output], { attributes }));
+  op(opType: string, input: readonly string[], attributes: Attributes = {}, output = this.fresh(opType)): string {
+    this.many(opType, input, attributes, [output]);
     return output;
+  }
+
+  /** A node with several outputs. */
+  many(opType: string, input: readonly string[], attributes: Attributes, output: readonly string[]): void {
+    this.nodes.push(makeNode(opType, input, output, { attributes }));
+  }
+
+  fresh(hint: string): string {
+    this.#names.count += 1;
+    return `step/${hint}_${this.#names.count}`;
   }
 
   /** A constant FLOAT scalar. */
@@ -45,6 +55,11 @@ export class StepNodes {
     return this.#scalar(INT64, value, BigInt64Array.of(BigInt(value)));
   }
 
+  /** A constant INT64 vector. */
+  ints(...values: readonly number[]): string {
+    return this.#constant(`vector:${values.join()}`, INT64, [values.length], BigInt64Array.from(values, BigInt));
+  }
+
   cast(value: string, to: number): string {
     return this.op('Cast', [value], { to: BigInt(to) });
   }
@@ -55,17 +70,15 @@ export class StepNodes {
     return this.op('ConstantOfShape', [this.op('Shape', [value])], { value: zero });
   }
 
-  #fresh(hint: string): string {
-    this.#names.count += 1;
-    return `step/${hint}_${this.#names.count}`;
+  #scalar(type: number, value: number, data: ArrayBufferView): string {
+    return this.#constant(`${type}:${value}`, type, [], data);
   }
 
-  #scalar(type: number, value: number, data: ArrayBufferView): string {
-    const key = `${type}:${value}`;
+  #constant(key: string, type: number, dims: readonly number[], data: ArrayBufferView): string {
     const known = this.#constants.get(key);
     if (known !== undefined) return known;
-    const name = this.#fresh('constant');
-    this.initializers.push(makeTensor(name, type, [], bytesOf(data)));
+    const name = this.fresh('constant');
+    this.initializers.push(makeTensor(name, type, dims, bytesOf(data)));
     this.#constants.set(key, name);
     return name;
   }

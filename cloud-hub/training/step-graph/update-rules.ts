@@ -2,8 +2,9 @@
 // "Decoupled Weight Decay Regularization", ICLR 2019, algorithms 1 and 2): w loses rate x decay x w.
 //   SGD    m' = momentum m + g                           w' = w - rate m'
 //   AdamW  m' = b1 m + (1-b1) g,  v' = b2 v + (1-b2) g^2  w' = w - rate (m'/(1-b1^t)) / (sqrt(v'/(1-b2^t)) + epsilon)
-// The gradient comes unscaled with a factor (clipping, mean over an accumulation), which is multiplied into scalars where that
-// saves a pass over the tensor. What depends on the step number alone is computed once, in DOUBLE: 1-b2^t loses digits.
+// A step over large weights is bound by passes over memory, so whatever is one number for all elements is taken out of them: AdamW
+// keeps m/(1-b1) and v/(1-b2), and its corrections are multiplied into the rate and epsilon. What depends on the step number
+// alone is computed once, in DOUBLE: 1-b2^t loses digits.
 import { DOUBLE, FLOAT, type StepNodes } from './step-nodes.js';
 
 /** Kingma & Ba, and every library's default. */
@@ -34,6 +35,11 @@ interface Trained {
   readonly decays: boolean;
   /** Values that the optimizer keeps for this weight, by the names in `slotsOf`. */
   readonly slots: Readonly<Record<string, string>>;
+  /** Names for the results; new ones where there is none. */
+  readonly into: {
+    readonly weight?: string | undefined;
+    readonly slots?: Readonly<Record<string, string>> | undefined;
+  };
 }
 
 interface Updated {
@@ -43,7 +49,7 @@ interface Updated {
 
 /** What an optimizer keeps for each weight, in its shape; all begin as zeros. */
 export function slotsOf({ optimizer, momentum }: UpdateOptions): readonly string[] {
-  if (optimizer === 'adamw') return ['mean', 'square'];
+  if (optimizer === 'adamw') return ['gradients', 'squares'];
   return momentum > 0 ? ['momentum'] : [];
 }
 
@@ -65,9 +71,13 @@ function sgd(n: StepNodes, { momentum }: UpdateOptions, scalars: StepScalars, de
   const rateOf = perRate((rate) => (rate === 1 ? learningRate : n.op('Mul', [learningRate, n.float(rate)])));
   return (trained: Trained): Updated => {
     const gradient = gradientFactor === undefined ? trained.gradient : n.op('Mul', [trained.gradient, gradientFactor]);
-    const before = trained.slots['momentum'];
-    const m = before === undefined ? gradient : n.op('Add', [n.op('Mul', [before, n.float(momentum)]), gradient]);
-    const weight = n.op('Sub', [decayed(trained), n.op('Mul', [m, rateOf(trained.rate)])]);
+    const { slots, into } = trained;
+    const before = slots['momentum'];
+    const m =
+      before === undefined
+        ? gradient
+        : n.op('Add', [n.op('Mul', [before, n.float(momentum)]), gradient], {}, into.slots?.['momentum']);
+    const weight = n.op('Sub', [decayed(trained), n.op('Mul', [m, rateOf(trained.rate)])], {}, into.weight);
     return { weight, slots: before === undefined ? {} : { momentum: m } };
   };
 }
@@ -75,27 +85,26 @@ function sgd(n: StepNodes, { momentum }: UpdateOptions, scalars: StepScalars, de
 function adamw(n: StepNodes, { learningRate, step, gradientFactor }: StepScalars, decayed: Decay) {
   const t = n.cast(step, DOUBLE);
   const left = (beta: number): string => n.op('Sub', [n.double(1), n.op('Pow', [n.double(beta), t])]);
-  // rate (m/c1) / (sqrt(v/c2) + e) = rate (sqrt(c2)/c1) m / (sqrt(v) + e sqrt(c2)): two scalars instead of two passes.
-  const root = n.op('Sqrt', [left(BETA_2)]);
-  const correction = n.cast(n.op('Div', [root, left(BETA_1)]), FLOAT);
+  // With M = m/(1-b1), V = v/(1-b2) and r = sqrt((1-b2^t)/(1-b2)):
+  // rate (m/(1-b1^t)) / (sqrt(v/(1-b2^t)) + e) = rate (r (1-b1)/(1-b1^t)) M / (sqrt(V) + e r).
+  const root = n.op('Sqrt', [n.op('Div', [left(BETA_2), n.double(1 - BETA_2)])]);
+  const correction = n.cast(n.op('Div', [n.op('Mul', [root, n.double(1 - BETA_1)]), left(BETA_1)]), FLOAT);
   const epsilon = n.cast(n.op('Mul', [root, n.double(EPSILON)]), FLOAT);
   const rateOf = perRate((rate) => {
     const factored = rate === 1 ? learningRate : n.op('Mul', [learningRate, n.float(rate)]);
     return n.op('Mul', [factored, correction]);
   });
-  const factor = gradientFactor ?? n.float(1);
-  const intoMean = n.op('Mul', [n.float(1 - BETA_1), factor]);
-  const intoSquare = n.op('Mul', [n.float(1 - BETA_2), n.op('Mul', [factor, factor])]);
   return (trained: Trained): Updated => {
-    const { gradient: g, slots } = trained;
-    const mean = n.op('Add', [n.op('Mul', [slots['mean'] ?? '', n.float(BETA_1)]), n.op('Mul', [g, intoMean])]);
-    const square = n.op('Add', [
-      n.op('Mul', [slots['square'] ?? '', n.float(BETA_2)]),
-      n.op('Mul', [n.op('Mul', [g, g]), intoSquare]),
-    ]);
-    const direction = n.op('Div', [mean, n.op('Add', [n.op('Sqrt', [square]), epsilon])]);
-    const weight = n.op('Sub', [decayed(trained), n.op('Mul', [direction, rateOf(trained.rate)])]);
-    return { weight, slots: { mean, square } };
+    const { slots, into } = trained;
+    const g = gradientFactor === undefined ? trained.gradient : n.op('Mul', [trained.gradient, gradientFactor]);
+    const kept = (slot: string, beta: number, added: string): string =>
+      n.op('Add', [n.op('Mul', [slots[slot] ?? '', n.float(beta)]), added], {}, into.slots?.[slot]);
+    const gradients = kept('gradients', BETA_1, g);
+    const squares = kept('squares', BETA_2, n.op('Mul', [g, g]));
+    const direction = n.op('Div', [gradients, n.op('Add', [n.op('Sqrt', [squares]), epsilon])]);
+    const moved = n.op('Mul', [direction, rateOf(trained.rate)]);
+    const weight = n.op('Sub', [decayed(trained), moved], {}, into.weight);
+    return { weight, slots: { gradients, squares } };
   };
 }
 
