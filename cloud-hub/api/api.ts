@@ -100,8 +100,9 @@ export async function createApi(modules: ApiModules, domains: readonly RouteDoma
 function registerRoutes(api: Api, domains: readonly RouteDomain[]): void {
   let tag = '';
   api.addHook('onRoute', (route) => {
-    if (tag === '' || route.method === 'HEAD') return;
-    documentRoute(route, tag);
+    if (route.config?.scope === undefined) throw new Error(`${String(route.method)} ${route.url} states no scope`);
+    if (tag === '' || route.method === 'HEAD') return; // '': of a scope of its own, which opens when all domains are registered
+    documentRoute(route, tag, route.config.scope);
   });
   for (const domain of domains) {
     tag = domain.tag;
@@ -110,9 +111,7 @@ function registerRoutes(api: Api, domains: readonly RouteDomain[]): void {
   tag = '';
 }
 
-function documentRoute(route: RouteOptions, tag: string): void {
-  const scope = route.config?.scope;
-  if (scope === undefined) throw new Error(`${String(route.method)} ${route.url} states no scope`);
+function documentRoute(route: RouteOptions, tag: string, scope: Scope | 'any' | 'public'): void {
   const schema = (route.schema ??= {}) as {
     tags?: string[];
     security?: object[];

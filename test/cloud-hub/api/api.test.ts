@@ -89,6 +89,17 @@ describe('who may call', () => {
       createApi({ tokens: { verify: async () => undefined }, log, version: '1' }, [careless]),
     ).rejects.toThrow(/no scope/);
   });
+
+  test('nor does one in a scope of its own, which opens later', async () => {
+    const scoped = async (inner: { get: Api['get'] }): Promise<void> => void inner.get('/x', () => 'x');
+    const careless: RouteDomain = {
+      tag: 'x',
+      register: (api) => void api.register(scoped as never, { prefix: '/api/v1' }),
+    };
+    await expect(
+      createApi({ tokens: { verify: async () => undefined }, log, version: '1' }, [careless]),
+    ).rejects.toThrow(/no scope/);
+  });
 });
 
 describe('errors are RFC 9457 problem documents', () => {
