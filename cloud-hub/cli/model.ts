@@ -6,10 +6,12 @@ import { initModelYaml } from '@tidegate/shared/package/init-model-yaml.js';
 import { PackageError } from '@tidegate/shared/package/package-error.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
 import { modelSchema, pageOf, versionSchema, type Version } from '@tidegate/shared/wire/admin-api.js';
+import { lineageSchema } from '@tidegate/shared/wire/training-api.js';
 import type { VariantReport } from '@tidegate/shared/wire/variant-report.js';
 import { Command } from 'commander';
 import { CliError, wrongUsage } from './cli-error.js';
 import type { CliContext } from './context.js';
+import { lineageText } from './lineage-text.js';
 import { jsonText, tableText } from './output.js';
 import { follow, openForPublish, publish } from './publish.js';
 
@@ -19,6 +21,7 @@ export function modelCommand(context: CliContext): Command {
     .addCommand(publishCommand(context))
     .addCommand(listCommand(context))
     .addCommand(showCommand(context))
+    .addCommand(lineageCommand(context))
     .addCommand(initCommand(context));
 }
 
@@ -89,6 +92,21 @@ function showCommand(context: CliContext): Command {
         v.detail,
       ]);
       context.stdout.write(options.json === true ? jsonText(versions) : tableText(head, rows));
+    });
+}
+
+function lineageCommand(context: CliContext): Command {
+  return new Command('lineage')
+    .description('what a version was made from: job, parents, datasets, samples')
+    .argument('<MODEL@VERSION>', 'VERSION is a number, a label, or the beginning of a digest, a variant’s too')
+    .option('--json', 'print nodes and edges')
+    .addHelpText('after', '\nExample:\n  tidegate model lineage digits@2')
+    .action(async (spec: string, options: { json?: true }) => {
+      const { model, version } = splitSpec(spec);
+      if (version === undefined) throw wrongUsage(`${spec}: say which version: ${spec}@2`);
+      const path = `/api/v1/models/${encodeURIComponent(model)}/versions/${encodeURIComponent(version)}/lineage`;
+      const lineage = await (await context.client()).get(path, lineageSchema);
+      context.stdout.write(options.json === true ? jsonText(lineage) : lineageText(lineage));
     });
 }
 

@@ -8,6 +8,8 @@ import { judgeEnd } from './judge-end.js';
 import { endLeftover, TrainerProcess } from './trainer-process.js';
 
 const RESTART_DELAY_MS = 500;
+/** The process holds itself to its limit, and says more about it; past this share more it didn't come to it. */
+const LIMIT_TOLERANCE = 1.25;
 
 export interface JobRunModules {
   readonly folders: JobFolders;
@@ -91,10 +93,9 @@ export class JobRun {
     return process.ended;
   }
 
-  /** The process holds itself to its limit; this is for one that doesn't come to it. */
   #watchMemory(message: JobMessage, limitBytes: number | undefined): void {
     const rssBytes = message.kind === 'progress' ? message.progress.rssBytes : undefined;
-    if (rssBytes === undefined || limitBytes === undefined || rssBytes <= limitBytes) return;
+    if (rssBytes === undefined || limitBytes === undefined || rssBytes <= limitBytes * LIMIT_TOLERANCE) return;
     this.#overLimit ??= `it holds ${mib(rssBytes)} MiB of memory, its limit is ${mib(limitBytes)} MiB (--memory-limit)`;
     this.#process?.kill();
   }

@@ -1,9 +1,8 @@
 // A training job's process seen from the hub: started with the job's folder, heard by IPC, told to leave (SIGTERM: it saves and exits),
 // killed when it doesn't. It leads a process group of its own, so that whatever it started ends with it, and a Ctrl-C meant for the
-// hub doesn't reach it before the hub has decided. It is nicer than the hub: serving comes first.
+// hub doesn't reach it before the hub has decided.
 import { fork, type ChildProcess } from 'node:child_process';
 import * as fs from 'node:fs/promises';
-import { constants, setPriority } from 'node:os';
 import { delay, type Clock } from '@tidegate/shared/system/clock.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import { jobMessageSchema, type JobMessage } from '../job-process/job-order.js';
@@ -53,7 +52,6 @@ export class TrainerProcess {
     });
     this.ended = this.#end();
     this.pid = this.#child.pid;
-    this.#beNice();
     this.#child.on('message', (message) => this.#hear(message));
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-STDERR_KEPT_CHARS);
@@ -99,15 +97,6 @@ export class TrainerProcess {
     if (parsed.data.kind === 'failed') this.#failure = parsed.data.message;
     this.#modules.onMessage(parsed.data);
   }
-
-  #beNice(): void {
-    if (this.pid === undefined) return;
-    try {
-      setPriority(this.pid, constants.priority.PRIORITY_BELOW_NORMAL);
-    } catch (cause) {
-      this.#modules.log.debug({ err: cause }, 'a training job keeps its priority'); // gone already, or not allowed
-    }
-  }
 }
 
 /** Ends what an earlier hub left working in `folder`. `pid` may be somebody else's by now: then its command line says so. */
@@ -121,8 +110,7 @@ export async function endLeftover(pid: number, folder: string, clock: Clock): Pr
 
 async function worksIn(pid: number, folder: string): Promise<boolean> {
   try {
-    const words = (await fs.readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0');
-    return words.includes(folder);
+    return (await fs.readFile(`/proc/${pid}/cmdline`, 'utf8')).includes(folder);
   } catch {
     return false; // gone, or no Linux: there its end is left to the closed IPC channel
   }
