@@ -166,24 +166,6 @@ describe("a training job's process", () => {
       expect(await readResult(place)).toEqual(straight);
     },
   );
-
-  it.runIf(process.platform === 'linux')('gives way: every thread that it trains on has a lower priority', async () => {
-    const process = new JobProcess(await job({ threads: 2 }));
-    await process.reached(2);
-    process.child.kill('SIGSTOP');
-    const tasks = `/proc/${process.child.pid}/task`;
-    const nice = readdirSync(tasks).map((task) => {
-      const fields =
-        readFileSync(join(tasks, task, 'stat'), 'utf8')
-          .split(') ')
-          .at(-1)
-          ?.split(' ') ?? [];
-      return Number(fields[16]);
-    });
-    process.child.kill('SIGKILL');
-    await process.ended;
-    expect(new Set(nice)).toEqual(new Set([10]));
-  });
 });
 
 describe('what is trained on', () => {
@@ -232,9 +214,7 @@ interface Failed {
 }
 
 describe('a job that can not be', () => {
-  async function fails(
-    fields: Partial<OrderFields>,
-  ): Promise<{ message: string; field?: string; process: JobProcess }> {
+  async function fails(fields: Partial<OrderFields>): Promise<Failed> {
     const process = await run(await job(fields), EXIT.failed);
     const { message = '', field } = process.failure ?? {};
     return { message, field, process };
