@@ -76,6 +76,8 @@ async function until(condition: () => boolean): Promise<void> {
     });
   }
 }
+/** Nothing waits any more, and the sender has settled. */
+const drained = (): Promise<void> => until(() => device.store.count === 0 && device.clock.timerCount > 0);
 /** The sender has nothing to do but wait for the clock. */
 const waits = (): Promise<void> => until(() => device.clock.timerCount > 0);
 
@@ -96,13 +98,13 @@ afterEach(() => device.sender.stop());
 
 describe('sending samples', () => {
   it('goes by digest, low confidence first, the oldest first, and deletes what the hub has', async () => {
-    const { store, sender, counts, keep } = device;
+    const { sender, counts, keep } = device;
     await keep(4, 'random-share');
     await keep(1);
     await keep(2);
     answer = (seed) => [seed === 1 ? 200 : 201, ''];
     sender.start();
-    await until(() => store.count === 0);
+    await drained();
     expect(seeds()).toEqual([1, 2, 4]);
     expect(asked[0]?.hex).toBe(hexOf(sampleId(digitSample(1))));
     expect(counts.totals).toMatchObject({ sent: 3, dropped: {} });
@@ -112,7 +114,7 @@ describe('sending samples', () => {
     device.sender.start();
     await waits();
     await device.keep(1);
-    await until(() => device.store.count === 0);
+    await drained();
     expect(seeds()).toEqual([1]);
   });
 
@@ -122,12 +124,12 @@ describe('sending samples', () => {
     [413, 'body-too-large'],
     [422, 'invalid'],
   ])('drops what the hub refuses with %i %s, with its words in the log', async (status, code) => {
-    const { store, sender, counts, log, keep } = device;
+    const { sender, counts, log, keep } = device;
     await keep(1);
     await keep(2);
     answer = (seed) => (seed === 1 ? [status, 'because of the shape', code] : [201, '']);
     sender.start();
-    await until(() => store.count === 0);
+    await drained();
     expect(counts.totals).toMatchObject({ sent: 1, dropped: { refused: 1 } });
     expect(log.lines).toMatchObject([
       { level: 'warn', fields: { status, error: expect.stringContaining('because of the shape') as string } },
@@ -163,11 +165,11 @@ describe('sending samples', () => {
     answer = () => [201, ''];
     await waits();
     clock.advance(8000);
-    await until(() => store.count === 0);
+    await drained();
   });
 
   it('tries at once when the link returns, and starts its pauses small again', async () => {
-    const { store, sender, clock, keep } = device;
+    const { sender, clock, keep } = device;
     await keep(1);
     answer = () => [503, 'later'];
     sender.start();
@@ -180,7 +182,7 @@ describe('sending samples', () => {
     answer = () => [201, ''];
     await waits();
     sender.hubHeard();
-    await until(() => store.count === 0);
+    await drained();
   });
 
   it('stops while one is on its way, and keeps it', async () => {
@@ -202,38 +204,38 @@ describe('sending samples', () => {
 
 describe('the policy, asked right before', () => {
   it('deletes what was kept where it has become stricter, and sends the others', async () => {
-    const { store, sender, counts, policy, keep, log } = device;
+    const { sender, counts, policy, keep, log } = device;
     await keep(1, 'low-confidence', 'faces');
     await keep(2);
     policy.set('faces', 'forbidden');
     sender.start();
-    await until(() => store.count === 0);
+    await drained();
     expect(seeds()).toEqual([2]);
     expect(counts.totals.dropped).toEqual({ policy: 1 });
     expect(log.lines.some(({ message }) => message.includes('allows no capture any more'))).toBe(true);
   });
 
   it('deletes also while the hub does not answer', async () => {
-    const { store, sender, policy, keep } = device;
+    const { sender, policy, keep } = device;
     await keep(1);
     answer = () => [503, 'later'];
     sender.start();
     await waits();
     policy.set('digits', 'forbidden');
     sender.hubHeard();
-    await until(() => store.count === 0);
+    await drained();
     expect(asked).toHaveLength(1);
   });
 
   it('is asked of each sample: what was queued behind one does not go once it is forbidden', async () => {
-    const { store, sender, counts, policy, keep } = device;
+    const { sender, counts, policy, keep } = device;
     for (let seed = 1; seed <= 5; seed += 1) await keep(seed);
     answer = (seed) => {
       if (seed === 2) policy.set('digits', 'forbidden');
       return [201, ''];
     };
     sender.start();
-    await until(() => store.count === 0);
+    await drained();
     expect(seeds()).toEqual([1, 2]);
     expect(counts.totals).toMatchObject({ sent: 2, dropped: { policy: 3 } });
   });
@@ -247,6 +249,6 @@ describe('the policy, asked right before', () => {
     expect([asked.length, store.count]).toEqual([0, 1]);
     policy.set('digits', 'allowed');
     sender.hubHeard();
-    await until(() => store.count === 0);
+    await drained();
   });
 });
