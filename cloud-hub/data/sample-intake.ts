@@ -17,9 +17,9 @@ import { sampleRow, showSample } from './sample-rows.js';
 import { SampleTurns } from './sample-turns.js';
 
 /** Most that one hub keeps; more is refused until an operator makes room. */
-export const SAMPLE_LIMITS = { count: 1_000_000, bytes: 64 * 1024 ** 3 } as const;
+const SAMPLE_LIMITS = { count: 1_000_000, bytes: 64 * 1024 ** 3 } as const;
 
-export type SampleOrigin =
+type SampleOrigin =
   | { /** Id of the device, as its certificate says. */ readonly device: string }
   | { /** Name of the import. */ readonly batch: string; readonly label?: string };
 

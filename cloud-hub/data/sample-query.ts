@@ -27,7 +27,7 @@ const LIMIT_STARS = 4;
 type SampleField = (typeof SAMPLE_FIELDS)[number];
 type NumberField = 'confidence' | 'version';
 export type TextField = Exclude<SampleField, NumberField | 'captured'>;
-export type Comparison = '=' | '!=' | '<' | '<=' | '>' | '>=';
+type Comparison = '=' | '!=' | '<' | '<=' | '>' | '>=';
 
 export type SampleQuery =
   | { readonly kind: 'and' | 'or'; readonly parts: readonly SampleQuery[] }

@@ -28,12 +28,15 @@ interface SampleServiceModules extends SampleChangesModules {
   readonly content: ContentStore;
   readonly intake: Pick<SampleIntake, 'inTurn'>;
   readonly classes: Pick<SampleClasses, 'check'>;
+  readonly limits?: { readonly counted: number };
 }
 
-/** Different labels or answers that a summary counts. */
-const LIMIT_COUNTED = 200;
+/** Samples that a summary counts: counting blocks the database, and with it the hub. */
+const LIMIT_COUNTED = 50_000;
+/** Different labels or answers that a summary shows. */
+const LIMIT_VALUES = 200;
 
-export interface SamplePage {
+interface SamplePage {
   /** In the language of sample-query.ts. */
   readonly where?: string | undefined;
   readonly limit: number;
@@ -72,10 +75,13 @@ export class SampleService {
     };
   }
 
-  /** Rejects with DataError `invalid` (field `where`). */
+  /** Of the newest LIMIT_COUNTED that the conditions pick. Rejects with DataError `invalid` (field `where`). */
   async summary(where: string | undefined): Promise<SampleSummary> {
-    let chosen = this.#m.db.selectFrom('samples');
-    if (where !== undefined) chosen = chosen.where(this.#where(where));
+    let newest = this.#m.db.selectFrom('samples').select(['state', 'reason', 'model', 'label', 'answer']);
+    if (where !== undefined) newest = newest.where(this.#where(where));
+    const counted = this.#m.limits?.counted ?? LIMIT_COUNTED;
+    const limited = newest.orderBy('received_at_ms', 'desc').orderBy('samples.id', 'desc').limit(counted);
+    const chosen = this.#m.db.selectFrom(limited.as('chosen'));
     const counts = async (
       column: 'state' | 'reason' | 'model' | 'label' | 'answer',
     ): Promise<Record<string, number>> => {
@@ -85,13 +91,14 @@ export class SampleService {
         .groupBy(column)
         .orderBy('count', 'desc')
         .orderBy(column)
-        .limit(LIMIT_COUNTED)
+        .limit(LIMIT_VALUES)
         .execute();
       return Object.fromEntries(rows.map(({ value, count }) => [value, Number(count)]));
     };
     const { count } = await chosen.select(({ fn }) => fn.countAll<number>().as('count')).executeTakeFirstOrThrow();
     return {
       count: Number(count),
+      more: Number(count) === counted,
       states: await counts('state'),
       reasons: await counts('reason'),
       models: await counts('model'),

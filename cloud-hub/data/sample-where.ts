@@ -5,6 +5,7 @@ import type { Tables } from '../storage/database.js';
 import type { SampleQuery, TextField } from './sample-query.js';
 
 type Samples = ExpressionBuilder<Tables, 'samples'>;
+type TextCondition = Extract<SampleQuery, { kind: 'text' }>;
 type Text = Expression<string | null>;
 
 /** `db.selectFrom('samples').where(whereSamples(query))`. */
@@ -27,6 +28,7 @@ function condition(eb: Samples, query: SampleQuery): Expression<SqlBool> {
     case 'captured':
       return eb('samples.captured_at_ms', query.operator, query.atMs);
     case 'text': {
+      if (query.field === 'id') return idCondition(eb, query);
       const texts = textsOf(eb, query.field);
       if (query.operator === '=') return eb.or(texts.map((text) => matches(text, query.pieces)));
       return eb.and(texts.map((text) => sql<SqlBool>`(${text} is null or not (${matches(text, query.pieces)}))`));
@@ -34,13 +36,23 @@ function condition(eb: Samples, query: SampleQuery): Expression<SqlBool> {
   }
 }
 
-/** Any of these may match: a sample is called by its digest with `sha256:` or without, a device is called by its id or its name, a variant by its name or its digest. */
+/** With `sha256:` or without. A beginning is a range, which the key serves. */
+function idCondition(eb: Samples, { operator, pieces: given }: TextCondition): Expression<SqlBool> {
+  const [first = '', ...rest] = given;
+  const pieces = [/^[0-9a-f]+$/.test(first) ? `sha256:${first}` : first, ...rest];
+  const [start = '', end] = pieces;
+  const found =
+    pieces.length === 2 && end === ''
+      ? eb.and([eb('samples.id', '>=', start), eb('samples.id', '<', `${start}\uffff`)])
+      : matches(eb.ref('samples.id'), pieces);
+  return operator === '=' ? found : eb.not(found);
+}
+
+/** Any of these may match: a device is called by its id or its name, a variant by its name or its digest. */
 function textsOf(eb: Samples, field: TextField): readonly Text[] {
   const ofDevice = (column: 'name' | 'group_name'): Text =>
     sql`(select ${sql.ref(`devices.${column}`)} from devices where devices.id = samples.device_id)`;
   switch (field) {
-    case 'id':
-      return [eb.ref('samples.id'), sql`substr(samples.id, 8)`];
     case 'device':
       return [eb.ref('samples.device_id'), ofDevice('name')];
     case 'group':

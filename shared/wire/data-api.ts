@@ -65,6 +65,8 @@ export const SAMPLE_FIELDS = [
 const sampleCountsSchema = z.record(z.string(), z.int());
 export const sampleSummarySchema = z.object({
   count: z.int(),
+  /** There are more: only the newest were counted. */
+  more: z.boolean(),
   states: sampleCountsSchema,
   reasons: sampleCountsSchema,
   models: sampleCountsSchema,

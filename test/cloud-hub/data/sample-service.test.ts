@@ -30,6 +30,7 @@ let clock: ManualClock;
 let heard: LiveEvent[];
 let intake: SampleIntake;
 let samples: SampleService;
+let check: (model: string, label: string) => Promise<void>;
 let changes: Parameters<typeof changeSample>[0];
 
 beforeEach(async () => {
@@ -41,7 +42,7 @@ beforeEach(async () => {
   events.on((event) => heard.push(event));
   intake = new SampleIntake({ db, content, events, clock });
   changes = { db, events, clock, audit: recordAudit };
-  const check = async (_model: string, label: string): Promise<void> => {
+  check = async (_model: string, label: string): Promise<void> => {
     if (label === 'x') throw new DataError('invalid', 'label: none of the classes', { field: 'label' });
   };
   samples = new SampleService({ ...changes, content, intake, classes: { check } });
@@ -98,6 +99,7 @@ describe('the list', () => {
     expect(await ids('state=rejected')).toEqual([second]);
     expect(await samples.summary(undefined)).toEqual({
       count: 3,
+      more: false,
       states: { new: 1, labelled: 1, rejected: 1 },
       reasons: { 'low-confidence': 3 },
       models: { digits: 3 },
@@ -106,6 +108,8 @@ describe('the list', () => {
     });
     expect(await samples.summary('label=1 and state=labelled')).toMatchObject({ count: 1, answers: { '1': 1 } });
     expect(await samples.summary('model=other')).toMatchObject({ count: 0, states: {} });
+    const short = new SampleService({ ...changes, content, intake, classes: { check }, limits: { counted: 2 } });
+    expect(await short.summary(undefined)).toMatchObject({ count: 2, more: true, answers: { '2': 1, '3': 1 } });
   });
 
   test.each([
