@@ -7,6 +7,7 @@ import { HUB_VERSION } from '../hub-version.js';
 import { Catalogue } from '../inference/catalogue.js';
 import { HubInference } from '../inference/hub-inference.js';
 import type { RegistryService } from '../registry/registry-service.js';
+import { findOrigin } from '../training/lineage/lineage-rows.js';
 import type { Closing } from './closing.js';
 import { QUEUE_DEPTH, type Parts } from './parts.js';
 
@@ -22,7 +23,8 @@ export async function openInference(
   closing: Closing,
 ): Promise<InferenceParts> {
   const { clock, log, settings, db, runtime, content, events } = parts;
-  const catalogue = new Catalogue({ db, registry, content, log });
+  const evaluationOf = async (model: string, version: number) => (await findOrigin(db, model, version))?.evaluation;
+  const catalogue = new Catalogue({ db, registry, content, evaluationOf, log });
   await catalogue.refresh();
   const stopListening = events.on((event) => {
     if (event.kind !== 'version' || event.version.state !== 'ready') return;

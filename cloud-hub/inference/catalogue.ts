@@ -1,9 +1,11 @@
 // Which versions the hub can answer for, in memory, because the protocol's metadata calls can't wait for a database: every ready version
-// with its model.yaml. Read at the start and again when the registry says that a version became ready; versions never change.
+// with its model.yaml. Read at the start and again when the registry says that a version became ready; versions never change. One that a
+// training job made and that did not pass its evaluation answers whoever asks for it, and nobody else.
 import type { ContentStore } from '@tidegate/shared/content/content-store.js';
 import { readModelYaml } from '@tidegate/shared/package/read-model-yaml.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import type { ModelYaml } from '@tidegate/shared/wire/model-yaml.js';
+import type { Evaluation } from '@tidegate/shared/wire/training-api.js';
 import { UNOPTIMISED } from '../registry/choose-variant.js';
 import type { Registry, StoredVariant } from '../registry/registry.js';
 import type { Database } from '../storage/database.js';
@@ -11,12 +13,16 @@ import type { Database } from '../storage/database.js';
 export interface CatalogueEntry {
   readonly variant: StoredVariant;
   readonly yaml: ModelYaml;
+  /** False for a trained version that is worse than its parent: it is there to be looked at. */
+  readonly mayStandIn: boolean;
 }
 
 interface CatalogueModules {
   readonly db: Database;
   readonly registry: Pick<Registry, 'variants'>;
   readonly content: ContentStore;
+  /** How a trained version did against its parent; undefined for one that nobody trained. */
+  readonly evaluationOf: (model: string, version: number) => Promise<Pick<Evaluation, 'passed'> | undefined>;
   readonly log: Log;
 }
 
@@ -36,11 +42,13 @@ export class Catalogue {
     return next;
   }
 
-  /** A version by number; the newest ready one where none is asked for. */
+  /** A version by number; where none is asked for the newest ready one that may stand in for the model. */
   find(model: string, version: string | undefined): CatalogueEntry | undefined {
     const versions = this.#models.get(model);
     if (versions === undefined) return undefined;
-    return versions.get(version === undefined ? Math.max(...versions.keys()) : Number(version));
+    if (version !== undefined) return versions.get(Number(version));
+    const standing = [...versions].filter(([, { mayStandIn }]) => mayStandIn);
+    return versions.get(Math.max(...(standing.length > 0 ? standing : [...versions]).map(([number]) => number)));
   }
 
   /** Ready versions of a model, newest first. */
@@ -76,6 +84,7 @@ export class Catalogue {
       return undefined;
     }
     const text = new TextDecoder().decode(await this.#modules.content.read(yamlFile.digest));
-    return { variant, yaml: readModelYaml(text) };
+    const evaluation = await this.#modules.evaluationOf(model, version);
+    return { variant, yaml: readModelYaml(text), mayStandIn: evaluation?.passed !== false };
   }
 }

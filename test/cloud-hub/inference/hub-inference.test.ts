@@ -17,6 +17,8 @@ let desk: Publishing;
 let clock: ManualClock;
 let catalogue: Catalogue;
 let loads: string[];
+/** Trained versions that are worse than their parents. */
+let failed: number[];
 let load: () => Promise<void>;
 let infer: () => Promise<ModelAnswer>;
 let inference: HubInference;
@@ -24,7 +26,9 @@ let inference: HubInference;
 beforeEach(async () => {
   desk = await openPublishing(folder());
   clock = new ManualClock();
-  catalogue = new Catalogue({ db: desk.db, registry: desk.registry, content: desk.content, log: silentLog });
+  failed = [];
+  const evaluationOf = async (_model: string, version: number) => ({ passed: !failed.includes(version) });
+  catalogue = new Catalogue({ ...desk, evaluationOf, log: silentLog });
   loads = [];
   load = async () => undefined;
   infer = async () => ANSWER;
@@ -71,6 +75,16 @@ describe('which version answers', () => {
     expect((await ask('1')).version).toBe('1');
     expect((await ask('2')).version).toBe('2');
     expect(loads).toEqual(['tiny@2', 'tiny@1']);
+  });
+
+  test('one that did not pass its evaluation answers only whoever asks for it', async () => {
+    failed = [2, 3];
+    for (const graph of ['one', 'two', 'three']) await publish(graph);
+    expect((await ask()).version).toBe('1');
+    expect((await ask('3')).version).toBe('3');
+    await publish('four');
+    await catalogue.refresh();
+    expect((await ask()).version).toBe('4');
   });
 
   test('one that became ready since is found, without a restart', async () => {

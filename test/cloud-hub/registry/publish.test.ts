@@ -55,6 +55,24 @@ describe('publishing', () => {
     expect(await desk.registry.publish(id, 'token:ci')).toMatchObject({ version: first.version, digest: first.digest });
   });
 
+  test('what belongs to a new version is written with it: once, and not at all without it', async () => {
+    const files = Object.entries(tiny()).map(([path, text]) => ({
+      path,
+      sizeBytes: text.length,
+      digest: sha256(text),
+    }));
+    for (const text of Object.values(tiny())) await desk.content.putBytes(Buffer.from(text));
+    const upload = () => desk.uploads.create({ model: 'tiny', files, allowUnknownLicence: false }, 'token:ci');
+    const failing = async (): Promise<void> => Promise.reject(new Error('no origin'));
+    const first = await upload();
+    await expect(desk.registry.publish(first.id, 'job:j1', failing)).rejects.toThrow('no origin');
+    expect(await desk.registry.versions({ model: 'tiny', limit: 10 })).toEqual([]);
+    const made: number[] = [];
+    const note = async (_trx: unknown, { version }: { version: number }): Promise<void> => void made.push(version);
+    for (const { id } of [first, first, await upload()]) await desk.registry.publish(id, 'job:j1', note);
+    expect(made).toEqual([1]);
+  });
+
   test('at once from many sides still gives one version', async () => {
     for (const text of Object.values(tiny())) await desk.content.putBytes(Buffer.from(text));
     const versions = await Promise.all(Array.from({ length: 8 }, () => desk.publish('tiny', tiny())));

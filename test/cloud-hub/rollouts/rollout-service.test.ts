@@ -38,6 +38,19 @@ describe('a rollout', () => {
     expect(sim.runningVersions()).toEqual({ v1: 11 });
   });
 
+  it('is refused for a trained version that did not pass its evaluation, which names the set that fell', async () => {
+    const reason = 'accuracy on slice night@3 fell from 0.95 to 0.9, by 0.05; at most 0.01 is allowed';
+    sim.evaluations.set(2, { sets: [], passed: false, reason });
+    sim.evaluations.set(3, { sets: [], passed: true, reason: 'not worse' });
+    await expect(sim.rollouts.create(request(2), 'token:op')).rejects.toMatchObject({
+      code: 'conflict',
+      field: 'version',
+      message: `digits@2 did not pass its evaluation: ${reason}`,
+    });
+    expect((await sim.rollouts.list(10)).items).toEqual([]);
+    await completed(3);
+  });
+
   it('passes an A/A version through the gate that halts a worse one, and undoes the worse one by itself', async () => {
     await completed(1);
     await completed(2); // A/A: behaves like version 1
