@@ -65,7 +65,7 @@ export const SAMPLE_FIELDS = [
 const sampleCountsSchema = z.record(z.string(), z.int());
 export const sampleSummarySchema = z.object({
   count: z.int(),
-  /** There are more: only the newest were counted. */
+  /** There may be more: only so many of the newest are counted. */
   more: z.boolean(),
   states: sampleCountsSchema,
   reasons: sampleCountsSchema,

@@ -109,7 +109,7 @@ describe('the list', () => {
     expect(await samples.summary('label=1 and state=labelled')).toMatchObject({ count: 1, answers: { '1': 1 } });
     expect(await samples.summary('model=other')).toMatchObject({ count: 0, states: {} });
     const short = new SampleService({ ...changes, content, intake, classes: { check }, limits: { counted: 2 } });
-    expect(await short.summary(undefined)).toMatchObject({ count: 2, more: true, answers: { '2': 1, '3': 1 } });
+    expect(await short.summary(undefined)).toMatchObject({ count: 2, more: true });
   });
 
   test.each([
