@@ -266,7 +266,7 @@ def _(client, model):
     refused("NOT_IMPLEMENTED", "tidegate model publish", lambda: client.create_registered_model("mine"))
     refused("NOT_IMPLEMENTED", "tidegate model publish", lambda: client.set_registered_model_alias(model, "champion", "1"))
     refused("NOT_IMPLEMENTED", "tidegate model publish", lambda: client.delete_model_version(model, "1"))
-    refused("ENDPOINT_NOT_FOUND", "docs/mlflow.md", lambda: client._tracking_client.store.list_scorers("0"))
+    refused("ENDPOINT_NOT_FOUND", "docs/mlflow.md", lambda: client._tracking_client.store.get_trace_info("tr-0"))
 
 
 @check("a registered model and its versions")
