@@ -59,5 +59,5 @@ export function bytesOf(view: ArrayBufferView): Uint8Array {
 export function float32Of(value: Tensor): Float32Array {
   const { data } = value;
   if (data.byteOffset % 4 === 0) return new Float32Array(data.buffer, data.byteOffset, data.byteLength / 4);
-  return new Float32Array(data.slice().buffer);
+  return new Float32Array(new Uint8Array(data).buffer); // not data.slice(): of a Buffer that is no copy
 }

@@ -1,0 +1,26 @@
+import { describe, expect, test } from 'vitest';
+import { bytesOf, float32Of, tensor } from '@tidegate/shared/tensor/tensor.js';
+
+describe('FP32 elements of a tensor', () => {
+  const values = [1.5, -2, 0.25];
+  /** The values' bytes behind `before` others, as a part of a body that was read is. */
+  const behind = (before: number, bytes: (size: number) => Uint8Array): Uint8Array => {
+    const body = bytes(before + 12);
+    body.set(bytesOf(Float32Array.from(values)), before);
+    return body.subarray(before);
+  };
+
+  test.each([0, 1, 2, 3, 4, 7])(
+    'are those of its bytes, also %i bytes behind the beginning of what holds them',
+    (at) => {
+      const sources = [
+        (size: number) => new Uint8Array(size),
+        (size: number) => Buffer.from(new Uint8Array(size)), // a part of Node's pool: its slice() is no copy
+        (size: number) => Buffer.from(new ArrayBuffer(size)),
+      ];
+      for (const bytes of sources) {
+        expect([...float32Of(tensor('x', 'FP32', [3], behind(at, bytes)))]).toEqual(values);
+      }
+    },
+  );
+});
