@@ -48,7 +48,8 @@ export function jsonText(value: unknown): string {
 }
 
 export interface Progress {
-  advance(bytes: number): void;
+  /** By so many bytes, or things. */
+  advance(by: number): void;
   stop(): void;
 }
 
@@ -70,4 +71,19 @@ export function byteProgress(streams: Streams, totalBytes: number, doneBytes: nu
   });
   bar.start(totalBytes, doneBytes);
   return { advance: (bytes) => bar.increment(bytes), stop: () => bar.stop() };
+}
+
+/** A bar of things that are counted, on a terminal; nothing elsewhere. */
+export function countProgress(streams: Streams, doing: string, total: number): Progress {
+  if (streams.stderr.isTTY !== true || total === 0) return { advance: () => undefined, stop: () => undefined };
+  const bar = new SingleBar({
+    stream: streams.stderr,
+    hideCursor: true,
+    format: `${doing} [{bar}] {percentage}% {value}/{total}`,
+    barCompleteChar: '█',
+    barIncompleteChar: '░',
+    barsize: 30,
+  });
+  bar.start(total, 0);
+  return { advance: (count) => bar.increment(count), stop: () => bar.stop() };
 }

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { auditCommand } from './audit.js';
 import { CliError } from './cli-error.js';
 import type { CliContext } from './context.js';
+import { datasetCommand } from './dataset.js';
 import { deviceCommand } from './device.js';
 import { groupCommand } from './group.js';
 import { inferCommand } from './infer.js';
@@ -30,6 +31,7 @@ export async function runProgram(args: readonly string[], context: CliContext): 
     .addCommand(deviceCommand(context))
     .addCommand(groupCommand(context))
     .addCommand(inferCommand(context))
+    .addCommand(datasetCommand(context))
     .addCommand(sampleCommand(context))
     .addCommand(tokenCommand(context))
     .addCommand(auditCommand(context));

@@ -5,8 +5,8 @@
 // 2. [H, W], [C, H, W] or [H, W, C] with 1, 3 or (last only) 4 channels is a picture, if both sides are between LIMITS; else nothing is.
 // 3. UINT8 is taken as it is. Floats within 0..1 are scaled, within 0..255 taken; others (normalised pictures) are stretched from their
 //    least to their largest value. What isn't finite is black.
-import { deflateSync, crc32 } from 'node:zlib';
 import { decodeBytes } from '@tidegate/shared/tensor/bytes.js';
+import { encodePng, PNG_SIGNATURE } from '@tidegate/shared/tensor/png.js';
 import { float32Of, type NamedTensor, type Tensor } from '@tidegate/shared/tensor/tensor.js';
 
 const LIMITS = { sideMin: 4, sideMax: 4096 } as const;
@@ -105,35 +105,4 @@ function levelsOf(input: Tensor): ((at: number) => number) | undefined {
     const value = values[at] ?? 0;
     return Number.isFinite(value) ? Math.round((value - from) * scale) : 0;
   };
-}
-
-const PNG_SIGNATURE = '\x89PNG\r\n\x1a\n';
-const PNG_COLOUR = { 1: 0, 3: 2, 4: 6 } as const; // grey, RGB, RGBA
-
-/** PNG, third edition: 8 bits a channel, no filter. */
-function encodePng(width: number, height: number, channels: 1 | 3 | 4, pixels: Uint8Array): Uint8Array {
-  const header = Buffer.alloc(13);
-  header.writeUInt32BE(width, 0);
-  header.writeUInt32BE(height, 4);
-  header.set([8, PNG_COLOUR[channels], 0, 0, 0], 8);
-  const rowBytes = width * channels;
-  const rows = Buffer.alloc(height * (rowBytes + 1)); // each begins with its filter: 0
-  for (let y = 0; y < height; y += 1) {
-    rows.set(pixels.subarray(y * rowBytes, (y + 1) * rowBytes), y * (rowBytes + 1) + 1);
-  }
-  return Buffer.concat([
-    Buffer.from(PNG_SIGNATURE, 'latin1'),
-    pngChunk('IHDR', header),
-    pngChunk('IDAT', deflateSync(rows)),
-    pngChunk('IEND', Buffer.alloc(0)),
-  ]);
-}
-
-function pngChunk(type: string, data: Uint8Array): Buffer {
-  const body = Buffer.concat([Buffer.from(type, 'latin1'), data]);
-  const chunk = Buffer.alloc(body.byteLength + 8);
-  chunk.writeUInt32BE(data.byteLength, 0);
-  chunk.set(body, 4);
-  chunk.writeUInt32BE(crc32(body), body.byteLength + 4);
-  return chunk;
 }

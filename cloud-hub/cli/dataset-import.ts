@@ -1,0 +1,228 @@
+// `tidegate dataset import`: files become samples of the model, those that the hub lacks are sent, and the whole list is frozen. A
+// sample's body holds nothing but the model's name and the input, so the same file is the same sample whenever it is imported:
+// interrupted and started again, the import goes on where it was, and again it changes nothing.
+import * as fs from 'node:fs/promises';
+import { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  datasetVersionSchema,
+  importMissingSchema,
+  importTakenSchema,
+  importTargetSchema,
+  LIMIT_DATASET_ITEMS,
+  LIMIT_IMPORT_QUESTION,
+  type DatasetVersion,
+} from '@tidegate/shared/wire/data-api.js';
+import { hexOf, type Digest } from '@tidegate/shared/wire/digest.js';
+import { encodeSample, LIMIT_SAMPLE_BYTES, SampleError, sampleId } from '@tidegate/shared/wire/sample.js';
+import { CliError, wrongUsage } from './cli-error.js';
+import { HubProblem, type HubClient } from './hub-client.js';
+import { readImportList, type LabelFrom, type ListedFile } from './import-list.js';
+import { countProgress, type Streams } from './output.js';
+import { SampleFiles } from './sample-file.js';
+
+/** Files that are read and decoded, and bodies that are sent, at once. */
+const AT_ONCE = 12;
+/** Bodies that stay in memory between making and sending; others are made again. */
+const LIMIT_KEPT_BYTES = 256 * 1024 * 1024;
+const ATTEMPTS = 5;
+const BACKOFF_MS = 300;
+
+export interface ImportRequest {
+  readonly path: string;
+  readonly name: string;
+  readonly model: string;
+  /** Undefined: not said. */
+  readonly heldOut: number | undefined;
+  readonly labelFrom: LabelFrom;
+  readonly mayResize: boolean;
+}
+
+export interface Imported {
+  readonly version: DatasetVersion;
+  /** Bodies that the hub lacked. */
+  readonly sent: number;
+  /** Files that are a sample which another file is already. */
+  readonly repeated: number;
+}
+
+interface Body {
+  readonly id: Digest;
+  readonly body: Uint8Array;
+}
+
+/** Rejects with CliError that names the file, or says what the hub says; nothing is frozen then. */
+export async function importDataset(client: HubClient, request: ImportRequest, streams: Streams): Promise<Imported> {
+  const { path, name, model, labelFrom } = request;
+  const { files, skipped } = await readImportList(path, labelFrom);
+  if (skipped.length > 0) {
+    const named = skipped.slice(0, 5).join(', ');
+    streams.stderr.write(
+      `skipped ${skipped.length} that are no samples: ${named}${skipped.length > 5 ? ' ...' : ''}\n`,
+    );
+  }
+  if (files.length > LIMIT_DATASET_ITEMS) {
+    throw wrongUsage(`${path} lists ${files.length} files; a dataset holds at most ${LIMIT_DATASET_ITEMS}`);
+  }
+  const heldOut = heldOutOf(files, request.heldOut);
+  const base = `/api/v1/datasets/${encodeURIComponent(name)}/import`;
+  const target = await client.get(`${base}?model=${encodeURIComponent(model)}`, importTargetSchema);
+  const maker = new BodyMaker(model, new SampleFiles(target, request));
+  const made = await makeAll(maker, files, streams);
+  const samples = distinct(files, made);
+  const sent = await sendMissing(client, base, { model, samples, maker }, streams);
+  const items = [...samples].map(([id, { label, split }]) => ({
+    id,
+    label,
+    ...(split === undefined ? {} : { split }),
+  }));
+  const version = await client.post(base, { model, heldOut, items }, datasetVersionSchema);
+  return { version, sent, repeated: files.length - samples.size };
+}
+
+function heldOutOf(files: readonly ListedFile[], asked: number | undefined): number {
+  const stated = files.filter(({ split }) => split !== undefined).length;
+  if (stated === 0) return asked ?? 0.2;
+  if (asked !== undefined) throw wrongUsage('--held-out: the CSV states the split of each file already');
+  return files.filter(({ split }) => split === 'held-out').length / files.length;
+}
+
+/** Makes a file's body, and keeps as many as fit. */
+class BodyMaker {
+  readonly #model: string;
+  readonly #files: SampleFiles;
+  readonly #kept = new Map<string, Body>();
+  #keptBytes = 0;
+
+  constructor(model: string, files: SampleFiles) {
+    this.#model = model;
+    this.#files = files;
+  }
+
+  async make(path: string): Promise<Body> {
+    const known = this.#kept.get(path);
+    if (known !== undefined) return known;
+    const made = await this.#make(path);
+    if (this.#keptBytes + made.body.byteLength <= LIMIT_KEPT_BYTES) {
+      this.#kept.set(path, made);
+      this.#keptBytes += made.body.byteLength;
+    }
+    return made;
+  }
+
+  async #make(path: string): Promise<Body> {
+    const { size } = await fs.stat(path).catch((cause: unknown) => {
+      throw new CliError(`${path} can't be read`, { cause });
+    });
+    if (size > 4 * LIMIT_SAMPLE_BYTES) throw new CliError(`${path} has ${size} bytes, more than a sample may`);
+    const input = await this.#files.read(path, await fs.readFile(path));
+    try {
+      const facts = { model: this.#model, capturedAtMs: 0, reason: 'import' } as const;
+      const body = encodeSample({ facts, inputs: [input], outputs: [] });
+      return { id: sampleId(body), body };
+    } catch (cause) {
+      if (cause instanceof SampleError) throw new CliError(`${path}: ${cause.message}`, { cause });
+      throw cause;
+    }
+  }
+}
+
+/** The ids, in the files' order. */
+async function makeAll(maker: BodyMaker, files: readonly ListedFile[], streams: Streams): Promise<Digest[]> {
+  const progress = countProgress(streams, 'reading', files.length);
+  try {
+    return await inParallel(files, async ({ path }) => {
+      const { id } = await maker.make(path);
+      progress.advance(1);
+      return id;
+    });
+  } finally {
+    progress.stop();
+  }
+}
+
+type Samples = ReadonlyMap<Digest, ListedFile>;
+
+/** One file for each sample. Throws CliError for the same sample under two labels or on two sides. */
+function distinct(files: readonly ListedFile[], ids: readonly Digest[]): Samples {
+  const samples = new Map<Digest, ListedFile>();
+  for (const [at, file] of files.entries()) {
+    const id = ids[at] ?? '';
+    const other = samples.get(id) ?? file;
+    for (const what of ['label', 'split'] as const) {
+      if (other[what] === file[what]) continue;
+      throw new CliError(`${other.path} and ${file.path} are the same sample, but its ${what} is ${other[what]} and ${file[what]}`); // prettier-ignore
+    }
+    samples.set(id, other);
+  }
+  return samples;
+}
+
+interface Sending {
+  readonly model: string;
+  readonly samples: Samples;
+  readonly maker: BodyMaker;
+}
+
+/** Returns how many were missing. */
+async function sendMissing(
+  client: HubClient,
+  base: string,
+  { model, samples, maker }: Sending,
+  streams: Streams,
+): Promise<number> {
+  const ids = [...samples.keys()];
+  const missing: Digest[] = [];
+  for (let at = 0; at < ids.length; at += LIMIT_IMPORT_QUESTION) {
+    const some = ids.slice(at, at + LIMIT_IMPORT_QUESTION);
+    const labels = [...new Set(some.map((id) => samples.get(id)?.label ?? ''))];
+    const answer = await client.post(`${base}/missing`, { model, labels, ids: some }, importMissingSchema);
+    missing.push(...answer.missing);
+  }
+  const progress = countProgress(streams, 'sending', missing.length);
+  try {
+    await inParallel(missing, async (id) => {
+      const file = samples.get(id);
+      if (file === undefined) throw new CliError(`the hub asks for ${id}, which is not in the list`);
+      const { body, id: now } = await maker.make(file.path);
+      if (now !== id) throw new CliError(`${file.path} has changed while it was imported; import it again`);
+      await send(client, `${base}/samples/${hexOf(id)}?label=${encodeURIComponent(file.label)}`, body);
+      progress.advance(1);
+    });
+  } finally {
+    progress.stop();
+  }
+  return missing.length;
+}
+
+/** Tries again where that may help: a hub that is away or busy. */
+async function send(client: HubClient, path: string, body: Uint8Array): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await client.putStream(path, Readable.from([body]), body.byteLength, importTakenSchema);
+      return;
+    } catch (cause) {
+      const lasting = cause instanceof HubProblem && (cause.status < 500 || cause.status === 507);
+      if (lasting || attempt === ATTEMPTS || !(cause instanceof CliError)) throw cause;
+      await sleep(BACKOFF_MS * 2 ** attempt);
+    }
+  }
+}
+
+/** The results in the items' order; the first failure ends the others after what they are at. */
+async function inParallel<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    try {
+      for (let at = next++; at < items.length; at = next++) results[at] = await work(items[at]!);
+    } catch (cause) {
+      next = items.length;
+      throw cause;
+    }
+  };
+  const workers = Array.from({ length: Math.min(AT_ONCE, items.length) }, worker);
+  await Promise.allSettled(workers);
+  await Promise.all(workers);
+  return results;
+}
