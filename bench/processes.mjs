@@ -10,7 +10,12 @@ const started = new Set();
 /** Starts a script of this folder, or an absolute path; resolves when it has said "ready ...". */
 export async function startScript(script, args, env = {}) {
   const path = script.startsWith('/') ? script : new URL(script, import.meta.url).pathname;
-  const child = spawn(process.execPath, [path, ...args], {
+  return startProgram(process.execPath, [path, ...args], env);
+}
+
+/** Starts a program that talks in the same way. */
+export async function startProgram(command, args, env = {}) {
+  const child = spawn(command, args, {
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
   });
@@ -24,7 +29,7 @@ export async function startScript(script, args, env = {}) {
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const next = async () => {
     const line = await Promise.race([lines.next().then(({ value }) => value), ended]);
-    if (line === undefined) throw new Error(`${script} ended: ${errors}`);
+    if (line === undefined) throw new Error(`${[command, ...args].join(' ')} ended: ${errors}`);
     return line;
   };
   const timer = setTimeout(() => child.kill('SIGKILL'), READY_LIMIT_MS);
@@ -37,7 +42,7 @@ export async function startScript(script, args, env = {}) {
     async ask(line) {
       child.stdin.write(`${line}\n`);
       const answer = JSON.parse(await next());
-      if (answer.failure !== undefined) throw new Error(`${script}: ${answer.failure}`);
+      if (answer.failure !== undefined) throw new Error(`${args[0]}: ${answer.failure}`);
       return answer;
     },
     async stop() {

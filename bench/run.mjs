@@ -1,12 +1,13 @@
 // Tidegate's own measurements, each beside its yardstick in the same minutes of the same machine; ratios count, numbers don't.
 //
 //   npm run bench                      all
-//   npm run bench -- --only p4         one of p1, p4, hub
+//   npm run bench -- --only p4         one of p1, p4, hub, training
 //   npm run bench -- --rounds 9 --round-ms 3000 --json
 //
 // P1: HTTP infer with binary tensors through `tidegate-agent serve`, one run at a time on one ONNX Runtime thread, against a bare
 //     loop of runs in one process: the same engine, and onnxruntime-node by itself. A ~20 ms and a ~1 ms model.
 // P4: cache hits per second against a plain node:http server that reads the body, hashes it and answers the same bytes.
+// training (P8): a training step of three networks against PyTorch's on as many threads (training.mjs).
 // hub: p99 of local answers while the hub is stopped, against while it answers (stopped-hub.mjs).
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
@@ -18,6 +19,7 @@ import { startScript, stopAll, treeCpuUs } from './processes.mjs';
 import { writeInferRequest } from './requests.mjs';
 import { interleave, median, ratio } from './statistics.mjs';
 import { printStoppedHub, stoppedHub } from './stopped-hub.mjs';
+import { printTraining, training } from './training.mjs';
 
 const AGENT = fileURLToPath(new URL('../edge-agent/bin/tidegate-agent.js', import.meta.url));
 const MODELS = [
@@ -32,7 +34,7 @@ const WARM_UP_MS = 8_000;
 
 const { values: options } = parseArgs({
   options: {
-    only: { type: 'string', default: 'p1,p4,hub' },
+    only: { type: 'string', default: 'p1,p4,hub,training' },
     rounds: { type: 'string', default: '5' },
     'round-ms': { type: 'string', default: '2000' },
     json: { type: 'boolean', default: false },
@@ -175,16 +177,21 @@ function print(results) {
 
 try {
   say(`${cpus()[0].model}, ${cpus().length} cores, node ${process.version}; ${rounds} rounds of ${roundMs} ms`);
-  const agent = await startAgent();
   const results = [];
-  if (wanted.includes('p1')) results.push(...(await p1(agent)));
-  if (wanted.includes('p4')) results.push(...(await p4(agent)));
-  await agent.stop();
+  if (wanted.includes('p1') || wanted.includes('p4')) {
+    const agent = await startAgent();
+    if (wanted.includes('p1')) results.push(...(await p1(agent)));
+    if (wanted.includes('p4')) results.push(...(await p4(agent)));
+    await agent.stop();
+  }
   const hub = wanted.includes('hub') ? await stoppedHub(rounds, roundMs, say) : undefined;
-  if (options.json) console.log(JSON.stringify(hub === undefined ? results : [...results, hub], undefined, 2));
-  else {
+  const steps = wanted.includes('training') ? await training(rounds, roundMs, say) : [];
+  if (options.json) {
+    console.log(JSON.stringify([...results, ...(hub === undefined ? [] : [hub]), ...steps], undefined, 2));
+  } else {
     print(results);
     if (hub !== undefined) printStoppedHub(hub);
+    if (steps.length > 0) printTraining(steps);
   }
 } finally {
   stopAll();

@@ -12,6 +12,9 @@ import { train } from '@tidegate/shared/training/train.js';
 import { buildStepGraph } from '../../cloud-hub/dist/training/step-graph/build-step-graph.js';
 import { TRAINING_MODELS, trainingModel } from './models.mjs';
 
+/** Small, so that the batch is not learned by heart: what nearly vanishes is slow to compute with. */
+const LEARNING_RATE = 1e-5;
+
 const [name, threads] = process.argv.slice(2);
 const spec = TRAINING_MODELS.find((one) => one.name === name);
 const step = buildStepGraph(trainingModel(spec), {
@@ -42,7 +45,7 @@ let loss = Number.NaN;
 /** Trains until `isOver` says so, looking after each step. */
 async function steps(isOver) {
   const stop = new AbortController();
-  const plan = { names: step, doneSteps: done, steps: 1e9, accumulate: 1, learningRate: () => 1e-3 };
+  const plan = { names: step, doneSteps: done, steps: 1e9, accumulate: 1, learningRate: () => LEARNING_RATE };
   const onStep = (report) => {
     loss = report.loss;
     if (isOver(report.step)) stop.abort();

@@ -13,6 +13,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+# As in our-step.mjs.
+LEARNING_RATE = 1e-5
+
 
 def mlp():
     return nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, 10))
@@ -59,7 +62,7 @@ def main():
     torch.manual_seed(1)
     build, shape = MODELS[name]
     model = build().train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01, fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.01, fused=True)
     index = torch.arange(torch.Size(shape).numel(), dtype=torch.float64)
     x = torch.sin(index * index).float().reshape(shape)
     labels = torch.arange(shape[0]) % 10
