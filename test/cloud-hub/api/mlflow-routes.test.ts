@@ -85,11 +85,12 @@ describe('who may', () => {
     '/runs/delete',
   ];
 
-  test.each([
-    ...READS.map((path) => ['GET', path]),
-    ...WRITES.map((path) => ['POST', path]),
+  const all: (readonly [method: string, path: string])[] = [
+    ...READS.map((path) => ['GET', path] as const),
+    ...WRITES.map((path) => ['POST', path] as const),
     ['POST', '/model-versions/create'],
-  ] as const)('%s %s needs a token', async (method, path) => {
+  ];
+  test.each(all)('%s %s needs a token', async (method, path) => {
     const answer = await ask(method, `/api/2.0/mlflow${path}`, method === 'GET' ? undefined : {}, 'tgk_none');
     expect(refused(answer, 'UNAUTHENTICATED', /valid bearer token/)).toBe(401);
     expect(answer.headers.get('www-authenticate')).toMatch(/^Bearer/);

@@ -2,7 +2,7 @@
 import { listPackage, packageFile } from '@tidegate/cloud-hub/mlflow/package-artifacts.js';
 import { RegisteredModels } from '@tidegate/cloud-hub/mlflow/registered-models.js';
 import * as requests from '@tidegate/cloud-hub/mlflow/requests.js';
-import { RegistryError } from '@tidegate/cloud-hub/registry/registry-error.js';
+import { PackageRefused } from '@tidegate/cloud-hub/registry/package-ports.js';
 import { sha256 } from '@tidegate/shared/wire/digest.js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openPublishing, yamlText, type Publishing } from '../../support/publishing.js';
@@ -26,7 +26,7 @@ beforeAll(async () => {
   models = new RegisteredModels(publishing.db);
   await publish('tiny', 'first', '1');
   await publish('tiny', 'second', '2');
-  publishing.doing.check = () => Promise.reject(new RegistryError('invalid', 'goldens: 3 of 4 are wrong'));
+  publishing.doing.check = () => Promise.reject(new PackageRefused('goldens: 3 of 4 are wrong'));
   await publish('tiny', 'third', '3');
   publishing.doing.check = () => Promise.resolve();
   await publish('other', 'first', '4');
