@@ -23,7 +23,7 @@ const MANIFEST_FILE = 'manifest.json';
 const PARTIAL_FILE = `${LABELS_FILE}.partial`;
 const HEADER = ['path', 'label', 'split', 'id'];
 
-export interface Exported {
+interface Exported {
   readonly folder: string;
   readonly samples: number;
   /** Samples whose files were written now. */

@@ -28,7 +28,7 @@ const LIMIT_KEPT_BYTES = 256 * 1024 * 1024;
 const ATTEMPTS = 5;
 const BACKOFF_MS = 300;
 
-export interface ImportRequest {
+interface ImportRequest {
   readonly path: string;
   readonly name: string;
   readonly model: string;
@@ -38,7 +38,7 @@ export interface ImportRequest {
   readonly mayResize: boolean;
 }
 
-export interface Imported {
+interface Imported {
   readonly version: DatasetVersion;
   /** Bodies that the hub lacked. */
   readonly sent: number;

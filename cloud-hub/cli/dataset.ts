@@ -201,7 +201,7 @@ function statsCommand(context: CliContext): Command {
 }
 
 /** `hard@2` -> name and version. */
-export function splitDataset(spec: string): { readonly name: string; readonly version: string | undefined } {
+function splitDataset(spec: string): { readonly name: string; readonly version: string | undefined } {
   const match = /^([^@]+)(?:@([^@]+))?$/.exec(spec);
   if (match?.[1] === undefined) throw wrongUsage(`${JSON.stringify(spec)} is not NAME or NAME@VERSION of a dataset`);
   return { name: match[1], version: match[2] };

@@ -18,7 +18,7 @@ export interface ListedFile {
   readonly split?: Split;
 }
 
-export interface ImportList {
+interface ImportList {
   readonly files: readonly ListedFile[];
   /** What lies in the folder and is no sample. */
   readonly skipped: readonly string[];

@@ -9,7 +9,7 @@ import { encodeNpy } from '@tidegate/shared/tensor/npy.js';
 import { encodePng, PNG_SIGNATURE } from '@tidegate/shared/tensor/png.js';
 import { float32Of, type NamedTensor, type Tensor } from '@tidegate/shared/tensor/tensor.js';
 
-export interface ExportedFile {
+interface ExportedFile {
   /** Behind the sample's name: `.png`, or `.INPUT.png` where there are several inputs. */
   readonly suffix: string;
   readonly bytes: Uint8Array;

@@ -17,7 +17,7 @@ const SHARD_MARK = Buffer.from('TGSH');
 /** A shard ends before the sample with which it would pass this. */
 const SHARD_BYTES = 32 * 1024 * 1024;
 
-export interface FrozenDataset {
+interface FrozenDataset {
   /** Of the manifest. */
   readonly digest: Digest;
   readonly manifestBytes: number;

@@ -40,7 +40,7 @@ export interface DatasetReaderOptions {
   readonly prefetchBytes?: number;
 }
 
-export interface DatasetReaderModules {
+interface DatasetReaderModules {
   /** The package whose steps prepare the inputs: the parent version's. */
   readonly pack: ModelPackage;
   /** The hub's content store, or whatever knows where blobs lie. */

@@ -39,7 +39,7 @@ import { parseSampleQuery, printSampleQuery, type SampleQuery } from './sample-q
 import { whereSamples } from './sample-where.js';
 
 /** Most that one hub keeps. */
-export const DATASET_LIMITS = { items: LIMIT_DATASET_ITEMS, versions: 10_000, bytes: 256 * 1024 ** 3 } as const;
+const DATASET_LIMITS = { items: LIMIT_DATASET_ITEMS, versions: 10_000, bytes: 256 * 1024 ** 3 } as const;
 /** Freezes that may wait for the one that runs. */
 const LIMIT_WAITING = 16;
 /** Manifests up to this size are kept parsed, the last one asked for: its pages are asked for one after the other. */

@@ -39,7 +39,7 @@ export async function findClasses(pack: ModelPackage, preparation: InputPreparat
 }
 
 /** Turns labels into numbers: a class, or the values of a regression. */
-export type ReadLabel = (label: string, sampleId: string) => readonly number[];
+type ReadLabel = (label: string, sampleId: string) => readonly number[];
 
 /** Throws DataError `invalid` (field `label`) that names the sample. */
 export function classReader({ names, count }: ClassNames): ReadLabel {

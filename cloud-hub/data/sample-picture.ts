@@ -6,7 +6,7 @@
 // 3. UINT8 is taken as it is. Floats within 0..1 are scaled, within 0..255 taken; others (normalised pictures) are stretched from their
 //    least to their largest value. What isn't finite is black.
 import { decodeBytes } from '@tidegate/shared/tensor/bytes.js';
-import { encodePng, PNG_SIGNATURE } from '@tidegate/shared/tensor/png.js';
+import { encodePngAside, PNG_SIGNATURE } from '@tidegate/shared/tensor/png.js';
 import { float32Of, type NamedTensor, type Tensor } from '@tidegate/shared/tensor/tensor.js';
 
 const LIMITS = { sideMin: 4, sideMax: 4096 } as const;
@@ -17,9 +17,9 @@ export interface SamplePicture {
 }
 
 /** Of the first input that is one; undefined where none is. */
-export function samplePicture(inputs: readonly NamedTensor[]): SamplePicture | undefined {
+export async function samplePicture(inputs: readonly NamedTensor[]): Promise<SamplePicture | undefined> {
   for (const input of inputs) {
-    const picture = input.datatype === 'BYTES' ? encodedPicture(input) : pixelPicture(input);
+    const picture = input.datatype === 'BYTES' ? encodedPicture(input) : await pixelPicture(input);
     if (picture !== undefined) return picture;
   }
   return undefined;
@@ -47,7 +47,7 @@ interface Layout {
   readonly rowStep: number;
 }
 
-function pixelPicture(input: Tensor): SamplePicture | undefined {
+async function pixelPicture(input: Tensor): Promise<SamplePicture | undefined> {
   const layout = layoutOf(input.shape);
   const levels = layout && levelsOf(input);
   if (layout === undefined || levels === undefined) return undefined;
@@ -61,7 +61,7 @@ function pixelPicture(input: Tensor): SamplePicture | undefined {
       }
     }
   }
-  return { type: 'image/png', bytes: encodePng(width, height, channels, pixels) };
+  return { type: 'image/png', bytes: await encodePngAside(width, height, channels, pixels) };
 }
 
 function layoutOf(shape: readonly number[]): Layout | undefined {

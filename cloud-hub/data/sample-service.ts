@@ -123,7 +123,7 @@ export class SampleService {
 
   /** Rejects with DataError `not-found` where no input is one. */
   async picture(id: Digest): Promise<SamplePicture> {
-    const picture = samplePicture(await this.inputs(id));
+    const picture = await samplePicture(await this.inputs(id));
     if (picture === undefined) throw new DataError('not-found', `no input of ${id} is a picture`);
     return picture;
   }
