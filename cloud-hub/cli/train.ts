@@ -44,13 +44,10 @@ interface TrainOptions {
 }
 
 const EXAMPLES = `
-Examples:
+Example:
   tidegate train --model digits --parent 1 --dataset hard@1 --slice hard-test@1
   tidegate train --model digits --parent 1 --dataset hard@1 --freeze 'conv*' --rate 'fc.*=0.1' --epochs 5
-  tidegate train --model digits --parent 1 --dataset mnist --from-scratch --detach
-
-Example:
-  tidegate train --model digits --parent 1 --dataset hard@1`;
+  tidegate train --model digits --parent 1 --dataset mnist --from-scratch --detach`;
 
 export function trainCommand(context: CliContext): Command {
   return withParameters(

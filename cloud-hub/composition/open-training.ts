@@ -6,7 +6,7 @@ import { HUB_VERSION } from '../hub-version.js';
 import { PackageFolders } from '../registry/package-folders.js';
 import { recordAudit } from '../security/audit.js';
 import { JobFolders } from '../training/jobs/job-folders.js';
-import { JobService, type Milestone } from '../training/jobs/job-service.js';
+import { JobService, type JobServiceOptions, type Milestone } from '../training/jobs/job-service.js';
 import type { JobRecord } from '../training/jobs/job-store.js';
 import type { RunPackage } from '../training/jobs/renew-goldens.js';
 import { runEvent, type RunEventType } from '../training/lineage/open-lineage-event.js';
@@ -36,25 +36,26 @@ export interface TrainingParts {
   readonly trace: TraceLineage;
 }
 
-/** `jobs.start()` is the caller's, once the rest of the hub stands. `entry`: another process, for tests. */
+/** `jobs.start()` is the caller's, once the rest of the hub stands. `instead`: another process or other checkpoints, for tests. */
 export function openTraining(
   parts: Parts,
   { registry, uploads }: RegistryParts,
   closing: Closing,
-  entry: string = JOB_PROCESS,
+  instead: Partial<Pick<JobServiceOptions, 'entry' | 'checkpointEveryMs'>> = {},
 ): TrainingParts {
   const { settings, paths, db, files, clock, log, content, events } = parts;
   const tell = openTelling(parts, closing);
   const jobs = new JobService(
     {
       places: settings.trainingJobs,
-      entry,
+      entry: JOB_PROCESS,
       defaults: {
         threads: Math.max(1, Math.floor(availableParallelism() / 2)),
         memoryLimitBytes: settings.trainingMemory,
       },
       contentFolder: paths.content,
       checkpointEveryMs: CHECKPOINT_EVERY_MS,
+      ...instead,
     },
     {
       db,

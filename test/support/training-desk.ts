@@ -7,6 +7,7 @@ import type { Closing } from '@tidegate/cloud-hub/composition/closing.js';
 import { openRegistry, type RegistryParts } from '@tidegate/cloud-hub/composition/open-registry.js';
 import { openTraining, type TrainingParts } from '@tidegate/cloud-hub/composition/open-training.js';
 import type { Parts } from '@tidegate/cloud-hub/composition/parts.js';
+import type { Database } from '@tidegate/cloud-hub/storage/database.js';
 import { encodeModel } from '@tidegate/shared/onnx/model-codec.js';
 import { makeGraph, makeModel, makeNode, makeValue } from '@tidegate/shared/onnx/make-node.js';
 import type { NodeProto } from '@tidegate/shared/onnx/model-proto.js';
@@ -77,7 +78,6 @@ interface DatasetCounts {
 export async function openTrainingDesk(
   folder: string,
   flags: Readonly<Record<string, string>> = {},
-  entry: string = STUB_TRAINER,
 ): Promise<TrainingDesk> {
   const { parts, closing } = await openHubParts(folder, flags);
   const registry = await openRegistry(parts, closing);
@@ -85,9 +85,9 @@ export async function openTrainingDesk(
     parts,
     registry,
     closing,
-    training: openTraining(parts, registry, closing, entry),
+    training: openTraining(parts, registry, closing, { entry: STUB_TRAINER }),
     publish: (files, model = 'tiny') => publish(parts, registry, model, files),
-    addDataset: (name, version, counts = {}) => addDataset(parts, name, version, counts),
+    addDataset: (name, version, counts = {}) => addDatasetRow(parts.db, name, version, counts),
     create: (seed, change = {}, parameters = {}) => {
       const small = { maxSteps: 3, batchSize: 2, seed, ...parameters };
       const asked = { model: 'tiny', parent: '1', datasets: ['hard@1'], ...change, parameters: small };
@@ -96,7 +96,7 @@ export async function openTrainingDesk(
     reaches: (id, ...states) => desk.becomes(id, ({ state }) => states.includes(state)),
     becomes: (id, what) => becomes(desk, id, what),
     restart: async () => {
-      desk.training = openTraining(parts, registry, closing, entry);
+      desk.training = openTraining(parts, registry, closing, { entry: STUB_TRAINER });
       await desk.training.jobs.start();
     },
     folderOf: (id) => join(parts.paths.jobs, id),
@@ -129,8 +129,9 @@ async function publish(
   return found;
 }
 
-async function addDataset(
-  { db }: Parts,
+/** A frozen dataset's row alone: what it holds is not there unless its digest says otherwise. */
+export async function addDatasetRow(
+  db: Database,
   name: string,
   version: number,
   { train = 80, heldOut = 20, model = 'tiny', digest = sha256(`${name}@${version}`) }: Partial<DatasetCounts>,
