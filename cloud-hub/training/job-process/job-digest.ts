@@ -3,7 +3,7 @@
 import { sha256, type Digest } from '@tidegate/shared/wire/digest.js';
 import type { JobOrder } from './job-order.js';
 
-/** Raised when what is in a checkpoint, or how an update is made, changes. */
+/** Raised when the order of the data, or anything else beside the step graph, changes what an update makes. */
 const CODE_VERSION = 1;
 
 interface JobFacts {

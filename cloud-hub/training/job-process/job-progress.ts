@@ -32,6 +32,7 @@ export class JobProgressTeller {
   readonly #startMs: number;
   #told: JobProgress;
   #toldMs = Number.NEGATIVE_INFINITY;
+  #isEvaluating = false;
   #recent = empty();
   #all = { updates: 0, samples: 0, waitMs: 0 };
 
@@ -75,8 +76,11 @@ export class JobProgressTeller {
     this.#tell('training');
   }
 
-  /** Training is over; the last figures of it stay. */
+  /** Training is over; the last figures of it stay. Called again while that lasts, it says that the process is alive. */
   evaluating(): void {
+    const nowMs = this.#m.clock.monotonicMs();
+    if (this.#isEvaluating && nowMs - this.#toldMs < EVERY_MS) return;
+    this.#isEvaluating = true;
     this.#told = { ...this.#told, secondsLeft: 0 };
     this.#tell('evaluating');
   }

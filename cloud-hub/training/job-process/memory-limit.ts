@@ -4,7 +4,7 @@ import type { Clock } from '@tidegate/shared/system/clock.js';
 import { JobError } from './job-error.js';
 
 const SAMPLE_EVERY_MS = 100;
-const MEGABYTE = 1e6;
+const MEBIBYTE = 1024 * 1024;
 
 interface MemoryLimitOptions {
   /** Absent: no limit. */
@@ -38,10 +38,10 @@ export class MemoryLimit {
     this.#sampledMs = nowMs;
     const rssBytes = this.#modules.rssBytes();
     if (rssBytes <= limitBytes) return;
-    const [is, may] = [rssBytes, limitBytes].map((bytes) => Math.ceil(bytes / MEGABYTE));
+    const [is, may] = [rssBytes, limitBytes].map((bytes) => Math.ceil(bytes / MEBIBYTE));
     throw new JobError(
       'memory-limit',
-      `the job's process holds ${is} MB and may hold ${may} MB: lower batchSize (it is ${batchSize}; accumulate makes up for it), ` +
+      `the job's process holds ${is} MiB and may hold ${may} MiB: lower batchSize (it is ${batchSize}; accumulate makes up for it), ` +
         `freeze more of the graph, or raise memoryLimitBytes`,
       { field: 'memoryLimitBytes' },
     );

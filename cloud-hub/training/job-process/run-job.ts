@@ -7,7 +7,6 @@ import { openPackage } from '@tidegate/shared/package/open-package.js';
 import type { Engine, EngineSession } from '@tidegate/shared/runtime/engine.js';
 import { RuntimeError } from '@tidegate/shared/runtime/runtime-error.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
-import { Checkpoints } from '@tidegate/shared/training/checkpoints.js';
 import { ContentStore } from '@tidegate/shared/content/content-store.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { Files } from '@tidegate/shared/system/files.js';
@@ -29,7 +28,7 @@ import {
 } from './job-order.js';
 import { MemoryLimit } from './memory-limit.js';
 import { openTraining, type OpenTraining } from './open-training.js';
-import { runTraining, type RunTrainingModules, type Trained } from './run-training.js';
+import { runTraining, type OrderedJob, type RunTrainingModules, type Trained } from './run-training.js';
 
 interface RunJobModules {
   readonly engine: Engine;
@@ -62,10 +61,8 @@ export async function runJob(folder: string, modules: RunJobModules, stop: Abort
   const training = await openTraining(order, { pack, content, files, clock });
   try {
     memory.check();
-    const options = { folder: join(folder, CHECKPOINTS_FOLDER), jobDigest: digest };
-    const checkpoints = new Checkpoints(options, { files, log });
-    const job: Job = { folder, order, digest, training, modules: { ...modules, memory, checkpoints } };
-    const trained = await runTraining(folder, order, training, job.modules, stop);
+    const job: Job = { folder, order, digest, training, modules: { ...modules, memory } };
+    const trained = await runTraining(job, training, job.modules, stop);
     if (trained.kind === 'stopped') return 'preempted';
     trained.progress.evaluating();
     await writeResult(job, trained, pack.pathOf(training.graph), stop);
@@ -78,10 +75,7 @@ export async function runJob(folder: string, modules: RunJobModules, stop: Abort
   }
 }
 
-interface Job {
-  readonly folder: string;
-  readonly order: JobOrder;
-  readonly digest: string;
+interface Job extends OrderedJob {
   readonly training: OpenTraining;
   readonly modules: RunTrainingModules;
 }
@@ -127,7 +121,11 @@ async function writeResult(job: Job, trained: Trained, parentPath: string, stop:
   const graphs = { parent: await load(parentPath), result: await load(path) };
   const { loss, batchSize } = order.parameters;
   const { output } = training;
-  const sets = await evaluateSets(training.sets, graphs, { loss, output, batchSize }, () => memory.check(), stop);
+  const onBatch = (): void => {
+    memory.check();
+    trained.progress.evaluating();
+  };
+  const sets = await evaluateSets(training.sets, graphs, { loss, output, batchSize }, onBatch, stop);
   const result: JobResult = { jobDigest: job.digest, graph: training.graph, steps: training.plan.steps, sets };
   await files.writeAtomic('job.result', join(folder, RESULT_FILE), `${JSON.stringify(result)}\n`);
   log.info({ sets }, 'evaluated');

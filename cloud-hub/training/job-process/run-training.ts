@@ -8,12 +8,12 @@ import type { Files } from '@tidegate/shared/system/files.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import type { NamedTensor } from '@tidegate/shared/tensor/tensor.js';
 import { batchOrder } from '@tidegate/shared/training/batch-order.js';
-import type { Checkpoints } from '@tidegate/shared/training/checkpoints.js';
+import { Checkpoints } from '@tidegate/shared/training/checkpoints.js';
 import { learningRateAt } from '@tidegate/shared/training/learning-rate.js';
 import { train, type TrainingEnd } from '@tidegate/shared/training/train.js';
-import type { JobOrder } from './job-order.js';
+import { sha256, type Digest } from '@tidegate/shared/wire/digest.js';
+import { CHECKPOINTS_FOLDER, type JobMessage, type JobOrder } from './job-order.js';
 import { JobProgressTeller } from './job-progress.js';
-import type { JobMessage } from './job-order.js';
 import type { MemoryLimit } from './memory-limit.js';
 import type { OpenTraining } from './open-training.js';
 
@@ -21,13 +21,19 @@ const STEP_GRAPH_FILE = 'step.onnx';
 
 export interface RunTrainingModules {
   readonly engine: Engine;
-  readonly checkpoints: Checkpoints;
   readonly memory: MemoryLimit;
   readonly files: Files;
   readonly clock: Clock;
   readonly log: Log;
   readonly rssBytes: () => number;
   readonly send: (message: JobMessage) => void;
+}
+
+export interface OrderedJob {
+  readonly folder: string;
+  readonly order: JobOrder;
+  /** job-digest.ts */
+  readonly digest: Digest;
 }
 
 export interface Trained {
@@ -42,16 +48,21 @@ export interface Trained {
  * what the file system says of a checkpoint.
  */
 export async function runTraining(
-  folder: string,
-  order: JobOrder,
+  { folder, order, digest }: OrderedJob,
   { step, plan, reader }: OpenTraining,
   modules: RunTrainingModules,
   signal: AbortSignal,
 ): Promise<Trained> {
-  const { engine, checkpoints, files, memory, clock, log } = modules;
+  const { engine, files, memory, clock, log } = modules;
   const { parameters, threads } = order;
   const path = join(folder, STEP_GRAPH_FILE);
-  await files.writeAtomic('job.step-graph', path, Buffer.concat(encodeModel(step.model)));
+  const stepGraph = Buffer.concat(encodeModel(step.model));
+  // A build that differentiates or updates in another way makes another graph, and its checkpoints are others'.
+  const checkpoints = new Checkpoints(
+    { folder: join(folder, CHECKPOINTS_FOLDER), jobDigest: sha256(`${digest} ${sha256(stepGraph)}`) },
+    { files, log },
+  );
+  await files.writeAtomic('job.step-graph', path, stepGraph);
   const session = await engine.load({ path, providers: ['cpu'], intraOpThreads: threads }, signal);
   await files.remove('job.step-graph', path);
   const resumed = await checkpoints.newest();

@@ -60,6 +60,8 @@ describe('the progress of a job', () => {
     step(1000, { loss: 0.25 });
     progress.evaluating();
     expect(told().at(-1)).toMatchObject({ phase: 'evaluating', progress: { step: 1000, loss: 0.25, secondsLeft: 0 } });
+    progress.evaluating(); // too soon to say again
+    expect(told()).toHaveLength(3);
     expect(progress.summary()).toMatchObject({ ownSteps: 1, stepMs: 10, waitShare: 0.2 });
   });
 });

@@ -1,9 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { lowerPriority } from '@tidegate/cloud-hub/training/job-process/lower-priority.js';
 import { temporaryFolders } from '../../../support/temporary-folder.js';
 import { drawnDigits, JobProcess, openContent, storeDataset, writeOrder } from '../../../support/training-jobs.js';
+
+// The process gives way to whatever else runs, the other tests included.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 const folder = temporaryFolders('lower-priority');
 

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { cp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { CHECKPOINTS_FOLDER, EXIT, RESULT_FILE } from '@tidegate/cloud-hub/training/job-process/job-order.js';
 import { makeGraph, makeModel, makeNode, makeValue } from '@tidegate/shared/onnx/make-node.js';
 import { decodeModel, encodeModel } from '@tidegate/shared/onnx/model-codec.js';
@@ -21,6 +21,9 @@ import {
   type LabelledDigit,
   type OrderFields,
 } from '../../../support/training-jobs.js';
+
+// The process gives way to whatever else runs, the other tests included.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 const folder = temporaryFolders('training-job');
 const contentFolder = folder();
@@ -263,8 +266,8 @@ describe('a job that can not be', () => {
   });
 
   it('names the memory that it holds, its limit and what to lower', async () => {
-    const { message, field } = await fails({ memoryLimitBytes: 64e6 });
-    expect(message).toMatch(/holds \d+ MB and may hold 64 MB: lower batchSize \(it is 32;/);
+    const { message, field } = await fails({ memoryLimitBytes: 64 * 1024 * 1024 });
+    expect(message).toMatch(/holds \d+ MiB and may hold 64 MiB: lower batchSize \(it is 32;/);
     expect(field).toBe('memoryLimitBytes');
   });
 

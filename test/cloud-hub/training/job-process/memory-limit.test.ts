@@ -3,25 +3,27 @@ import { JobError } from '@tidegate/cloud-hub/training/job-process/job-error.js'
 import { MemoryLimit } from '@tidegate/cloud-hub/training/job-process/memory-limit.js';
 import { ManualClock } from '../../../support/manual-clock.js';
 
+const MIB = 1024 * 1024;
+
 it('looks ten times a second at most, and ends the job over its limit', () => {
   const clock = new ManualClock();
-  let [rss, looks] = [100e6, 0];
+  let [rss, looks] = [100 * MIB, 0];
   const rssBytes = (): number => {
     looks += 1;
     return rss;
   };
-  const limit = new MemoryLimit({ limitBytes: 200e6, batchSize: 32 }, { clock, rssBytes });
+  const limit = new MemoryLimit({ limitBytes: 200 * MIB, batchSize: 32 }, { clock, rssBytes });
   limit.check();
   limit.check();
   expect(looks).toBe(1);
   clock.advance(100);
-  rss = 200e6; // all that it may hold
+  rss = 200 * MIB; // all that it may hold
   limit.check();
-  rss = 250_000_001;
+  rss = 250 * MIB + 1;
   limit.check();
   expect(looks).toBe(2);
   clock.advance(100);
-  const message = /holds 251 MB and may hold 200 MB: lower batchSize \(it is 32;/;
+  const message = /holds 251 MiB and may hold 200 MiB: lower batchSize \(it is 32;/;
   expect(() => limit.check()).toThrow(message);
   clock.advance(100);
   expect(() => limit.check()).toThrow(JobError);
