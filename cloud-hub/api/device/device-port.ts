@@ -12,6 +12,9 @@ import { renewingServerIdentity } from '../../security/server-identity.js';
 import { DeviceError, refusalOf, sendRefusal } from './device-error.js';
 import { DeviceRoutes, type DeviceRoutesModules } from './device-routes.js';
 
+/** A sample of LIMIT_SAMPLE_BYTES over 16 KiB a second, which a device still waits for, takes 512 s. */
+const REQUEST_TIMEOUT_MS = 600_000;
+
 interface DevicePortOptions {
   readonly host: string;
   readonly port: number;
@@ -57,6 +60,7 @@ export async function createDevicePort(options: DevicePortOptions, modules: Devi
       handler,
       listen: { host: options.host, port: options.port },
       flag: '--device-port',
+      limits: { requestTimeoutMs: REQUEST_TIMEOUT_MS },
       tls: { ...identity.tls(), requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.2' },
     });
   } catch (cause) {
