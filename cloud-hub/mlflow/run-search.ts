@@ -1,5 +1,5 @@
 // Searches over runs, by the database: a clause becomes an EXISTS over what was logged, a key to order by a subquery. The order always ends
-// in start time and id, so that pages neither repeat nor skip. A page is cut where its answer would get too large; the token says where to
+// in start time and id (both backwards, as one index has them), so that pages neither repeat nor skip. A page is cut where its answer would get too large; the token says where to
 // go on. NaN is no number: `!=` finds it, and it comes between numbers and nothing.
 import { sql, type RawBuilder } from 'kysely';
 import type { z } from 'zod';
@@ -55,7 +55,7 @@ export async function searchRuns(db: Database, request: z.infer<typeof requests.
   const where = [sql`r.experiment in (${sql.join(experiments)})`, ...viewSql(request.run_view_type), ...clauses];
   const { rows } = await sql<RunRow>`
     select r.* from mlflow_runs r where ${sql.join(where, sql` and `)}
-    order by ${sql.join([...order, sql`r.start_ms desc`, sql`r.id`])}
+    order by ${sql.join([...order, sql`r.start_ms desc`, sql`r.id desc`])}
     limit ${most + 1} offset ${offset}`.execute(db);
   const page = rows.slice(0, rowsThatFit(rows.slice(0, most)));
   const runs = await showRuns(db, page);

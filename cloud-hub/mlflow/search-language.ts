@@ -8,7 +8,7 @@
 // A key with other characters stands in backticks or double quotes (tags.`my key`). Pure: run-search.ts makes SQL of it, match-clause.ts
 // looks at things in memory. What isn't understood is INVALID_PARAMETER_VALUE with the place, never a filter that is left out.
 import { invalid } from './mlflow-error.js';
-import { LIMIT_FILTER_CLAUSES, LIMIT_ORDER_KEYS } from './mlflow-limits.js';
+import { LIMIT_FILTER_CLAUSES, LIMIT_ORDER_KEYS, LIMIT_PATTERN_CHARS } from './mlflow-limits.js';
 
 type Entity = 'metric' | 'param' | 'tag' | 'attribute' | 'dataset';
 export type Comparator =
@@ -120,7 +120,11 @@ function comparison(reader: TokenReader, searchable: Searchable): Clause {
   const allowed = numeric ? NUMERIC : TEXTUAL;
   if (!allowed.includes(comparator))
     throw invalid(`filter: ${comparator} is no comparison for ${shown}; there are ${allowed.join(', ')}`);
-  return { ...name, comparator, value: numeric ? reader.number(shown) : reader.string(shown) };
+  if (numeric) return { ...name, comparator, value: reader.number(shown) };
+  const value = reader.string(shown);
+  if (/LIKE$/.test(comparator) && value.length > LIMIT_PATTERN_CHARS)
+    throw invalid(`filter: a pattern for ${shown} is longer than ${LIMIT_PATTERN_CHARS} characters`);
+  return { ...name, comparator, value };
 }
 
 function readName(reader: TokenReader, { entities, attributes }: Searchable): Name {

@@ -68,6 +68,7 @@ describe('refused, with the place', () => {
     ['metrics.a IS NULL', /IS NULL may be asked of tags and params only/],
     [`params.a = 'open`, /nothing that can be read at 10/],
     ['metrics.a > 1; drop table', /nothing that can be read at 13: "; drop table"/],
+    [`tags.a LIKE '${'%a'.repeat(300)}'`, /a pattern for tag a is longer than 500/],
     [Array(33).fill('metrics.a > 1').join(' and '), /more than 32/],
   ])('%s', (filter, message) => {
     expect(() => parseFilter(filter, RUNS)).toThrow(message);
