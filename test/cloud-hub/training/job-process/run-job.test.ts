@@ -10,6 +10,7 @@ import {
 } from '@tidegate/cloud-hub/training/job-process/job-order.js';
 import type { JobMessage } from '@tidegate/cloud-hub/training/job-process/job-order.js';
 import { runJob } from '@tidegate/cloud-hub/training/job-process/run-job.js';
+import { makeValue } from '@tidegate/shared/onnx/make-node.js';
 import { decodeModel, encodeModel } from '@tidegate/shared/onnx/model-codec.js';
 import type { ModelProto } from '@tidegate/shared/onnx/model-proto.js';
 import { rawBytesOf } from '@tidegate/shared/onnx/tensor-data.js';
@@ -167,5 +168,15 @@ describe('a job', () => {
     const after = weightsOf((await readResult(place)).graph);
     const changed = [...after].filter(([name, bytes]) => before.get(name) !== bytes).map(([name]) => name);
     expect(changed.sort()).toEqual(['fc2.bias', 'fc2.weight']);
+  });
+
+  it('refuses a graph that takes batches of one size only', async () => {
+    const packageFolder = folder();
+    await cp(DIGITS_PACKAGE, packageFolder, { recursive: true });
+    const model = decodeModel(await readFile(join(packageFolder, 'digits.onnx')));
+    const input = [makeValue('image', 1, [4, 1, 28, 28])];
+    const fixed = { ...model, graph: { ...model.graph!, input } };
+    await writeFile(join(packageFolder, 'digits.onnx'), Buffer.concat(encodeModel(fixed)));
+    await expect(run(await order({ packageFolder }))).rejects.toMatchObject({ code: 'fixed-batch', field: 'graph' });
   });
 });
