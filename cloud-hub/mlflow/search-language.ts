@@ -122,7 +122,7 @@ function comparison(reader: TokenReader, searchable: Searchable): Clause {
     throw invalid(`filter: ${comparator} is no comparison for ${shown}; there are ${allowed.join(', ')}`);
   if (numeric) return { ...name, comparator, value: reader.number(shown) };
   const value = reader.string(shown);
-  if (/LIKE$/.test(comparator) && value.length > LIMIT_PATTERN_CHARS)
+  if (comparator.endsWith('LIKE') && value.length > LIMIT_PATTERN_CHARS)
     throw invalid(`filter: a pattern for ${shown} is longer than ${LIMIT_PATTERN_CHARS} characters`);
   return { ...name, comparator, value };
 }
