@@ -61,7 +61,7 @@ function evaluationText({ sets }: Evaluation): string {
   return tableText(head, rows);
 }
 
-export function timeText(seconds: number): string {
+function timeText(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));
   if (whole < 120) return `${whole} s`;
   if (whole < 7200) return `${Math.floor(whole / 60)} min ${whole % 60} s`;

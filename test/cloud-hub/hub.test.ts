@@ -122,6 +122,8 @@ describe('what a hub says of itself', () => {
       '/api/v1/models',
       '/api/v1/uploads/{id}/files/{hex}',
       '/api/v1/rollouts',
+      '/api/v1/jobs/{id}/cancel',
+      '/api/v1/models/{model}/versions/{version}/lineage',
       '/api/v1/devices',
       '/api/v1/tokens',
       '/api/v1/audit',

@@ -26,7 +26,7 @@ export interface JobTable {
   readonly ended_at: string | null;
 }
 
-export interface JobPointTable {
+interface JobPointTable {
   readonly job: string;
   readonly step: number;
   readonly loss: number;
@@ -35,7 +35,7 @@ export interface JobPointTable {
 }
 
 /** What a trained version was made from; written in the transaction that makes the version. */
-export interface LineageTable {
+interface LineageTable {
   readonly model: string;
   readonly version: number;
   readonly job: string;

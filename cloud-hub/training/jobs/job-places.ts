@@ -22,7 +22,7 @@ export interface JobPlacesOptions {
   readonly entry: string;
 }
 
-export interface JobPlacesModules {
+interface JobPlacesModules {
   readonly db: Database;
   readonly audit: RecordAudit;
   readonly folders: JobFolders;

@@ -11,7 +11,7 @@ const RESTART_DELAY_MS = 500;
 /** The process holds itself to its limit, and says more about it; past this share more it didn't come to it. */
 const LIMIT_TOLERANCE = 1.25;
 
-export interface JobRunModules {
+interface JobRunModules {
   readonly folders: JobFolders;
   /** The compiled entry point of the job's process. */
   readonly entry: string;

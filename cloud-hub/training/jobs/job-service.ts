@@ -45,7 +45,7 @@ export interface JobServiceOptions extends JobPlacesOptions {
 /** What the world outside is told of a job, once each. */
 export type Milestone = 'started' | 'succeeded' | 'failed' | 'cancelled';
 
-export interface JobServiceModules extends PublishResultModules {
+interface JobServiceModules extends PublishResultModules {
   readonly db: Database;
   readonly audit: RecordAudit;
   readonly jobs: JobFolders;

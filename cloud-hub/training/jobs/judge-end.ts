@@ -28,7 +28,7 @@ export interface EndCircumstances {
   readonly gotFurther: boolean;
 }
 
-export type EndDecision =
+type EndDecision =
   | { readonly kind: 'done' }
   | { readonly kind: 'left' }
   | { readonly kind: 'failed'; readonly reason: string }

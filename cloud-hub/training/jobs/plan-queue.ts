@@ -12,7 +12,7 @@ export interface RunningJob extends WaitingJob {
   readonly leaving: boolean;
 }
 
-export interface QueuePlan {
+interface QueuePlan {
   /** In this order. */
   readonly start: readonly string[];
   readonly preempt: readonly string[];

@@ -16,7 +16,7 @@ import type { NamedTensor } from '@tidegate/shared/tensor/tensor.js';
 import { goldensFileSchema, type Goldens, type ModelYaml } from '@tidegate/shared/wire/model-yaml.js';
 
 /** A package that answers, for whoever asks only. */
-export interface AnsweringPackage {
+interface AnsweringPackage {
   answer(
     inputs: readonly NamedTensor[],
     outputs: readonly string[],

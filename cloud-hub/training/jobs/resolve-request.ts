@@ -17,12 +17,12 @@ export interface RequestDefaults {
   readonly memoryLimitBytes: number;
 }
 
-export interface ResolveModules {
+interface ResolveModules {
   readonly db: Database;
   readonly registry: Pick<Registry, 'version' | 'variants' | 'materialise'>;
 }
 
-export interface ResolvedRequest {
+interface ResolvedRequest {
   readonly request: JobRequest;
   readonly parent: Version;
   readonly datasets: readonly PinnedDataset[];

@@ -16,7 +16,7 @@ const LAST_WORDS_MS = 1_000;
 const GONE_POLL_MS = 20;
 const GONE_LIMIT_MS = 5_000;
 
-export interface TrainerProcessOptions {
+interface TrainerProcessOptions {
   /** The compiled entry point. */
   readonly entry: string;
   readonly folder: string;

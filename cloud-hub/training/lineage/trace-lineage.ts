@@ -14,7 +14,7 @@ const LIMIT_VERSIONS = 100;
 const LIMIT_GROUPED_ITEMS = 200_000;
 const QUERY_IDS = 500;
 
-export interface LineageModules {
+interface LineageModules {
   readonly db: Database;
   readonly content: Pick<ContentStore, 'has' | 'read'>;
 }

@@ -199,7 +199,9 @@ describe('usage', () => {
   test('every verb has help with an example', async () => {
     const verbs = [
       ['login'],
-      ...['publish', 'list', 'show', 'init'].map((verb) => ['model', verb]),
+      ...['publish', 'list', 'show', 'lineage', 'init'].map((verb) => ['model', verb]),
+      ['train'],
+      ...['list', 'show', 'follow', 'cancel'].map((verb) => ['job', verb]),
       ...['start', 'list', 'status', 'pause', 'resume', 'abort'].map((verb) => ['rollout', verb]),
       ...['list', 'show'].map((verb) => ['device', verb]),
       ['group', 'token', 'create'],

@@ -5,6 +5,7 @@ import { registryMigration } from '@tidegate/cloud-hub/storage/tables/registry.j
 import { rolloutMigration } from '@tidegate/cloud-hub/storage/tables/rollouts.js';
 import { securityMigration } from '@tidegate/cloud-hub/storage/tables/security.js';
 import { tokenMigration } from '@tidegate/cloud-hub/storage/tables/tokens.js';
+import { trainingMigration } from '@tidegate/cloud-hub/storage/tables/training.js';
 import { expect, test } from 'vitest';
 
 // Kysely remembers migrations by these names: renaming or reordering one breaks every database that exists. New ones come last.
@@ -17,6 +18,7 @@ test('migrations keep their names and their order', () => {
     ['0005-rollouts', rolloutMigration],
     ['0006-tokens', tokenMigration],
   ]);
+  expect(MIGRATIONS['0008-training']).toBe(trainingMigration);
   const names = Object.keys(MIGRATIONS);
   expect(names).toEqual(names.toSorted());
 });

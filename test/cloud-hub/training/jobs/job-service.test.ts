@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
+import type { JobService } from '@tidegate/cloud-hub/training/jobs/job-service.js';
 import { findOrigin } from '@tidegate/cloud-hub/training/lineage/lineage-rows.js';
 import { listAudit } from '@tidegate/cloud-hub/security/audit.js';
 import type { Job } from '@tidegate/shared/wire/training-api.js';
@@ -14,9 +15,11 @@ const folder = temporaryFolders('job-service');
 /** Long enough to be stopped in the middle. */
 const LONG = { maxSteps: 100_000, batchSize: 5 };
 let desk: TrainingDesk;
+let jobs: () => JobService;
 
 beforeAll(async () => {
   desk = await openTrainingDesk(folder());
+  jobs = () => desk.training.jobs;
 });
 afterAll(() => desk.closing.run());
 
@@ -56,7 +59,7 @@ describe('a job that goes well', () => {
       parameters: { seed: 1 },
     });
     expect(await findOrigin(desk.parts.db, 'tiny', 1)).toBeUndefined();
-    expect(await desk.training.jobs.points(id, 100)).toHaveLength(3);
+    expect(await jobs().points(id, 100)).toHaveLength(3);
     expect(await actionsOf(id)).toEqual(['train.create', 'train.start', 'train.succeeded']);
     const published = await listAudit(desk.parts.db, { limit: 100, subject: `tiny@${job.version}` });
     expect(published.find(({ action }) => action === 'model.publish')?.actor).toBe(`job:${id}`);
@@ -80,8 +83,8 @@ describe('the queue', () => {
     const low = await desk.create(1, { priority: -5 });
     const same = await desk.create(1);
     const after = await desk.create(1);
-    expect((await desk.training.jobs.get(same.id))?.state).toBe('queued');
-    await desk.training.jobs.cancel(first.id, 'token:t');
+    expect((await jobs().get(same.id))?.state).toBe('queued');
+    await jobs().cancel(first.id, 'token:t');
     const ended = await Promise.all([low, same, after].map(({ id }) => desk.reaches(id, 'succeeded')));
     const started = ended.map(({ startedAt }) => Date.parse(startedAt!));
     expect(started[1]).toBeLessThanOrEqual(started[2]!);
@@ -113,21 +116,21 @@ describe('cancelling', () => {
     const queued = await desk.create(1);
     await desk.becomes(running.id, (job) => step(job) > 0);
     const [pid] = starts(running.id);
-    expect(await desk.training.jobs.cancel(queued.id, 'token:t')).toMatchObject({
+    expect(await jobs().cancel(queued.id, 'token:t')).toMatchObject({
       state: 'cancelled',
       detail: 'cancelled by token:t',
     });
-    expect(await desk.training.jobs.cancel(running.id, 'token:t')).toMatchObject({ state: 'cancelled' });
+    expect(await jobs().cancel(running.id, 'token:t')).toMatchObject({ state: 'cancelled' });
     await expect.poll(() => isAlive(pid!)).toBe(false);
     await expect.poll(() => fs.existsSync(desk.folderOf(running.id))).toBe(false);
-    expect(await desk.training.jobs.get(queued.id)).not.toHaveProperty('startedAt');
-    expect(await desk.training.jobs.cancel(queued.id, 'token:t')).toMatchObject({ state: 'cancelled' });
+    expect(await jobs().get(queued.id)).not.toHaveProperty('startedAt');
+    expect(await jobs().cancel(queued.id, 'token:t')).toMatchObject({ state: 'cancelled' });
   });
 
   test('one that has ended can’t be, and one that isn’t there is said to be unknown', async () => {
     const { id } = await desk.reaches((await desk.create(5)).id, 'failed');
-    await expect(desk.training.jobs.cancel(id, 'token:t')).rejects.toMatchObject({ code: 'conflict' });
-    await expect(desk.training.jobs.cancel('j0', 'token:t')).rejects.toMatchObject({ code: 'not-found', field: 'id' });
+    await expect(jobs().cancel(id, 'token:t')).rejects.toMatchObject({ code: 'conflict' });
+    await expect(jobs().cancel('j0', 'token:t')).rejects.toMatchObject({ code: 'not-found', field: 'id' });
   });
 });
 
@@ -139,7 +142,7 @@ describe('a process that ends', () => {
     await desk.becomes(id, (job) => (job.progress?.resumedFromStep ?? 0) >= 5);
     expect(starts(id)).toHaveLength(2);
     await desk.reaches(id, 'succeeded');
-    expect((await desk.training.jobs.points(id, 1000)).map((point) => point.step)).toEqual(
+    expect((await jobs().points(id, 1000)).map((point) => point.step)).toEqual(
       Array.from({ length: 60 }, (_, at) => at + 1),
     );
   });
@@ -168,7 +171,7 @@ describe('a process that ends', () => {
     const child = Number(fs.readFileSync(join(desk.folderOf(id), 'child.txt'), 'utf8'));
     process.kill(starts(id)[0]!, 'SIGKILL');
     await expect.poll(() => isAlive(child)).toBe(false);
-    await desk.training.jobs.cancel(id, 'token:t');
+    await jobs().cancel(id, 'token:t');
   });
 });
 
@@ -184,9 +187,9 @@ describe('the end of the hub', () => {
     const { id } = await desk.create(1, {}, { maxSteps: 60, batchSize: 20 });
     await desk.becomes(id, (job) => step(job) >= 5);
     const [pid] = starts(id);
-    await desk.training.jobs.close();
+    await jobs().close();
     expect(isAlive(pid!)).toBe(false);
-    expect(await desk.training.jobs.get(id)).toMatchObject({
+    expect(await jobs().get(id)).toMatchObject({
       state: 'preempted',
       detail: expect.stringMatching(/^the hub was stopped; goes on from step \d+$/),
     });
@@ -198,7 +201,7 @@ describe('the end of the hub', () => {
   test('by kill -9 leaves a row that says `running`: what still works in its folder is ended, and the job goes on', async () => {
     const { id } = await desk.create(1, {}, { maxSteps: 60, batchSize: 20 });
     await desk.becomes(id, (job) => step(job) >= 5);
-    await desk.training.jobs.close();
+    await jobs().close();
     await desk.parts.db.updateTable('jobs').set({ state: 'running' }).where('id', '=', id).execute();
     const leftover = spawn(process.execPath, [STUB_TRAINER, desk.folderOf(id)], {
       detached: true,
@@ -217,8 +220,8 @@ describe('the end of the hub', () => {
     const before = (await desk.registry.registry.versions({ model: 'tiny', limit: 100 })).length;
     const { id } = await desk.create(1);
     await desk.reaches(id, 'publishing');
-    await desk.training.jobs.close();
-    expect((await desk.training.jobs.get(id))?.state).toMatch(/publishing|succeeded/);
+    await jobs().close();
+    expect((await jobs().get(id))?.state).toMatch(/publishing|succeeded/);
     await desk.restart();
     const done = await desk.reaches(id, 'succeeded');
     expect((await findOrigin(desk.parts.db, 'tiny', done.version!))?.job).toBe(id);
