@@ -9,7 +9,6 @@ import {
   datasetReadSchema,
   datasetVersionSchema,
   importDatasetSchema,
-  importLabelSchema,
   importMissingSchema,
   importQuestionSchema,
   importTakenSchema,
@@ -18,7 +17,7 @@ import {
 import { digestSchema } from '@tidegate/shared/wire/digest.js';
 import { packagePathSchema } from '@tidegate/shared/wire/manifest.js';
 import { modelNameSchema } from '@tidegate/shared/wire/model-yaml.js';
-import { LIMIT_SAMPLE_BYTES } from '@tidegate/shared/wire/sample.js';
+import { LIMIT_FRAMES, LIMIT_FRAMES_BYTES } from '@tidegate/shared/wire/sample-frames.js';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import type { DatasetImport } from '../data/dataset-import.js';
@@ -35,9 +34,6 @@ const nameParamsSchema = z.object({ name: datasetNameSchema });
 const version = z.string().regex(/^([1-9][0-9]{0,8}|latest)$/, 'must be a number or latest');
 const versionParamsSchema = nameParamsSchema.extend({ version });
 const shardParamsSchema = versionParamsSchema.extend({ shard: z.coerce.number().int().min(0) });
-const bodyParamsSchema = nameParamsSchema.extend({
-  hex: z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hexadecimal digits'),
-});
 const versionsQuerySchema = pageQuerySchema.extend({ cursor: z.coerce.number().int().positive().optional() });
 const itemsQuerySchema = pageQuerySchema.extend({ cursor: digestSchema.optional() });
 const diffQuerySchema = z.object({ from: version, to: version.default('latest') });
@@ -256,22 +252,21 @@ function importRoutes(api: Api, imports: DatasetImport): void {
   void api.register(async (scoped) => {
     scoped.removeAllContentTypeParsers();
     scoped.addContentTypeParser(OCTETS, { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
-    (scoped as unknown as Api).put(
-      '/api/v1/datasets/:name/import/samples/:hex',
+    (scoped as unknown as Api).post(
+      '/api/v1/datasets/:name/import/samples',
       {
         config: { scope: 'operate' },
-        bodyLimit: LIMIT_SAMPLE_BYTES,
+        bodyLimit: LIMIT_FRAMES_BYTES,
         schema: {
           description:
-            'One sample (`application/octet-stream`, the layout of samples) whose digest is `hex`. Sending it again is harmless.',
+            `Up to ${LIMIT_FRAMES} samples with their labels (\`application/octet-stream\`): for each the label's length as u32, little-endian, ` +
+            'the label, the length of the sample, the sample. All are taken or none; sending them again is harmless.',
           consumes: [OCTETS],
-          params: bodyParamsSchema,
-          querystring: importLabelSchema,
+          params: nameParamsSchema,
           response: { 200: importTakenSchema },
         },
       },
-      async ({ params: { name, hex }, query: { label }, body }) =>
-        imports.take((body ?? new Uint8Array()) as Uint8Array, { id: `sha256:${hex}`, batch: name, label }),
+      async ({ params, body }) => imports.take((body ?? new Uint8Array()) as Uint8Array, params.name),
     );
   });
 }

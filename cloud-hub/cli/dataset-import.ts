@@ -2,27 +2,29 @@
 // sample's body holds nothing but the model's name and the input, so the same file is the same sample whenever it is imported:
 // interrupted and started again, the import goes on where it was, and again it changes nothing.
 import * as fs from 'node:fs/promises';
-import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   datasetVersionSchema,
   importMissingSchema,
-  importTakenSchema,
   importTargetSchema,
   LIMIT_DATASET_ITEMS,
   LIMIT_IMPORT_QUESTION,
   type DatasetVersion,
 } from '@tidegate/shared/wire/data-api.js';
-import { hexOf, type Digest } from '@tidegate/shared/wire/digest.js';
+import type { Digest } from '@tidegate/shared/wire/digest.js';
 import { encodeSample, LIMIT_SAMPLE_BYTES, SampleError, sampleId } from '@tidegate/shared/wire/sample.js';
+import { encodeFrames, frameBytes, LIMIT_FRAMES, type SampleFrame } from '@tidegate/shared/wire/sample-frames.js';
 import { CliError, wrongUsage } from './cli-error.js';
-import { HubProblem, type HubClient } from './hub-client.js';
+import { HubProblem, problemOf, type HubClient } from './hub-client.js';
 import { readImportList, type LabelFrom, type ListedFile } from './import-list.js';
 import { countProgress, type Streams } from './output.js';
 import { SampleFiles } from './sample-file.js';
 
-/** Files that are read and decoded, and bodies that are sent, at once. */
-const AT_ONCE = 12;
+/** Files that are read and decoded at once. */
+const READING_AT_ONCE = 12;
+/** Requests with samples that are under way at once, and the bytes of each, unless one sample is larger. */
+const SENDING_AT_ONCE = 3;
+const REQUEST_BYTES = 4 * 1024 * 1024;
 /** Bodies that stay in memory between making and sending; others are made again. */
 const LIMIT_KEPT_BYTES = 256 * 1024 * 1024;
 const ATTEMPTS = 5;
@@ -180,14 +182,20 @@ async function sendMissing(
     missing.push(...answer.missing);
   }
   const progress = countProgress(streams, 'sending', missing.length);
+  const bodyOf = async (id: Digest): Promise<SampleFrame> => {
+    const file = samples.get(id);
+    if (file === undefined) throw new CliError(`the hub asks for ${id}, which is not in the list`);
+    const made = await maker.make(file.path);
+    if (made.id !== id) throw new CliError(`${file.path} has changed while it was imported; import it again`);
+    return { label: file.label, body: made.body };
+  };
   try {
-    await inParallel(missing, async (id) => {
-      const file = samples.get(id);
-      if (file === undefined) throw new CliError(`the hub asks for ${id}, which is not in the list`);
-      const { body, id: now } = await maker.make(file.path);
-      if (now !== id) throw new CliError(`${file.path} has changed while it was imported; import it again`);
-      await send(client, `${base}/samples/${hexOf(id)}?label=${encodeURIComponent(file.label)}`, body);
-      progress.advance(1);
+    const waiting = missing.values();
+    await inParallel(Array.from({ length: SENDING_AT_ONCE }), async () => {
+      for await (const frames of packed(waiting, bodyOf)) {
+        await send(client, `${base}/samples`, encodeFrames(frames));
+        progress.advance(frames.length);
+      }
     });
   } finally {
     progress.stop();
@@ -195,12 +203,33 @@ async function sendMissing(
   return missing.length;
 }
 
+/** As many as one request may hold. Several may draw on the same ids. */
+async function* packed(
+  ids: Iterator<Digest>,
+  bodyOf: (id: Digest) => Promise<SampleFrame>,
+): AsyncGenerator<readonly SampleFrame[], void, void> {
+  let frames: SampleFrame[] = [];
+  let bytes = 0;
+  for (let next = ids.next(); next.done !== true; next = ids.next()) {
+    const frame = await bodyOf(next.value);
+    if (frames.length === LIMIT_FRAMES || (frames.length > 0 && bytes + frameBytes(frame) > REQUEST_BYTES)) {
+      yield frames;
+      [frames, bytes] = [[], 0];
+    }
+    frames.push(frame);
+    bytes += frameBytes(frame);
+  }
+  if (frames.length > 0) yield frames;
+}
+
 /** Tries again where that may help: a hub that is away or busy. */
 async function send(client: HubClient, path: string, body: Uint8Array): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
+    const headers = { 'content-type': 'application/octet-stream' };
     try {
-      await client.putStream(path, Readable.from([body]), body.byteLength, importTakenSchema);
-      return;
+      const answer = await client.raw('POST', path, { headers, body });
+      if (answer.status === 200) return;
+      throw problemOf(answer);
     } catch (cause) {
       const lasting = cause instanceof HubProblem && (cause.status < 500 || cause.status === 507);
       if (lasting || attempt === ATTEMPTS || !(cause instanceof CliError)) throw cause;
@@ -221,7 +250,7 @@ async function inParallel<T, R>(items: readonly T[], work: (item: T) => Promise<
       throw cause;
     }
   };
-  const workers = Array.from({ length: Math.min(AT_ONCE, items.length) }, worker);
+  const workers = Array.from({ length: Math.min(READING_AT_ONCE, items.length) }, worker);
   await Promise.allSettled(workers);
   await Promise.all(workers);
   return results;

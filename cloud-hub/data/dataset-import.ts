@@ -1,20 +1,26 @@
 // Importing, as the client goes about it: ask what the model takes, ask which samples the hub lacks, send those, and then state the
 // whole list with its labels, which freezes it. Every step may be done again; nothing is frozen before the last one.
 import type { z } from 'zod';
-import type { importDatasetSchema, importQuestionSchema, ImportTarget } from '@tidegate/shared/wire/data-api.js';
+import {
+  labelSchema,
+  type importDatasetSchema,
+  type importQuestionSchema,
+  type ImportTarget,
+} from '@tidegate/shared/wire/data-api.js';
 import type { Digest } from '@tidegate/shared/wire/digest.js';
-import { decodeSample, SampleError, sampleId } from '@tidegate/shared/wire/sample.js';
+import { decodeSample, SampleError } from '@tidegate/shared/wire/sample.js';
+import { decodeFrames } from '@tidegate/shared/wire/sample-frames.js';
 import type { Catalogue } from '../inference/catalogue.js';
 import type { Database } from '../storage/database.js';
 import { DataError } from './data-error.js';
 import type { DatasetService, MadeDataset } from './dataset-service.js';
 import { missingSamples } from './imported-items.js';
 import type { SampleClasses } from './sample-classes.js';
-import type { SampleIntake, SampleTaken } from './sample-intake.js';
+import type { SampleIntake } from './sample-intake.js';
 
 interface DatasetImportModules {
   readonly db: Database;
-  readonly intake: Pick<SampleIntake, 'take'>;
+  readonly intake: Pick<SampleIntake, 'takeAll'>;
   readonly classes: Pick<SampleClasses, 'check'>;
   readonly catalogue: Pick<Catalogue, 'find'>;
   readonly datasets: Pick<DatasetService, 'import'>;
@@ -43,18 +49,27 @@ export class DatasetImport {
     return missingSamples(this.#m.db, ids);
   }
 
-  /** Takes one body under its digest. Rejects with DataError `invalid` for what no import sends, and as SampleIntake.take. */
-  async take(
-    body: Uint8Array,
-    { id, batch, label }: { readonly id: Digest; readonly batch: string; readonly label: string },
-  ): Promise<SampleTaken> {
-    if (sampleId(body) !== id) throw new DataError('invalid', `the bytes received are not ${id}`, { field: 'hex' });
-    const { model, reason } = readFacts(body);
-    if (reason !== 'import') {
-      throw new DataError('invalid', `reason: is ${reason}; an import's is 'import'`, { field: 'reason' });
+  /**
+   * Takes the samples of `frames` (shared/wire/sample-frames.ts), all or none. Rejects with DataError `invalid` for what no import sends,
+   * and as SampleIntake.takeAll.
+   */
+  async take(frames: Uint8Array, batch: string): Promise<{ taken: number; added: number }> {
+    const sent = said(() => decodeFrames(frames));
+    const labels = new Map<string, Set<string>>();
+    for (const { label, body } of sent) {
+      const { model, reason } = said(() => decodeSample(body)).facts;
+      if (reason !== 'import') {
+        throw new DataError('invalid', `reason: is ${reason}; an import's is 'import'`, { field: 'reason' });
+      }
+      if (!labelSchema.safeParse(label).success) {
+        throw new DataError('invalid', 'label: has no character, or too many', { field: 'label' });
+      }
+      labels.set(model, (labels.get(model) ?? new Set()).add(label));
     }
-    await this.#checkLabels(model, [label]);
-    return this.#m.intake.take(body, { batch, label });
+    for (const [model, some] of labels) await this.#checkLabels(model, some);
+    const taken = await this.#m.intake.takeAll(sent.map(({ body, label }) => ({ body, origin: { batch, label } })));
+    const added = new Set(taken.filter((one) => one.added).map(({ id }) => id));
+    return { taken: taken.length, added: added.size };
   }
 
   /** Rejects as DatasetService.import, and for a label that is none of the model's classes. */
@@ -66,14 +81,15 @@ export class DatasetImport {
     return this.#m.datasets.import(name, request, actor);
   }
 
-  async #checkLabels(model: string, labels: readonly string[]): Promise<void> {
+  async #checkLabels(model: string, labels: Iterable<string>): Promise<void> {
     for (const label of new Set(labels)) await this.#m.classes.check(model, label);
   }
 }
 
-function readFacts(body: Uint8Array): { readonly model: string; readonly reason: string } {
+/** What is wrong with the bytes, in this subsystem's words. */
+function said<T>(read: () => T): T {
   try {
-    return decodeSample(body).facts;
+    return read();
   } catch (cause) {
     if (!(cause instanceof SampleError)) throw cause;
     throw new DataError('invalid', cause.message, { cause, field: cause.field });

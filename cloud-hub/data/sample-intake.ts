@@ -13,11 +13,14 @@ import type { Database } from '../storage/database.js';
 import type { SampleTable } from '../storage/tables/data.js';
 import { DataError } from './data-error.js';
 import { AnswerOutputs, answerText } from './sample-answer.js';
-import { sampleRow, showSample } from './sample-rows.js';
+import { selectSamples, showSample } from './sample-rows.js';
 import { SampleTurns } from './sample-turns.js';
 
 /** Most that one hub keeps; more is refused until an operator makes room. */
 const SAMPLE_LIMITS = { count: 1_000_000, bytes: 64 * 1024 ** 3 } as const;
+
+/** Bodies of one batch that are written at once. */
+const BODIES_AT_ONCE = 8;
 
 type SampleOrigin =
   | { /** Id of the device, as its certificate says. */ readonly device: string }
@@ -38,6 +41,16 @@ export interface SampleTaken {
   readonly added: boolean;
 }
 
+interface Given {
+  readonly body: Uint8Array;
+  readonly origin: SampleOrigin;
+}
+
+interface Arrived extends Given {
+  readonly id: Digest;
+  readonly sample: Sample;
+}
+
 type Lineage = Pick<SampleTable, 'version' | 'version_digest' | 'variant' | 'variant_digest'>;
 
 export class SampleIntake {
@@ -54,9 +67,22 @@ export class SampleIntake {
 
   /** Rejects with DataError `invalid` (names the field), `forbidden`, `full`, `no-space` or `busy`; nothing is kept of what is refused. */
   async take(body: Uint8Array, origin: SampleOrigin): Promise<SampleTaken> {
-    const sample = decoded(body);
-    const id = sampleId(body);
-    return this.inTurn(id, () => this.#take(id, body, sample, origin));
+    const [taken] = await this.takeAll([{ body, origin }]);
+    if (taken === undefined) throw new Error('of one sample none was taken');
+    return taken;
+  }
+
+  /** Several as one: all are kept or none, and the disk is waited for once for all of their rows. Rejects as take. */
+  async takeAll(given: readonly Given[]): Promise<SampleTaken[]> {
+    const arrived = given.map(({ body, origin }) => ({ id: sampleId(body), sample: decoded(body), body, origin }));
+    const distinct = new Map(arrived.map((one) => [one.id, one]));
+    // In one order, so that two batches never wait for each other.
+    const kept = [...distinct.keys()].sort().reduceRight<() => Promise<ReadonlySet<Digest>>>(
+      (work, id) => () => this.inTurn(id, work),
+      () => this.#keepNew([...distinct.values()]),
+    );
+    const added = await kept();
+    return arrived.map(({ id }) => ({ id, added: added.has(id) }));
   }
 
   /** Runs what changes this sample's body and row together while no body of the same digest comes in. */
@@ -64,35 +90,51 @@ export class SampleIntake {
     return this.#turns.run(id, work);
   }
 
-  async #take(id: Digest, body: Uint8Array, sample: Sample, origin: SampleOrigin): Promise<SampleTaken> {
-    if ((await sampleRow(this.#m.db, id)) !== undefined) return { id, added: false };
-    const lineage = 'device' in origin ? await this.#lineage(sample) : await this.#statedLineage(sample);
-    await this.#requireRoom(body.byteLength);
-    const answer = await this.#answer(sample, lineage);
-    const added = await storing(async () => {
-      await this.#m.content.put([body], { digest: id, sizeBytes: body.byteLength });
-      return this.#insert({ ...this.#rowOf(id, body, sample, origin), ...lineage, answer });
-    });
-    if (added) await this.#announce(id, body.byteLength);
-    return { id, added };
-  }
-
-  async #insert(row: SampleTable): Promise<boolean> {
-    const { numInsertedOrUpdatedRows } = await this.#m.db
-      .insertInto('samples')
-      .values(row)
-      .onConflict((conflict) => conflict.column('id').doNothing())
-      .executeTakeFirst();
-    return numInsertedOrUpdatedRows === 1n;
-  }
-
-  async #announce(id: Digest, sizeBytes: number): Promise<void> {
-    if (this.#kept !== undefined) {
-      this.#kept.count += 1;
-      this.#kept.bytes += sizeBytes;
+  /** Returns the ids of those that the hub had not. */
+  async #keepNew(arrived: readonly Arrived[]): Promise<ReadonlySet<Digest>> {
+    const ids = arrived.map(({ id }) => id);
+    const held = await this.#m.db.selectFrom('samples').select('id').where('id', 'in', ids).execute();
+    const known = new Set(held.map(({ id }) => id));
+    const fresh = arrived.filter(({ id }) => !known.has(id));
+    if (fresh.length === 0) return new Set();
+    const rows: SampleTable[] = [];
+    for (const { id, body, sample, origin } of fresh) {
+      const lineage = 'device' in origin ? await this.#lineage(sample) : await this.#statedLineage(sample);
+      const answer = await this.#answer(sample, lineage);
+      rows.push({ ...this.#rowOf(id, body, sample, origin), ...lineage, answer });
     }
-    const row = await sampleRow(this.#m.db, id);
-    if (row !== undefined) this.#m.events.emit({ kind: 'sample', sample: showSample(row) });
+    await this.#requireRoom(fresh);
+    try {
+      await storing(async () => {
+        await this.#putBodies(fresh);
+        await this.#m.db.insertInto('samples').values(rows).execute();
+      });
+    } catch (cause) {
+      for (const { id } of fresh) await this.#m.content.remove(id); // no row tells of it
+      throw cause;
+    }
+    await this.#announce(rows);
+    return new Set(rows.map(({ id }) => id));
+  }
+
+  async #putBodies(fresh: readonly Arrived[]): Promise<void> {
+    const waiting = fresh.values();
+    const worker = async (): Promise<void> => {
+      for (const { id, body } of waiting) await this.#m.content.put([body], { digest: id, sizeBytes: body.byteLength });
+    };
+    const workers = Array.from({ length: Math.min(BODIES_AT_ONCE, fresh.length) }, worker);
+    await Promise.allSettled(workers);
+    await Promise.all(workers);
+  }
+
+  async #announce(rows: readonly SampleTable[]): Promise<void> {
+    if (this.#kept !== undefined) {
+      this.#kept.count += rows.length;
+      this.#kept.bytes += rows.reduce((sum, row) => sum + row.size_bytes, 0);
+    }
+    const ids = rows.map(({ id }) => id);
+    const shown = await selectSamples(this.#m.db).where('samples.id', 'in', ids).execute();
+    for (const row of shown) this.#m.events.emit({ kind: 'sample', sample: showSample(row) });
   }
 
   /** Of a device's sample: a version and variant that the registry has, and a policy that allows it. */
@@ -113,11 +155,12 @@ export class SampleIntake {
   /** Checks the policy wherever the version is known; an imported sample may be of no version. */
   async #statedLineage({ facts }: Pick<Sample, 'facts'>): Promise<Lineage> {
     const stated = { version_digest: facts.versionDigest ?? null, variant_digest: facts.variantDigest ?? null };
+    if (facts.versionDigest === undefined) return { ...stated, version: null, variant: null };
     const version = await this.#m.db
       .selectFrom('versions')
       .select(['version', 'privacy'])
       .where('model', '=', facts.model)
-      .where('digest', '=', facts.versionDigest ?? '')
+      .where('digest', '=', facts.versionDigest)
       .executeTakeFirst();
     if (version === undefined) return { ...stated, version: null, variant: null };
     if (readPrivacy(version.privacy).capture !== 'hub') {
@@ -169,10 +212,11 @@ export class SampleIntake {
     };
   }
 
-  async #requireRoom(sizeBytes: number): Promise<void> {
+  async #requireRoom(fresh: readonly Arrived[]): Promise<void> {
     const limits = this.#m.limits ?? SAMPLE_LIMITS;
+    const sizeBytes = fresh.reduce((sum, { body }) => sum + body.byteLength, 0);
     const fits = ({ count, bytes }: { count: number; bytes: number }): boolean =>
-      count < limits.count && bytes + sizeBytes <= limits.bytes;
+      count + fresh.length <= limits.count && bytes + sizeBytes <= limits.bytes;
     if (this.#kept !== undefined && fits(this.#kept)) return;
     const { count, bytes } = await this.#m.db
       .selectFrom('samples')

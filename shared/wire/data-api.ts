@@ -122,7 +122,7 @@ export const datasetVersionSchema = z.object({
 });
 export type DatasetVersion = z.infer<typeof datasetVersionSchema>;
 
-// --- imports: ask what the model takes and which bodies the hub lacks, PUT those, then freeze exactly these samples ------
+// --- imports: ask what the model takes and which bodies the hub lacks, send those, then freeze exactly these samples ------
 export const LIMIT_IMPORT_QUESTION = 10_000;
 export const LIMIT_DATASET_ITEMS = 200_000;
 
@@ -142,9 +142,10 @@ export const importQuestionSchema = z.strictObject({
   ids: z.array(digestSchema).max(LIMIT_IMPORT_QUESTION),
 });
 export const importMissingSchema = z.object({ missing: z.array(digestSchema) });
-/** PUT /api/v1/datasets/{name}/import/samples/{hex}?label=... */
-export const importLabelSchema = z.object({ label: labelText });
-export const importTakenSchema = z.object({ id: digestSchema, added: z.boolean() });
+/** POST /api/v1/datasets/{name}/import/samples, with frames (sample-frames.ts): how many were new. */
+export const importTakenSchema = z.object({ taken: z.int(), added: z.int() });
+/** What a label may be, wherever it comes from. */
+export const labelSchema = labelText;
 /** POST /api/v1/datasets/{name}/import. */
 export const importDatasetSchema = z.strictObject({
   model: modelNameSchema,

@@ -10,8 +10,9 @@ import {
   datasetVersionSchema,
   importTargetSchema,
 } from '@tidegate/shared/wire/data-api.js';
-import { hexOf, sha256, type Digest } from '@tidegate/shared/wire/digest.js';
+import { sha256, type Digest } from '@tidegate/shared/wire/digest.js';
 import { encodeSample, sampleId } from '@tidegate/shared/wire/sample.js';
+import { encodeFrames } from '@tidegate/shared/wire/sample-frames.js';
 import { bytesOf, tensor } from '@tidegate/shared/tensor/tensor.js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openForPublish, follow, publish } from '@tidegate/cloud-hub/cli/publish.js';
@@ -49,15 +50,15 @@ async function call(method: string, path: string, body?: unknown): Promise<Respo
   });
 }
 const get = async (path: string): Promise<unknown> => (await call('GET', path)).json();
-const send = (name: string, body: Uint8Array, label = '1', hex = hexOf(sampleId(body))): Promise<Response> =>
-  call('PUT', `/${name}/import/samples/${hex}?label=${encodeURIComponent(label)}`, body);
+const send = (name: string, ...frames: [Uint8Array, string][]): Promise<Response> =>
+  call('POST', `/${name}/import/samples`, encodeFrames(frames.map(([body, label]) => ({ body, label }))));
 
 async function importInto(name: string, labels: readonly string[], heldOut = 0): Promise<Response> {
   const items: { id: Digest; label: string }[] = [];
-  for (const [seed, label] of labels.entries()) {
-    expect((await send(name, bodyOf(seed), label)).status).toBe(200);
-    items.push({ id: sampleId(bodyOf(seed)), label });
-  }
+  for (const [seed, label] of labels.entries()) items.push({ id: sampleId(bodyOf(seed)), label });
+  expect((await send(name, ...labels.map((label, seed): [Uint8Array, string] => [bodyOf(seed), label]))).status).toBe(
+    200,
+  );
   return call('POST', `/${name}/import`, { model: 'bare', heldOut, items });
 }
 async function problem(response: Response, status: number, field: string): Promise<string | undefined> {
@@ -87,14 +88,14 @@ describe('an import', () => {
 
   test('gets what is wrong with its field', async () => {
     await problem(await call('GET', '/small/import?model=none'), 404, 'model');
-    await problem(await send('small', bodyOf(9), '1', hexOf(sha256('x'))), 400, 'hex');
-    await problem(await send('small', Buffer.from('none')), 400, 'header');
-    await problem(await send('small', bodyOf(9), ''), 400, 'label');
-    await problem(await send('Small', bodyOf(9)), 400, 'name');
+    await problem(await send('small', [bodyOf(9), '1'], [Buffer.from('none'), '1']), 400, 'header');
+    await problem(await send('small', [bodyOf(9), '']), 400, 'label');
+    await problem(await send('Small', [bodyOf(9), '1']), 400, 'name');
+    await problem(await call('POST', '/small/import/samples', Buffer.from('no frames')), 400, 'body');
     const unknown = { model: 'bare', items: [{ id: sha256('x'), label: '1' }] };
     await problem(await call('POST', '/small/import', unknown), 404, 'items');
     await problem(await call('POST', '/small/import', { model: 'bare', items: [] }), 400, 'items');
-    expect((await send('small', new Uint8Array(9 * 1024 * 1024))).status).toBe(413);
+    expect((await call('POST', '/small/import/samples', new Uint8Array(17 * 1024 * 1024))).status).toBe(413);
     expect((await get('/small/versions')) as object).toMatchObject({ items: [{ version: 1 }] });
   });
 });
@@ -189,7 +190,7 @@ test('a token needs the scope: reading is not freezing', async () => {
     ['POST', ''],
     ['POST', '/low/import'],
     ['POST', '/low/import/missing'],
-    ['PUT', `/low/import/samples/${'0'.repeat(64)}?label=1`],
+    ['POST', '/low/import/samples'],
     ['POST', '/low/versions/1/read'],
   ] as const) {
     expect((await as(method, path)).status).toBe(403);

@@ -11,6 +11,7 @@ import { systemFiles } from '@tidegate/shared/system/files.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import { sha256 } from '@tidegate/shared/wire/digest.js';
 import { encodeSample, sampleId } from '@tidegate/shared/wire/sample.js';
+import { encodeFrames } from '@tidegate/shared/wire/sample-frames.js';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { digitSample } from '../../support/captured-samples.js';
 import { digitInput } from '../../support/digit-inputs.js';
@@ -18,13 +19,16 @@ import { ManualClock } from '../../support/manual-clock.js';
 import { temporaryFolders } from '../../support/temporary-folder.js';
 
 const folder = temporaryFolders('dataset-import');
-const batch = 'clean';
-const BODY = encodeSample({
-  facts: { model: 'digits', capturedAtMs: 0, reason: 'import' },
-  inputs: digitInput(1),
-  outputs: [],
-});
+const imported = (seed: number): Uint8Array =>
+  encodeSample({
+    facts: { model: 'digits', capturedAtMs: 0, reason: 'import' },
+    inputs: digitInput(seed),
+    outputs: [],
+  });
+const BODY = imported(1);
 const ID = sampleId(BODY);
+const take = (...frames: [Uint8Array, string][]) =>
+  imports.take(encodeFrames(frames.map(([body, label]) => ({ body, label }))), 'clean');
 let db: Database;
 let imports: DatasetImport;
 
@@ -63,23 +67,27 @@ test('only what the hub lacks is asked for', async () => {
   const others = Array.from({ length: 1200 }, (_, i) => sha256(String(i)));
   const ask = () => imports.missing({ model: 'digits', labels: ['1', '2'], ids: [...others, ID] });
   expect(await ask()).toEqual([...others, ID]);
-  expect(await imports.take(BODY, { id: ID, batch, label: '1' })).toEqual({ id: ID, added: true });
-  expect(await imports.take(BODY, { id: ID, batch, label: '1' })).toEqual({ id: ID, added: false });
+  expect(await take([BODY, '1'], [imported(2), '2'])).toEqual({ taken: 2, added: 2 });
+  expect(await take([BODY, '1'], [BODY, '1'], [imported(3), '3'])).toEqual({ taken: 3, added: 1 });
   expect(await ask()).toEqual(others);
+  const rows = await db.selectFrom('samples').select(['label', 'state', 'batch']).orderBy('label').execute();
+  expect(rows).toEqual(['1', '2', '3'].map((label) => ({ label, state: 'labelled', batch: 'clean' })));
 });
 
 test('labels that the model doesn’t know are refused before anything is sent, with a sample, and with the list', async () => {
   const unknown = expect.objectContaining({ code: 'invalid', field: 'label' }) as unknown;
   await expect(imports.missing({ model: 'digits', labels: ['1', 'seven'], ids: [] })).rejects.toEqual(unknown);
-  await expect(imports.take(BODY, { id: ID, batch, label: 'seven' })).rejects.toEqual(unknown);
+  await expect(take([BODY, 'seven'])).rejects.toEqual(unknown);
+  await expect(take([BODY, ''])).rejects.toEqual(unknown);
   const request = { model: 'digits', heldOut: 0, items: [{ id: ID, label: 'seven' }] };
   await expect(imports.freeze('clean', request, 'token:ci')).rejects.toEqual(unknown);
 });
 
-test('what is no import, no sample, or not what its digest says, is not taken', async () => {
-  const take = (body: Uint8Array, id = sampleId(body)) => imports.take(body, { id, batch, label: '1' });
-  await expect(take(BODY, sha256('other'))).rejects.toMatchObject({ code: 'invalid', field: 'hex' });
-  await expect(take(digitSample(2))).rejects.toMatchObject({ code: 'invalid', field: 'reason' });
-  await expect(take(Buffer.from('no sample'))).rejects.toMatchObject({ code: 'invalid', field: 'header' });
+test('of a body with something wrong nothing is taken', async () => {
+  const invalid = (field: string) => expect.objectContaining({ code: 'invalid', field }) as unknown;
+  await expect(take([BODY, '1'], [digitSample(2), '1'])).rejects.toEqual(invalid('reason'));
+  await expect(take([BODY, '1'], [Buffer.from('no sample'), '1'])).rejects.toEqual(invalid('header'));
+  await expect(take([BODY, '1'], [imported(2), 'x'])).rejects.toEqual(invalid('label'));
+  await expect(imports.take(Buffer.from('no frames'), 'clean')).rejects.toEqual(invalid('body'));
   expect(await db.selectFrom('samples').selectAll().execute()).toEqual([]);
 });

@@ -133,3 +133,30 @@ describe('an imported sample', () => {
     ]);
   });
 });
+
+describe('several samples at once', () => {
+  const given = (...seeds: number[]) => seeds.map((seed) => ({ body: digitSample(seed), origin: device }));
+
+  test('are kept once each, in whatever order and however many batches they come', async () => {
+    await addDigits(db, content);
+    const intake = new SampleIntake(modules);
+    const [first, second] = await Promise.all([intake.takeAll(given(1, 2, 3, 2)), intake.takeAll(given(3, 4, 1))]);
+    expect(first.map(({ id }) => id)).toEqual([1, 2, 3, 2].map((seed) => sampleId(digitSample(seed))));
+    const added = new Set([...first, ...second].filter((one) => one.added).map(({ id }) => id));
+    expect([added.size, (await rows()).length, heard.length]).toEqual([4, 4, 4]);
+    expect((await intake.takeAll(given(1, 2))).map((one) => one.added)).toEqual([false, false]);
+  });
+
+  test('are kept all or none: one that is wrong, no room, a full disk', async () => {
+    await addDigits(db, content);
+    const held = (await content.list()).length;
+    const intake = new SampleIntake({ ...modules, limits: { count: 2, bytes: 1e6 } });
+    const foreign = { body: digitSample(9, { model: 'other' }), origin: device };
+    await expect(intake.takeAll([...given(1), foreign])).rejects.toMatchObject({ code: 'forbidden' });
+    await expect(intake.takeAll(given(1, 2, 3))).rejects.toMatchObject({ code: 'full' });
+    files.failNext('content.commit', 'ENOSPC');
+    await expect(intake.takeAll(given(1, 2))).rejects.toMatchObject({ code: 'no-space' });
+    expect([await rows(), (await content.list()).length, heard.length]).toEqual([[], held, 0]);
+    expect((await intake.takeAll(given(1, 2))).every((one) => one.added)).toBe(true);
+  });
+});
