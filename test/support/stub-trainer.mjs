@@ -1,7 +1,7 @@
 // A training job's process that trains nothing: it speaks what job-order.ts says (order.json in, messages, checkpoints, result files, exit
 // codes), takes its time, and misbehaves as the seed tells it, so that supervision can be tested fast and to the letter.
 //   seed 1 well · 2 worse on what is held out · 3 killed before each checkpoint · 4 killed once, at step 3 · 5 says why it fails
-//   6 deaf to SIGTERM · 7 over its memory · 8 starts a process of its own
+//   6 deaf to SIGTERM · 7 over its memory · 8 starts a process of its own · 9 makes the same each time
 // Steps are `maxSteps`, one step takes `batchSize` milliseconds, each step is a checkpoint. Starts are counted in starts.txt.
 import { spawn } from 'node:child_process';
 import * as fs from 'node:fs';
@@ -55,7 +55,7 @@ async function train() {
 /** Another graph than the parent's, as good to the engine. */
 function trainedGraph(path) {
   const model = decodeModel(fs.readFileSync(path));
-  const docString = `trained by ${order.job}`;
+  const docString = `trained by ${seed === 9 ? 'anyone' : order.job}`;
   return Buffer.concat(encodeModel({ ...model, graph: { ...model.graph, docString } }));
 }
 

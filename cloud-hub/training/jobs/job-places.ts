@@ -1,7 +1,7 @@
 // The places in which jobs run: as many as the settings say. Looks at the queue whenever something changed, lets plan-queue.ts decide, and
 // carries each job from its start to its end. Every state is in the database before what follows from it is done, so a hub that
 // was killed at any moment goes on where it was: a job that is `running` there without a process is waiting.
-import type { Clock } from '@tidegate/shared/system/clock.js';
+import { delay, type Clock } from '@tidegate/shared/system/clock.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import type { RecordAudit } from '../../security/audit.js';
 import type { Database } from '../../storage/database.js';
@@ -14,6 +14,8 @@ import { planQueue } from './plan-queue.js';
 
 export const SYSTEM = 'system:training';
 const WAITING = ['queued', 'preempted'] as const;
+/** After a fault of the hub's own, such as a full disk. */
+const RETRY_DELAY_MS = 5_000;
 
 export interface JobPlacesOptions {
   /** Jobs that run at once; 0 = none. */
@@ -46,8 +48,8 @@ export class JobPlaces {
   readonly #options: JobPlacesOptions;
   readonly #m: JobPlacesModules;
   readonly #places = new Map<string, Place>();
+  readonly #stop = new AbortController();
   #turn: Promise<void> = Promise.resolve();
-  #closing = false;
 
   constructor(options: JobPlacesOptions, modules: JobPlacesModules) {
     this.#options = options;
@@ -56,9 +58,9 @@ export class JobPlaces {
 
   /** Looks at the queue; call it after each change. */
   wake(): void {
-    this.#turn = this.#turn
-      .then(() => this.#look())
-      .catch((cause: unknown) => this.#m.log.error({ err: cause }, "the training jobs' queue could not be looked at"));
+    this.#turn = this.#turn.then(() =>
+      this.#untilDone("the training jobs' queue could not be looked at", () => this.#look()),
+    );
   }
 
   /** Takes a job off its place whose row says already that it is not to go on; resolves when its process is gone. */
@@ -72,14 +74,14 @@ export class JobPlaces {
 
   /** Every process saves and ends; their jobs wait for the next start. Resolves when all are gone. */
   async close(): Promise<void> {
-    this.#closing = true;
+    this.#stop.abort(new Error('the hub stops'));
     await this.#turn;
     for (const place of this.#places.values()) place.run.leave();
     await Promise.all([...this.#places.values()].map(({ ended }) => ended));
   }
 
   async #look(): Promise<void> {
-    if (this.#closing) return;
+    if (this.#stop.signal.aborted) return;
     const waiting = await jobsInState(this.#m.db, WAITING);
     const free = waiting.filter(({ id }) => !this.#places.has(id));
     const running = [...this.#places.values()].map(({ job, leaving }) => ({ ...job, leaving }));
@@ -87,7 +89,7 @@ export class JobPlaces {
     for (const id of plan.preempt) await this.#preempt(id);
     for (const id of plan.start) {
       const job = free.find((one) => one.id === id);
-      if (job !== undefined) await this.#begin(job);
+      if (job !== undefined) this.#begin(job);
     }
   }
 
@@ -99,15 +101,10 @@ export class JobPlaces {
     place.run.leave();
   }
 
-  async #begin(waiting: JobRecord): Promise<void> {
-    const { folders, clock, log } = this.#m;
-    const isFirst = waiting.startedAt === undefined;
-    const change = { state: 'running' as const, detail: 'starting', startedAt: waiting.startedAt ?? this.#now() };
-    const action = isFirst ? 'train.start' : 'train.resume';
-    const job = await this.#change(waiting.id, WAITING, change, action);
-    if (job === undefined) return; // cancelled meanwhile
-    if (isFirst) this.#m.onStarted(job);
-    const news = new JobNews(job.id, { db: this.#m.db, clock, log, onJob: this.#m.onJob });
+  /** The place is taken before the row says so: who cancels at that moment finds it. */
+  #begin(job: JobRecord): void {
+    const { folders, clock, log, db, onJob } = this.#m;
+    const news = new JobNews(job.id, { db, clock, log, onJob });
     const run = new JobRun({
       folders,
       entry: this.#options.entry,
@@ -125,16 +122,28 @@ export class JobPlaces {
   }
 
   async #carry({ job, run }: Place, news: JobNews): Promise<void> {
-    const end = await this.#run(job, run);
+    const started = await this.#started(job);
+    if (started === undefined) return;
+    const end = await this.#run(started, run);
     await news.close();
+    await this.#untilDone("a training job's end could not be written", () =>
+      end.kind === 'left' ? this.#left(started) : this.#m.onEnd(started, end),
+    );
+  }
+
+  /** Undefined where the job was cancelled meanwhile, or its row could not be written: then it waits on. */
+  async #started(job: JobRecord): Promise<JobRecord | undefined> {
+    const isFirst = job.startedAt === undefined;
+    const startedAt = job.startedAt ?? new Date(this.#m.clock.nowMs()).toISOString();
+    const change = { state: 'running' as const, detail: 'starting', startedAt };
     try {
-      if (end.kind === 'left') await this.#left(job);
-      else await this.#m.onEnd(job, end);
+      const started = await this.#change(job.id, WAITING, change, isFirst ? 'train.start' : 'train.resume');
+      if (started !== undefined && isFirst) this.#m.onStarted(started);
+      return started;
     } catch (cause) {
-      this.#m.log.error(
-        { err: cause, job: job.id },
-        "a training job's end could not be written; the next start sees to it",
-      );
+      this.#m.log.error({ err: cause, job: job.id }, 'a training job could not be started');
+      await this.#pause();
+      return undefined;
     }
   }
 
@@ -149,7 +158,7 @@ export class JobPlaces {
 
   async #left(job: JobRecord): Promise<void> {
     const step = await this.#m.folders.checkpointStep(job.id);
-    const why = this.#closing ? 'the hub was stopped' : 'made room for another job';
+    const why = this.#stop.signal.aborted ? 'the hub was stopped' : 'made room for another job';
     const detail = `${why}; goes on from step ${step}`;
     await this.#change(job.id, ['running'], { state: 'preempted', detail }, 'train.preempt');
   }
@@ -166,7 +175,21 @@ export class JobPlaces {
     return changed;
   }
 
-  #now(): string {
-    return new Date(this.#m.clock.nowMs()).toISOString();
+  /** A full disk passes; what is true of a job meanwhile is written when it has. Ends at the hub's stop, whose next start sees to it. */
+  async #untilDone(what: string, work: () => Promise<void>): Promise<void> {
+    for (;;) {
+      try {
+        await work();
+        return;
+      } catch (cause) {
+        this.#m.log.error({ err: cause }, what);
+        if (this.#stop.signal.aborted) return;
+        await this.#pause();
+      }
+    }
+  }
+
+  async #pause(): Promise<void> {
+    await delay(this.#m.clock, RETRY_DELAY_MS, this.#stop.signal).catch(() => undefined); // stopping: seen by the caller
   }
 }

@@ -3,12 +3,13 @@
 import { randomBytes } from 'node:crypto';
 import { delay, type Clock } from '@tidegate/shared/system/clock.js';
 import type { Log } from '@tidegate/shared/system/log.js';
-import type { CreateJob, Job, JobPoint, JobState } from '@tidegate/shared/wire/training-api.js';
+import type { CreateJob, Evaluation, Job, JobPoint, JobState } from '@tidegate/shared/wire/training-api.js';
 import { PackageError } from '@tidegate/shared/package/package-error.js';
 import { RegistryError } from '../../registry/registry-error.js';
 import type { RecordAudit } from '../../security/audit.js';
 import type { Database } from '../../storage/database.js';
 import type { JobResult } from '../job-process/job-order.js';
+import { findOrigin } from '../lineage/lineage-rows.js';
 import { JobError } from './job-error.js';
 import type { JobFolders } from './job-folders.js';
 import { JobPlaces, SYSTEM, type JobPlacesOptions } from './job-places.js';
@@ -239,9 +240,10 @@ export class JobService {
       return;
     }
     const passed = job.evaluation?.passed === true;
+    const isNew = (await findOrigin(this.#m.db, made.model, made.version))?.job === job.id;
     const end: JobChange = {
       state: 'succeeded',
-      detail: passed ? undefined : `${name} may not roll out: ${job.evaluation?.reason ?? ''}`,
+      detail: noteOf(name, job.evaluation, isNew),
       endedAt: this.#now(),
     };
     const audit = { actor: SYSTEM, action: 'train.succeeded', detail: { version: name, passed } };
@@ -286,6 +288,12 @@ export class JobService {
   #now(): string {
     return new Date(this.#m.clock.nowMs()).toISOString();
   }
+}
+
+/** What people should know although the job did well. */
+function noteOf(name: string, evaluation: Evaluation | undefined, isNew: boolean): string | undefined {
+  if (evaluation?.passed !== true) return `${name} may not roll out: ${evaluation?.reason ?? ''}`;
+  return isNew ? undefined : `the result is what ${name} holds already`;
 }
 
 function unknownJob(id: string): JobError {

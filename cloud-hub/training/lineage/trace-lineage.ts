@@ -10,13 +10,13 @@ import { findOrigin, type Origin } from './lineage-rows.js';
 
 /** A chain of trainings that is longer is cut there. */
 const LIMIT_VERSIONS = 100;
-/** Larger datasets are counted, but not broken down by device. */
-const LIMIT_GROUPED_ITEMS = 200_000;
+/** Of the manifest; about 100,000 samples. Larger datasets are counted, but not broken down by device. */
+const LIMIT_MANIFEST_BYTES = 32 * 1024 * 1024;
 const QUERY_IDS = 500;
 
 interface LineageModules {
   readonly db: Database;
-  readonly content: Pick<ContentStore, 'has' | 'read'>;
+  readonly content: Pick<ContentStore, 'sizeBytes' | 'read'>;
 }
 
 type Node = Lineage['nodes'][number];
@@ -154,17 +154,17 @@ interface Group {
 
 /** Largest first. */
 async function groupsOf({ db, content }: LineageModules, digest: Digest): Promise<Group[]> {
-  if (!(await content.has(digest))) return [];
+  const sizeBytes = await content.sizeBytes(digest);
+  if (sizeBytes === undefined || sizeBytes > LIMIT_MANIFEST_BYTES) return [];
   const text = new TextDecoder().decode(await content.read(digest));
   const ids = datasetManifestSchema.parse(JSON.parse(text)).items.map((item) => item.id);
   const counts = new Map<string, Group>();
   const add = (source: Group['source'], count: number): void => {
     counts.set(source.id, { source, count: count + (counts.get(source.id)?.count ?? 0) });
   };
-  const grouped = ids.length > LIMIT_GROUPED_ITEMS ? [] : ids;
   let found = 0;
-  for (let at = 0; at < grouped.length; at += QUERY_IDS) {
-    for (const row of await sourcesOf(db, grouped.slice(at, at + QUERY_IDS))) {
+  for (let at = 0; at < ids.length; at += QUERY_IDS) {
+    for (const row of await sourcesOf(db, ids.slice(at, at + QUERY_IDS))) {
       add(sourceOf(row), Number(row.count));
       found += Number(row.count);
     }

@@ -7,6 +7,7 @@ import type { JobService } from '@tidegate/cloud-hub/training/jobs/job-service.j
 import { findOrigin } from '@tidegate/cloud-hub/training/lineage/lineage-rows.js';
 import { listAudit } from '@tidegate/cloud-hub/security/audit.js';
 import type { Job } from '@tidegate/shared/wire/training-api.js';
+import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { temporaryFolders } from '../../../support/temporary-folder.js';
 import { isAlive, openTrainingDesk, STUB_TRAINER, type TrainingDesk } from '../../../support/training-desk.js';
@@ -76,6 +77,29 @@ describe('a job that goes well', () => {
   });
 });
 
+test('a job that makes what is a version already says so', async () => {
+  const first = await desk.reaches((await desk.create(9)).id, 'succeeded');
+  const again = await desk.reaches((await desk.create(9)).id, 'succeeded');
+  expect(first.detail).toBeUndefined();
+  expect(again).toMatchObject({
+    version: first.version,
+    detail: `the result is what tiny@${first.version} holds already`,
+  });
+  expect((await findOrigin(desk.parts.db, 'tiny', first.version!))?.job).toBe(first.id);
+});
+
+test('a full disk at the end of a job costs nothing but time', async () => {
+  const { db } = desk.parts;
+  const { id } = await desk.create(1, {}, { maxSteps: 20, batchSize: 10 });
+  await desk.becomes(id, (job) => step(job) > 0);
+  await sql`create trigger full before update of state on jobs begin select raise(abort, 'disk full'); end`.execute(db);
+  const [pid] = starts(id);
+  await expect.poll(() => isAlive(pid!), { timeout: 10_000 }).toBe(false);
+  expect((await jobs().get(id))?.state).toBe('running');
+  await sql`drop trigger full`.execute(db);
+  await desk.reaches(id, 'succeeded');
+});
+
 describe('the queue', () => {
   test('runs one at a time, the larger priority first, then the older', async () => {
     const first = await desk.create(1, {}, LONG);
@@ -111,6 +135,17 @@ describe('the queue', () => {
 });
 
 describe('cancelling', () => {
+  test('at any moment of its start ends it: none goes on unseen', async () => {
+    const created = await Promise.all(Array.from({ length: 6 }, () => desk.create(1, {}, LONG)));
+    for (const [at, { id }] of created.entries()) {
+      if (at > 0) await new Promise((resolve) => setTimeout(resolve, at));
+      await jobs().cancel(id, 'token:t');
+    }
+    const after = await desk.create(1); // has the only place once all others have left it
+    await desk.reaches(after.id, 'succeeded');
+    for (const { id } of created) expect(await jobs().get(id)).toMatchObject({ state: 'cancelled' });
+  });
+
   test('a queued job never starts, a running one is ended; both say by whom', async () => {
     const running = await desk.create(1, {}, LONG);
     const queued = await desk.create(1);
