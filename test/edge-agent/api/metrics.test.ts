@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { Metrics } from '@tidegate/edge-agent/api/metrics.js';
 import { AnswerCache } from '@tidegate/edge-agent/cache/answer-cache.js';
+import type { CaptureStatus } from '@tidegate/edge-agent/capture/captures.js';
 import { MemoryLayer } from '@tidegate/edge-agent/cache/memory-layer.js';
 import { HubClient } from '@tidegate/edge-agent/router/hub-client.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
@@ -13,7 +14,13 @@ it('counts what ended and reads what components count, each time it is scraped',
   let runs = 3;
   const slots = { names: () => ['m'], serving: () => ({ counts: { runs } }), active: () => undefined } as never;
   const cache = new AnswerCache({ layers: [new MemoryLayer({ limitBytes: 100 }, { clock })], clock });
-  const metrics = new Metrics({ slots, cache, hub, version: '1.2.3' });
+  const captures = (): CaptureStatus => ({
+    captured: [{ model: 'm', reason: 'low-confidence', count: 4 }],
+    dropped: { rate: 2 },
+    sent: 3,
+    waiting: { count: 1, bytes: 4096 },
+  });
+  const metrics = new Metrics({ slots, cache, hub, captures, version: '1.2.3' });
   metrics.ended({ model: 'm', outcome: 'edge', code: 'ok', totalMs: 7 });
   metrics.ended({ model: undefined, outcome: 'refused', code: 'not-found', totalMs: 1 });
 
@@ -25,6 +32,10 @@ it('counts what ended and reads what components count, each time it is scraped',
   expect(first).toContain('tidegate_cache_limit_bytes{layer="memory"} 100');
   expect(first).toContain('tidegate_build_info{version="1.2.3"} 1');
   expect(first).toContain('tidegate_hub_breaker_open 0');
+  expect(first).toContain('tidegate_captures_total{model="m",reason="low-confidence"} 4');
+  expect(first).toContain('tidegate_captures_dropped_total{why="rate"} 2');
+  expect(first).toContain('tidegate_captures_sent_total 3');
+  expect(first).toContain('tidegate_captures_stored_bytes 4096');
 
   runs = 5;
   await hub.ask({} as never, 10, new AbortController().signal).catch(() => undefined);

@@ -44,7 +44,8 @@ async function setUp() {
   const log = recordedLog();
   const clock = new ManualClock();
   const options = { dataDir: folder(), limitBytes: 10_000_000 };
-  const store = await CaptureStore.open(options, { files: systemFiles, counts, log });
+  const files = { ...systemFiles };
+  const store = await CaptureStore.open(options, { files, counts, log });
   const api = new HttpsDeviceApi({ deviceUrl, dispatcher });
   const policy = new Map<string, CapturePermission>();
   const sender = new CaptureSender(
@@ -63,7 +64,7 @@ async function setUp() {
     expect(await store.add(digitSample(seed, { reason, model }), { model, reason })).toBe(true);
     sender.wake();
   };
-  return { store, sender, counts, log, clock, policy, keep };
+  return { store, sender, counts, log, clock, policy, files, keep };
 }
 
 const seeds = (): number[] => asked.map(({ seed }) => seed);
@@ -238,6 +239,19 @@ describe('the policy, asked right before', () => {
     await drained();
     expect(seeds()).toEqual([1, 2]);
     expect(counts.totals).toMatchObject({ sent: 2, dropped: { policy: 3 } });
+  });
+
+  it('is asked once more when the sample has been read: what became forbidden meanwhile does not go', async () => {
+    const { sender, counts, policy, files, keep } = device;
+    await keep(1);
+    files.read = (tag, path) => {
+      policy.set('digits', 'forbidden');
+      return systemFiles.read(tag, path);
+    };
+    sender.start();
+    await drained();
+    expect(asked).toEqual([]);
+    expect(counts.totals).toMatchObject({ sent: 0, dropped: { policy: 1 } });
   });
 
   it('waits where nothing is known yet', async () => {
