@@ -44,8 +44,11 @@ const DIAGONALS = [
   [-1, -1],
 ] as const;
 
+const SGD = { optimizer: 'sgd', learningRate: 0.15, weightDecay: 0.01 };
+
+// With five seeds the first way gave 97.2% to 97.8%; a change of an engine's rounding is like another seed.
 it.each([
-  { set: 'the pictures as they are', copies: false, parameters: { epochs: 30, learningRate: 0.004, weightDecay: 0.3 } },
+  { set: 'the pictures as they are', copies: false, parameters: { ...SGD, epochs: 20 } },
   {
     set: 'each picture and four moved copies',
     copies: true,
