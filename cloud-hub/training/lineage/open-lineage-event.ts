@@ -4,8 +4,8 @@ import { createHash } from 'node:crypto';
 import type { JobRecord } from '../jobs/job-store.js';
 
 const SCHEMA_URL = 'https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent';
-const VERSION_FACET_URL = 'https://openlineage.io/spec/facets/1-0-1/DatasetVersionDatasetFacet.json';
-const ERROR_FACET_URL = 'https://openlineage.io/spec/facets/1-0-1/ErrorMessageRunFacet.json';
+const VERSION_FACET_URL = facetUrl('DatasetVersionDatasetFacet');
+const ERROR_FACET_URL = facetUrl('ErrorMessageRunFacet');
 const NAMESPACE = 'tidegate';
 
 export type RunEventType = 'START' | 'COMPLETE' | 'FAIL' | 'ABORT';
@@ -60,6 +60,10 @@ export function runEvent(job: JobRecord, eventType: RunEventType, producer: stri
     outputs:
       eventType === 'COMPLETE' && job.version !== undefined ? [versioned(`models/${job.model}`, job.version)] : [],
   };
+}
+
+function facetUrl(name: string): string {
+  return `https://openlineage.io/spec/facets/1-0-1/${name}.json#/$defs/${name}`;
 }
 
 /** A UUID of version 8 (RFC 9562): a hash in the form that the specification asks for. */
