@@ -16,11 +16,11 @@ interface Convolution {
 
 export const conv: GradientRule = {
   backward: (b, n, dY) => {
-    const declared = b.dims.get(n.x(1));
+    const declared = b.shapes.get(n.x(1));
     const rank = (n.ints('kernel_shape')?.length ?? (declared?.length ?? 0) - 2) | 0;
     if (rank < 1) return n.refuse('a kernel of unknown rank (state kernel_shape)');
     const w = windowOf(b, n, rank, n.ints('kernel_shape') ?? b.spatial(n.x(1)));
-    const kernel = declared?.every((d) => d > 0) === true ? declared : undefined;
+    const kernel = b.sizes(n.x(1));
     const c: Convolution = { b, n, dY, w, group: n.int('group', 1), kernel };
     const summed = b.ints(0, ...Array.from({ length: rank }, (_, i) => i + 2));
     return [
@@ -37,7 +37,7 @@ export const conv: GradientRule = {
  */
 function imageGradient({ b, n, dY, w, group, kernel }: Convolution): string {
   const pads = turnedPads(w, kernel);
-  if (pads === undefined || group !== 1) return spread(b, dY, n.x(1), n.x(0), w, group);
+  if (pads === undefined || group !== 1) return spread(b, dY, n.x(1), n, w, group);
   const axes = Array.from({ length: w.rank }, (_, i) => i + 2);
   const isPoint = kernel?.slice(2).every((k) => k === 1) === true;
   const ends = b.ints(...axes.map(() => -(2 ** 31)));

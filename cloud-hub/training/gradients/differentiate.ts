@@ -8,6 +8,7 @@ import { validateModel } from '@tidegate/shared/onnx/validate-model.js';
 import { bytesOf } from '@tidegate/shared/tensor/tensor.js';
 import { GradientBuilder } from './gradient-builder.js';
 import { GradientError } from './gradient-error.js';
+import { inferShapes } from './infer-shapes.js';
 import { RuleNode, type GradientRule } from './gradient-rule.js';
 import { GRADIENT_RULES } from './registry.js';
 
@@ -42,8 +43,7 @@ export function differentiate(model: ModelProto, { loss, parameters }: Different
   const wanted = reachedFrom(graph, parameters);
   const floatType = checkParameters(declared, wanted, loss, parameters);
   const planned = plan(graph, wanted, loss);
-  const dims = new Map([...declared].map(([name, value]) => [name, value.dims]));
-  const b = new GradientBuilder(floatType, dims);
+  const b = new GradientBuilder(floatType, inferShapes(graph));
   const { forward, steps } = forwardOf(b, graph, planned);
   const gradients = backward(b, steps, loss);
   const outputs = parameters.map((parameter) => {

@@ -7,7 +7,9 @@ type Side = (b: GradientBuilder, node: RuleNode, dY: string) => string;
 function binary(left: Side, right: Side): GradientRule {
   return {
     backward: (b, node, dY) =>
-      [left, right].map((side, i) => (node.wants(i) ? b.sumTo(side(b, node, dY), node.x(i)) : undefined)),
+      [left, right].map((side, i) =>
+        node.wants(i) ? b.sumTo(side(b, node, dY), node.x(i), b.shapes.get(node.y())) : undefined,
+      ),
   };
 }
 
@@ -86,5 +88,6 @@ export const clip: GradientRule = {
 
 /** d(a + b + ...) = da + db + ... */
 export const sum: GradientRule = {
-  backward: (b, n, dY) => n.node.input.map((input, i) => (n.wants(i) ? b.sumTo(dY, input) : undefined)),
+  backward: (b, n, dY) =>
+    n.node.input.map((input, i) => (n.wants(i) ? b.sumTo(dY, input, b.shapes.get(n.y())) : undefined)),
 };

@@ -4,6 +4,7 @@ import { makeNode } from '@tidegate/shared/onnx/make-node.js';
 import type { NodeProto, TensorProto } from '@tidegate/shared/onnx/model-proto.js';
 import { makeTensor } from '@tidegate/shared/onnx/tensor-data.js';
 import { bytesOf } from '@tidegate/shared/tensor/tensor.js';
+import type { Shape } from './infer-shapes.js';
 
 const DOUBLE = 11;
 
@@ -14,15 +15,27 @@ export class GradientBuilder {
   readonly initializers: TensorProto[] = [];
   /** ONNX element type of every float value: FLOAT (1) or DOUBLE (11). */
   readonly floatType: number;
-  /** Dimensions of values that the graph declares; -1 where dynamic. */
-  readonly dims: ReadonlyMap<string, readonly number[]>;
+  /** Of the values of the graph that is differentiated, as far as they are known. */
+  readonly shapes: ReadonlyMap<string, Shape>;
   readonly #constants = new Map<string, string>();
   readonly #shapes = new Map<string, string>();
   #count = 0;
 
-  constructor(floatType: number, dims: ReadonlyMap<string, readonly number[]>) {
+  constructor(floatType: number, shapes: ReadonlyMap<string, Shape>) {
     this.floatType = floatType;
-    this.dims = dims;
+    this.shapes = shapes;
+  }
+
+  /** A value's dimensions where all of them are known sizes. */
+  sizes(value: string): readonly number[] | undefined {
+    const shape = this.shapes.get(value);
+    return shape?.every((d) => typeof d === 'number') === true ? shape : undefined;
+  }
+
+  /** A value's dimensions from 2 on where those are known sizes. */
+  spatialSizes(value: string): readonly number[] | undefined {
+    const spatial = this.shapes.get(value)?.slice(2);
+    return spatial?.every((d) => typeof d === 'number') === true ? spatial : undefined;
   }
 
   /** A node with one output; returns the output's name. */
@@ -53,6 +66,15 @@ export class GradientBuilder {
       const size = dims.reduce((a, d) => a * d, 1);
       const data = this.floatType === DOUBLE ? new Float64Array(size) : new Float32Array(size);
       return [this.floatType, dims, data.fill(value)];
+    });
+  }
+
+  /** A constant of the graph's float type that counts down to 1 over its elements. */
+  countdown(dims: readonly number[]): string {
+    return this.#constant(`countdown[${dims.join()}]`, () => {
+      const size = dims.reduce((a, d) => a * d, 1);
+      const data = this.floatType === DOUBLE ? new Float64Array(size) : new Float32Array(size);
+      return [this.floatType, dims, data.map((_, i) => size - i)];
     });
   }
 
@@ -111,15 +133,21 @@ export class GradientBuilder {
   }
 
   /**
-   * Undoes broadcasting: sums `gradient` over the axes along which `like` was stretched. `like` padded with ones to the rank
-   * of `gradient` differs from it exactly there. Where `like` is known and has no 1 to stretch, only leading axes are left over.
+   * Undoes broadcasting: sums `gradient`, which has the shape `whole`, over the axes along which `like` was stretched. Where the
+   * shapes are not known, `like` padded with ones to the rank of `gradient` differs from it exactly there.
    */
-  sumTo(gradient: string, like: string): string {
-    const known = this.dims.get(like);
-    if (known !== undefined && known.length > 0 && known.every((d) => d > 1)) {
-      const rows = this.op('Reshape', [gradient, this.ints(-1, ...known)]);
-      return this.op('ReduceSum', [rows, this.ints(0)], { keepdims: 0n });
-    }
+  sumTo(gradient: string, like: string, whole: Shape | undefined): string {
+    const to = this.shapes.get(like);
+    const axes = to === undefined || whole === undefined ? undefined : stretchedAxes(to, whole);
+    if (to === undefined || whole === undefined || axes === undefined) return this.#sumToDynamic(gradient, like);
+    if (axes.length === 0) return gradient;
+    const lead = whole.length - to.length;
+    if (axes.length === lead) return this.op('ReduceSum', [gradient, this.ints(...axes)], { keepdims: 0n });
+    const summed = this.sum(gradient, this.ints(...axes));
+    return lead === 0 ? summed : this.reshapeLike(summed, like);
+  }
+
+  #sumToDynamic(gradient: string, like: string): string {
     const to = this.shape(like);
     const from = this.shape(gradient);
     const missing = this.op('Reshape', [this.sub(this.op('Size', [from]), this.op('Size', [to])), this.ints(1)]);
@@ -152,4 +180,17 @@ export class GradientBuilder {
     this.#constants.set(key, name);
     return name;
   }
+}
+
+/** Axes of `from` along which `to` is or may be stretched: a sum over one element changes nothing. Undefined if that is not known. */
+function stretchedAxes(to: Shape, from: Shape): number[] | undefined {
+  const lead = from.length - to.length;
+  const axes: number[] = [];
+  for (const [i, size] of from.entries()) {
+    const own = i < lead ? 1 : to[i - lead];
+    if (i < lead || (own === 1 && size !== 1)) axes.push(i);
+    else if (own !== size && !(typeof own === 'number' && own > 1)) return undefined;
+    else if (own === '') return undefined;
+  }
+  return axes;
 }

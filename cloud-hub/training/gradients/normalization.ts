@@ -40,8 +40,8 @@ export const layerNormalization: GradientRule = {
     const state = normalize(b, x, axes, n.float('epsilon', 1e-5));
     return [
       n.wants(0) ? throughStatistics(b, state, b.mul(dY, scale)) : undefined,
-      n.wants(1) ? b.sumTo(b.mul(dY, state.hat), scale) : undefined,
-      n.wants(2) ? b.sumTo(dY, n.x(2)) : undefined,
+      n.wants(1) ? b.sumTo(b.mul(dY, state.hat), scale, b.shapes.get(x)) : undefined,
+      n.wants(2) ? b.sumTo(dY, n.x(2), b.shapes.get(x)) : undefined,
     ];
   },
 };

@@ -1,14 +1,19 @@
 // Pooling. MaxPool gives dY to the element that won (its Indices output); averages spread dY evenly over their window.
+import { makeTensor } from '@tidegate/shared/onnx/tensor-data.js';
+import { bytesOf } from '@tidegate/shared/tensor/tensor.js';
 import type { GradientBuilder } from './gradient-builder.js';
 import type { GradientRule, RuleNode } from './gradient-rule.js';
 import { big, spread, windowOf, withStaticPads, type Window } from './window.js';
 
+/** The engine's pool with indices is 10 times as slow as without: where the windows tile the image, the winners are found again. */
 export const maxPool: GradientRule = {
   check: (n) => {
     if (n.int('storage_order', 0) !== 0) n.refuse('column-major indices');
   },
-  forward: (b, n) => ({ ...n.node, output: [n.y(), n.y(1) || b.name('indices')] }),
+  forward: (b, n) => (tiles(b, n) === undefined ? { ...n.node, output: [n.y(), n.y(1) || b.name('indices')] } : n.node),
   backward: (b, n, dY) => {
+    const tile = tiles(b, n);
+    if (tile !== undefined) return [toFirstWinner(b, n, dY, tile)];
     const kernel = n.ints('kernel_shape') ?? [];
     const strides = n.ints('strides') ?? kernel.map(() => 1);
     const dilations = n.ints('dilations') ?? kernel.map(() => 1);
@@ -21,6 +26,39 @@ export const maxPool: GradientRule = {
   },
 };
 
+/** The window's sizes where windows lie side by side and fill the image, as far as its sizes are known. */
+function tiles(b: GradientBuilder, n: RuleNode): readonly number[] | undefined {
+  const [kernel, size] = [n.ints('kernel_shape'), b.spatialSizes(n.x(0))];
+  if (kernel === undefined || size?.length !== kernel.length || n.y(1) !== '') return undefined;
+  const strides = n.ints('strides') ?? kernel.map(() => 1);
+  const isPlain = ['pads', 'dilations'].every(
+    (name) => n.ints(name)?.every((v) => v === (name === 'pads' ? 0 : 1)) ?? true,
+  );
+  const fills = kernel.every((k, i) => k === strides[i] && (size[i] ?? 0) % k === 0);
+  return isPlain && fills ? kernel : undefined;
+}
+
+/**
+ * dY where X equals its window's maximum. Of several, the first counts, as in the engine's indices: those that are equal get their
+ * place in the window, counted down, and the largest of these wins.
+ */
+function toFirstWinner(b: GradientBuilder, n: RuleNode, dY: string, tile: readonly number[]): string {
+  const x = n.x(0);
+  const spread = (value: string): string =>
+    b.op('Resize', [value, '', '', b.shape(x)], {
+      mode: 'nearest',
+      coordinate_transformation_mode: 'asymmetric',
+      nearest_mode: 'floor',
+    });
+  const one = b.op('ConstantOfShape', [b.op('Concat', [b.ints(1, 1), b.spatial(n.y())], { axis: 0n })], {
+    value: makeTensor('', b.floatType, [1], bytesOf(b.floatType === 1 ? Float32Array.of(1) : Float64Array.of(1))),
+  });
+  const places = b.op('ConvTranspose', [one, b.countdown([1, 1, ...tile])], { strides: big(tile) });
+  const equal = b.mul(b.cast(b.op('Equal', [x, spread(n.y())])), places);
+  const largest = b.op('MaxPool', [equal], { kernel_shape: big(tile), strides: big(tile) });
+  return b.mul(b.cast(b.op('Equal', [equal, spread(largest)])), spread(dY));
+}
+
 /** Each element of dY over the number of elements that its window counts, spread over the window. */
 export const averagePool: GradientRule = {
   check: (n) => {
@@ -31,10 +69,9 @@ export const averagePool: GradientRule = {
     const w = windowOf(b, n, kernel.length, kernel);
     const alone = (value: string): string =>
       b.op('Reshape', [value, b.op('Concat', [b.ints(-1, 1), b.spatial(value)], { axis: 0n })]);
-    const image = alone(n.x(0));
     const window = b.float(1, [1, 1, ...kernel]);
     const share = b.div(alone(dY), counted(b, n, w, window));
-    return [b.reshapeLike(spread(b, share, window, image, w, 1), n.x(0))];
+    return [b.reshapeLike(spread(b, share, window, n, w, 1), n.x(0))];
   },
 };
 

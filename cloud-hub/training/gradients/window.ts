@@ -63,17 +63,34 @@ export function withStaticPads(
 }
 
 /**
- * The transposed convolution of `dY`, in the shape of `X`. The unpadded result covers all that the windows touched; a Pad
- * with negative sizes then crops the padding and adds what no window reached.
+ * The transposed convolution of `dY`, with the spatial sizes of the node's X. Where the sizes are known, what no window reached is output padding. Else
+ * the unpadded result covers all that the windows touched; a Pad with negative sizes then crops the padding and adds the rest.
  */
-export function spread(b: GradientBuilder, dY: string, W: string, X: string, w: Window, group: number): string {
+export function spread(b: GradientBuilder, dY: string, W: string, n: RuleNode, w: Window, group: number): string {
   const attributes = { strides: big(w.strides), dilations: big(w.dilations), group: BigInt(group) };
-  if (w.strides.every((s) => s === 1) && !('begin' in w.pads)) {
-    return b.op('ConvTranspose', [dY, W], { ...attributes, pads: big(w.pads) });
+  const unreached = outputPadding(b, n, w);
+  if (unreached !== undefined && !('begin' in w.pads)) {
+    const exact = { ...attributes, pads: big(w.pads) };
+    const isFull = unreached.every((size) => size === 0);
+    return b.op('ConvTranspose', [dY, W], isFull ? exact : { ...exact, output_padding: big(unreached) });
   }
   const full = b.op('ConvTranspose', [dY, W], attributes);
   const begin = 'begin' in w.pads ? w.pads.begin : b.ints(...w.pads.slice(0, w.rank));
-  const before = b.op('Concat', [b.ints(0, 0), begin], { axis: 0n });
-  const after = b.add(b.sub(b.shape(X), b.shape(full)), before);
-  return b.op('Pad', [full, b.op('Concat', [b.op('Neg', [before]), after], { axis: 0n })]);
+  const after = b.add(b.sub(b.spatial(n.x(0)), b.spatial(full)), begin);
+  const none = b.ints(0, 0);
+  return b.op('Pad', [full, b.op('Concat', [none, b.op('Neg', [begin]), none, after], { axis: 0n })]);
+}
+
+/** Elements at the end of each axis of X, padding included, that no window reached; undefined where that is not known. */
+function outputPadding(b: GradientBuilder, n: RuleNode, w: Window): readonly number[] | undefined {
+  const { pads, strides, rank } = w;
+  if ('begin' in pads) return undefined;
+  if (strides.every((s) => s === 1)) return strides.map(() => 0);
+  const size = b.spatialSizes(n.x(0));
+  const kernel = n.ints('kernel_shape') ?? b.spatialSizes(n.x(1));
+  if (size?.length !== rank || kernel?.length !== rank || n.int('ceil_mode', 0) !== 0) return undefined;
+  return size.map((s, i) => {
+    const reach = (w.dilations[i] ?? 1) * ((kernel[i] ?? 1) - 1) + 1;
+    return (s + (pads[i] ?? 0) + (pads[i + rank] ?? 0) - reach) % (strides[i] ?? 1);
+  });
 }

@@ -32,6 +32,15 @@ function errorOf(gradient: number | undefined, expected: number | undefined): nu
   return Number.isNaN(error) ? Infinity : error;
 }
 
+/** The largest of each case. */
+function torchErrors(gradientOf: (k: number, input: number) => Float32Array | undefined): number[] {
+  return GRADIENT_CASES.map(({ title }, k) => {
+    const expected = TORCH_GRADIENTS[title] ?? [[Number.NaN]];
+    const errors = expected.map((values, input) => values.map((value, i) => errorOf(gradientOf(k, input)?.[i], value)));
+    return Math.max(...errors.flat());
+  });
+}
+
 describe('differentiate', () => {
   const never = new AbortController().signal;
   const runtime = new ExecutorRuntime({ clock: systemClock, log: silentLog });
@@ -82,13 +91,7 @@ describe('differentiate', () => {
         });
       }
     }
-    const torch = cases.map((c, k) => {
-      const expected = TORCH_GRADIENTS[c.title] ?? [[Number.NaN]];
-      const errors = expected.map((values, input) =>
-        values.map((value, i) => errorOf(gradientOf(k, input)?.[i], value)),
-      );
-      return Math.max(...errors.flat());
-    });
+    const torch = torchErrors(gradientOf);
     const measured = cases.map((c, k) => ({
       title: c.title,
       differences: Number(differences[k]!.toExponential(1)),
@@ -99,6 +102,35 @@ describe('differentiate', () => {
     expect(measured.filter(({ differences: error }) => error > DIFFERENCES_ERROR_MAX)).toEqual([]);
     expect(measured.filter(({ torch: error }) => error > TORCH_ERROR_MAX)).toEqual([]);
   }, 30_000);
+
+  it('agrees with PyTorch where sizes are known only when the graph runs', async () => {
+    const { model, parameters } = graphOfCases(GRADIENT_CASES, true);
+    const names = [...parameters.keys()];
+    const path = join(folder, 'dynamic.onnx');
+    await writeFile(path, Buffer.concat(encodeModel(differentiate(model, { loss: 'total', parameters: names }))));
+    const runner = await runtime.load({ label: 'dynamic', path, providers: ['cpu'], intraOpThreads: 1 }, never);
+    const fed = [...parameters].map(([name, { dims, data }]) => tensor(name, 'FP32', dims, bytesOf(data)));
+    const { outputs } = await runner.run(fed, names.map(gradientName), never);
+    const gradients = new Map(outputs.map((output) => [output.name, float32Of(output)]));
+    const errors = torchErrors((k, input) => gradients.get(gradientName(`c${k}_x${input}`)));
+    expect(GRADIENT_CASES.filter((_, k) => errors[k]! > TORCH_ERROR_MAX).map(({ title }) => title)).toEqual([]);
+  });
+
+  it('gives a maximum that stands twice in a window to the first, as PyTorch does', async () => {
+    const pool = makeNode('MaxPool', ['x'], ['y'], { attributes: { kernel_shape: [2n, 2n], strides: [2n, 2n] } });
+    const nodes = [pool, makeNode('ReduceSum', ['y'], ['loss'], { attributes: { keepdims: 0n } })];
+    const expected = [0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1];
+    for (const side of [4, 'side']) {
+      const graph = makeGraph(nodes, [makeValue('x', 1, [1, 1, side, side])], [makeValue('loss', 1, [])]);
+      const path = join(folder, `ties-${side}.onnx`);
+      const differentiated = differentiate(makeModel(graph), { loss: 'loss', parameters: ['x'] });
+      await writeFile(path, Buffer.concat(encodeModel(differentiated)));
+      const runner = await runtime.load({ label: 'ties', path, providers: ['cpu'], intraOpThreads: 1 }, never);
+      const x = Float32Array.of(0, 2, 1, 1, 2, 2, 1, 0, -3, -2, 0, 0, -3, -1, 0, 5);
+      const { outputs } = await runner.run([tensor('x', 'FP32', [1, 1, 4, 4], bytesOf(x))], [gradientName('x')], never);
+      expect([...float32Of(outputs[0]!)]).toEqual(expected);
+    }
+  });
 
   it('has a case, and a reference, for every operator that has a gradient', () => {
     const cases = new Set(GRADIENT_CASES.map(({ op, domain }) => (domain ? `${domain}.${op}` : op)));

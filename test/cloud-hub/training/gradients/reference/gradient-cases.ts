@@ -67,7 +67,8 @@ interface CasesGraph {
   readonly weights: readonly Float32Array[];
 }
 
-export function graphOfCases(cases: readonly GradientCase[]): CasesGraph {
+/** With `isDynamic` the inputs declare no sizes, each dimension a name of its own. */
+export function graphOfCases(cases: readonly GradientCase[], isDynamic = false): CasesGraph {
   const nodes: NodeProto[] = [];
   const constants: TensorProto[] = [];
   const inputs: ValueInfo[] = [];
@@ -77,7 +78,7 @@ export function graphOfCases(cases: readonly GradientCase[]): CasesGraph {
   cases.forEach((c, k) => {
     const xs = c.x.map((dims, i) => {
       const name = `c${k}_x${i}`;
-      inputs.push(makeValue(name, 1, dims));
+      inputs.push(makeValue(name, 1, isDynamic ? dims.map((_, axis) => `${name}_${axis}`) : dims));
       parameters.set(name, { dims, data: gridValues(sizeOf(dims), c.range ?? [-1, 1], k * 10 + i) });
       return name;
     });
