@@ -1,16 +1,16 @@
 // Which samples a dataset takes, and on which side each stands. Pure: rows in, items out.
 //
-// - Only labelled samples are taken; the others are counted, so that nobody wonders where they are.
 // - Equal inputs under different labels would teach nothing but doubt: the label of the sample that came last holds, and those that
 //   contradict it are left out. Equal inputs under the same label all stay: how often a thing is seen is part of the data.
 // - The side follows from the inputs alone (splitOf), so equal inputs never stand on both.
 import { splitOf, type Split } from '@tidegate/shared/wire/data-api.js';
 import type { Digest } from '@tidegate/shared/wire/digest.js';
 
+/** A labelled sample. */
 export interface Candidate {
   readonly id: Digest;
   readonly inputsDigest: Digest;
-  readonly label: string | null;
+  readonly label: string;
   readonly sizeBytes: number;
   readonly receivedAtMs: number;
 }
@@ -26,27 +26,24 @@ export interface ChosenItem {
 export interface Choice {
   /** Sorted by id. */
   readonly items: readonly ChosenItem[];
-  readonly unlabelled: number;
   /** Left out, since a sample of the same inputs that came later has another label. */
   readonly contradicted: number;
 }
 
 export function chooseItems(candidates: readonly Candidate[], heldOut: number): Choice {
-  const labelled = candidates.flatMap((one) => (one.label === null ? [] : [{ ...one, label: one.label }]));
-  const latest = new Map<Digest, (typeof labelled)[number]>();
-  for (const one of labelled) {
+  const latest = new Map<Digest, Candidate>();
+  for (const one of candidates) {
     const known = latest.get(one.inputsDigest);
     if (known === undefined || cameLater(one, known)) latest.set(one.inputsDigest, one);
   }
-  const kept = labelled.filter(({ inputsDigest, label }) => latest.get(inputsDigest)?.label === label);
+  const kept = candidates.filter(({ inputsDigest, label }) => latest.get(inputsDigest)?.label === label);
   return {
     items: kept
       .map(({ id, inputsDigest, label, sizeBytes }) => {
         return { id, inputsDigest, label, split: splitOf(inputsDigest, heldOut), sizeBytes };
       })
       .sort(byId),
-    unlabelled: candidates.length - labelled.length,
-    contradicted: labelled.length - kept.length,
+    contradicted: candidates.length - kept.length,
   };
 }
 

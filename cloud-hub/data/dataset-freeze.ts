@@ -35,8 +35,8 @@ interface FreezeRequest {
 }
 
 /**
- * Rejects with DataError `invalid` that names a sample whose body is missing or damaged, `no-space`, or with the signal's reason;
- * nothing new is then in the store.
+ * Rejects with DataError that names a sample whose body is damaged (`invalid`) or was deleted meanwhile (`conflict`), with `no-space`, or
+ * with the signal's reason; nothing new is then in the store.
  */
 export async function freezeDataset(
   { model, heldOut, items }: FreezeRequest,
@@ -101,7 +101,7 @@ async function readShard(group: readonly ChosenItem[], content: ContentStore, si
   for (const { id, sizeBytes: expectedBytes } of group) {
     signal.throwIfAborted();
     const body = await bodyOf(id, content);
-    if (body.byteLength !== expectedBytes || sha256(body) !== id) throw lost(id, 'is damaged');
+    if (body.byteLength !== expectedBytes || sha256(body) !== id) throw lost(id, 'is damaged', 'invalid');
     hash.update(body);
     chunks.push(body);
     sizeBytes += body.byteLength;
@@ -113,13 +113,14 @@ async function bodyOf(id: Digest, content: ContentStore): Promise<Uint8Array> {
   try {
     return await content.read(id);
   } catch (cause) {
-    if (cause instanceof ContentError && cause.code === 'not-found') throw lost(id, 'is not there any more', cause);
+    if (cause instanceof ContentError && cause.code === 'not-found')
+      throw lost(id, 'is not there any more', 'conflict', cause);
     throw cause;
   }
 }
 
-function lost(id: Digest, reason: string, cause?: unknown): DataError {
-  return new DataError('invalid', `the body of sample ${id} ${reason}`, { cause, field: 'from' });
+function lost(id: Digest, reason: string, code: 'invalid' | 'conflict', cause?: unknown): DataError {
+  return new DataError(code, `the body of sample ${id} ${reason}`, { cause, field: 'from' });
 }
 
 /** What the store says of a full disk, in this subsystem's words. */

@@ -22,7 +22,7 @@ import type { HubEvents } from '../hub-events.js';
 import type { RecordAudit } from '../security/audit.js';
 import type { Database, Tables } from '../storage/database.js';
 import { DataError } from './data-error.js';
-import { chooseItems, type ChosenItem } from './dataset-choice.js';
+import { chooseItems, type Candidate, type ChosenItem } from './dataset-choice.js';
 import { diffItems } from './dataset-diff.js';
 import { freezeDataset } from './dataset-freeze.js';
 import { chooseImported, labelImported, readImported } from './imported-items.js';
@@ -35,11 +35,16 @@ import {
   showDataset,
   type DatasetRow,
 } from './dataset-rows.js';
+import { selectSamples, showSample } from './sample-rows.js';
 import { parseSampleQuery, printSampleQuery, type SampleQuery } from './sample-query.js';
 import { whereSamples } from './sample-where.js';
 
 /** Most that one hub keeps. */
 const DATASET_LIMITS = { items: LIMIT_DATASET_ITEMS, versions: 10_000, bytes: 256 * 1024 ** 3 } as const;
+/** Rows of samples that are asked for at once. */
+const ROWS_AT_ONCE = 5000;
+/** Relabelled samples that are told of; an import of more is seen when the page is loaded again. */
+const LIMIT_TOLD = 500;
 /** Freezes that may wait for the one that runs. */
 const LIMIT_WAITING = 16;
 /** Manifests up to this size are kept parsed, the last one asked for: its pages are asked for one after the other. */
@@ -106,11 +111,11 @@ export class DatasetService {
         ? asked
         : { kind: 'and', parts: [{ kind: 'text', field: 'model', operator: '=', pieces: [model] }, asked] };
     return this.#exclusive(async () => {
-      const rows = await this.#candidates(query);
-      const choice = chooseItems(rows, heldOut);
-      const models = [...new Set(rows.flatMap((row) => (row.label === null ? [] : [row.model])))].sort();
-      this.#checkChoice(rows.length, choice.items.length, models);
-      return this.#add({ name, model: models[0] ?? '', from: printSampleQuery(query), heldOut, ...choice }, actor);
+      const { rows, unlabelled } = await this.#labelled(query);
+      const models = [...new Set(rows.map((row) => row.model))].sort();
+      checkPicked(rows.length, unlabelled, models);
+      const made = { name, model: models[0] ?? '', from: printSampleQuery(query), heldOut, unlabelled };
+      return this.#add({ ...made, ...chooseItems(rows, heldOut) }, actor);
     });
   }
 
@@ -186,40 +191,36 @@ export class DatasetService {
     return { sizeBytes: shard.sizeBytes, data: await this.#m.content.stream(shard.digest) };
   }
 
-  #candidates(query: SampleQuery) {
-    return this.#m.db
-      .selectFrom('samples')
-      .select([
-        'id',
-        'model',
-        'label',
-        'inputs_digest as inputsDigest',
-        'size_bytes as sizeBytes',
-        'received_at_ms as receivedAtMs',
-      ])
-      .where(whereSamples(query))
-      .where('state', '!=', 'rejected')
-      .orderBy('id')
-      .execute();
-  }
-
-  #checkChoice(matched: number, chosen: number, models: readonly string[]): void {
-    if (matched === 0) throw new DataError('invalid', 'no sample is picked by this query', { field: 'from' });
-    if (chosen === 0) {
-      const text = `the query picks ${matched} samples, but all ${matched} are unlabelled; label some first`;
-      throw new DataError('invalid', text, { field: 'from' });
+  /** The labelled samples that the query picks, by id, and how many it picks besides; rejected ones are not spoken of. */
+  async #labelled(query: SampleQuery): Promise<{ rows: readonly LabelledRow[]; unlabelled: number }> {
+    const picked = this.#m.db.selectFrom('samples').where(whereSamples(query));
+    const rows: LabelledRow[] = [];
+    for (let lastId: Digest | undefined; ; lastId = rows.at(-1)?.id) {
+      // In pages: the database answers on the hub's own thread.
+      const some = await picked
+        .select(['id', 'model', 'label', 'inputs_digest', 'size_bytes', 'received_at_ms'])
+        .where('state', '=', 'labelled')
+        .where('id', '>', lastId ?? '')
+        .orderBy('id')
+        .limit(ROWS_AT_ONCE)
+        .execute();
+      for (const { label, inputs_digest: inputsDigest, size_bytes: sizeBytes, received_at_ms, ...row } of some) {
+        if (label !== null) rows.push({ ...row, label, inputsDigest, sizeBytes, receivedAtMs: received_at_ms });
+      }
+      if (rows.length > this.#limits.items) throw tooMany(this.#limits.items, 'from');
+      if (some.length < ROWS_AT_ONCE) break;
     }
-    if (models.length > 1) {
-      const text = `picks samples of several models (${models.join(', ')}); say which: model=${models[0]} and ...`;
-      throw new DataError('invalid', text, { field: 'from' });
-    }
-    if (chosen > this.#limits.items) throw tooMany(this.#limits.items, 'from');
+    const { count } = await picked
+      .select(({ fn }) => fn.countAll<number>().as('count'))
+      .where('state', '=', 'new')
+      .executeTakeFirstOrThrow();
+    return { rows, unlabelled: Number(count) };
   }
 
   async #add(
     made: NewVersion,
     actor: string,
-    alongside: (trx: Transaction<Tables>) => Promise<number> = () => Promise.resolve(0),
+    relabel: (trx: Transaction<Tables>) => Promise<readonly Digest[]> = () => Promise.resolve([]),
   ): Promise<MadeDataset> {
     const { db, content, clock, audit, events } = this.#m;
     const newest = await newestDataset(db, made.name);
@@ -230,31 +231,44 @@ export class DatasetService {
     }
     const subject = (version: number): string => `dataset:${made.name}@${version}`;
     if (newest !== undefined && (await this.#holds(newest, made))) {
-      await db.transaction().execute(async (trx) => {
-        const relabelled = await alongside(trx);
-        if (relabelled === 0) return;
-        const entry = { actor, action: 'dataset.relabel', subject: subject(newest.version), detail: { relabelled } };
-        await audit(trx, entry, clock.nowMs());
+      const changed = await db.transaction().execute(async (trx) => {
+        const relabelled = await relabel(trx);
+        const entry = { actor, action: 'dataset.relabel', subject: subject(newest.version) };
+        if (relabelled.length === 0) return relabelled;
+        await audit(trx, { ...entry, detail: { relabelled: relabelled.length } }, clock.nowMs());
+        return relabelled;
       });
+      await this.#tell(changed);
       return { version: showDataset(newest), added: false };
     }
     await this.#requireRoom(made);
     const frozen = await freezeDataset(made, { content }, this.#closing.signal);
     const row = rowOf(made, (newest?.version ?? 0) + 1, frozen, new Date(clock.nowMs()).toISOString());
-    try {
-      await db.transaction().execute(async (trx) => {
+    const changed = await db
+      .transaction()
+      .execute(async (trx) => {
         await trx.insertInto('dataset_versions').values(row).execute();
-        const relabelled = await alongside(trx);
-        const detail = { digest: row.digest, count: row.count, from: row.query, heldOut: row.held_out, relabelled };
+        const relabelled = await relabel(trx);
+        const { digest, count, query, held_out: heldOut } = row;
+        const detail = { digest, count, from: query, heldOut, relabelled: relabelled.length };
         await audit(trx, { actor, action: 'dataset.create', subject: subject(row.version), detail }, clock.nowMs());
+        return relabelled;
+      })
+      .catch(async (cause: unknown) => {
+        for (const digest of frozen.added) await content.remove(digest);
+        throw cause;
       });
-    } catch (cause) {
-      for (const digest of frozen.added) await content.remove(digest);
-      throw cause;
-    }
     const version = showDataset(row);
     events.emit({ kind: 'dataset', dataset: version });
+    await this.#tell(changed);
     return { version, added: true };
+  }
+
+  async #tell(relabelled: readonly Digest[]): Promise<void> {
+    const ids = relabelled.slice(0, LIMIT_TOLD);
+    if (ids.length === 0) return;
+    const rows = await selectSamples(this.#m.db).where('samples.id', 'in', ids).execute();
+    for (const row of rows) this.#m.events.emit({ kind: 'sample', sample: showSample(row) });
   }
 
   /** Is this what the version holds already? */
@@ -295,6 +309,20 @@ export class DatasetService {
       .finally(() => (this.#waiting -= 1));
     this.#turn = made.catch(() => undefined); // the caller hears it
     return made;
+  }
+}
+
+type LabelledRow = Candidate & { readonly model: string };
+
+/** Throws DataError `invalid` for a query from which no dataset can be made. */
+function checkPicked(labelled: number, unlabelled: number, models: readonly string[]): void {
+  const wrong = (message: string): DataError => new DataError('invalid', message, { field: 'from' });
+  if (labelled === 0 && unlabelled === 0) throw wrong('no sample is picked by this query');
+  if (labelled === 0) {
+    throw wrong(`the query picks ${unlabelled} samples, but all ${unlabelled} are unlabelled; label some first`);
+  }
+  if (models.length > 1) {
+    throw wrong(`picks samples of several models (${models.join(', ')}); say which: model=${models[0]} and ...`);
   }
 }
 

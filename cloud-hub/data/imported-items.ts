@@ -90,12 +90,12 @@ export function chooseImported(
   return [...chosen.values()].map((one) => ({ ...one, split: splits.get(one.inputsDigest) ?? 'train' })).sort(byId);
 }
 
-/** Gives the samples the list's labels; returns how many had another or none. */
+/** Gives the samples the list's labels; returns those that had another or none. */
 export async function labelImported(
   trx: Transaction<Tables>,
   items: readonly ImportItem[],
   held: ReadonlyMap<Digest, Pick<HeldSample, 'label' | 'state'>>,
-): Promise<number> {
+): Promise<Digest[]> {
   const byLabel = new Map<string, Digest[]>();
   for (const { id, label } of new Map(items.map((item) => [item.id, item])).values()) {
     const sample = held.get(id);
@@ -104,7 +104,7 @@ export async function labelImported(
     ids.push(id);
     byLabel.set(label, ids);
   }
-  let changed = 0;
+  const changed: Digest[] = [];
   for (const [label, ids] of byLabel) {
     for (const some of inParts(ids)) {
       await trx
@@ -112,7 +112,7 @@ export async function labelImported(
         .set({ label, label_source: 'import', state: 'labelled' })
         .where('id', 'in', some)
         .execute();
-      changed += some.length;
+      changed.push(...some);
     }
   }
   return changed;

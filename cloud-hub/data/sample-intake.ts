@@ -34,7 +34,7 @@ interface SampleIntakeModules {
   readonly limits?: { readonly count: number; readonly bytes: number };
 }
 
-export interface SampleTaken {
+interface SampleTaken {
   /** Digest of the body. */
   readonly id: Digest;
   /** False where the hub had it already. */

@@ -4,26 +4,20 @@ import { sha256 } from '@tidegate/shared/wire/digest.js';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
-const candidate = (name: string, label: string | null, inputs: string, receivedAtMs: number): Candidate => {
+const candidate = (name: string, label: string, inputs: string, receivedAtMs: number): Candidate => {
   return { id: sha256(name), inputsDigest: sha256(inputs), label, sizeBytes: 10, receivedAtMs };
 };
 const shown = (candidates: readonly Candidate[]) => {
-  const { items, unlabelled, contradicted } = chooseItems(candidates, 0);
-  return { items: items.map(({ id, label }) => [id, label]), unlabelled, contradicted };
+  const { items, contradicted } = chooseItems(candidates, 0);
+  return { items: items.map(({ id, label }) => [id, label]), contradicted };
 };
 
 describe('the choice of items', () => {
-  test('takes what is labelled, and counts what isn’t', () => {
-    const choice = shown([candidate('a', '1', 'x', 1), candidate('b', null, 'y', 2)]);
-    expect(choice).toEqual({ items: [[sha256('a'), '1']], unlabelled: 1, contradicted: 0 });
-  });
-
   test('of equal inputs under different labels the one that came last decides; those that agree with it stay', () => {
     const all = [
       candidate('old', '1', 'x', 1),
       candidate('middle', '7', 'x', 2),
       candidate('new', '1', 'x', 3),
-      candidate('unlabelled', null, 'x', 4),
       candidate('other', '7', 'y', 0),
     ];
     const { items, contradicted } = shown(all);
@@ -41,7 +35,7 @@ describe('the choice of items', () => {
     const some = fc.array(
       fc.record({
         name: fc.string(),
-        label: fc.option(fc.constantFrom('1', '2', '3')),
+        label: fc.constantFrom('1', '2', '3'),
         inputs: fc.constantFrom('x', 'y', 'z'),
         receivedAtMs: fc.nat(3),
       }),
@@ -57,7 +51,7 @@ describe('the choice of items', () => {
         const ids = choice.items.map(({ id }) => id);
         expect(ids).toEqual(ids.toSorted());
         for (const { inputsDigest, split } of choice.items) expect(split).toBe(splitOf(inputsDigest, heldOut));
-        expect(choice.items.length + choice.unlabelled + choice.contradicted).toBe(all.length);
+        expect(choice.items.length + choice.contradicted).toBe(all.length);
       }),
     );
   });

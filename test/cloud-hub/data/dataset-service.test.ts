@@ -25,6 +25,7 @@ let content: ContentStore;
 let files: FailingFiles;
 let clock: ManualClock;
 let heard: LiveEvent[];
+let told: string[];
 let intake: SampleIntake;
 let modules: ConstructorParameters<typeof DatasetService>[0];
 let datasets: DatasetService;
@@ -41,6 +42,8 @@ beforeEach(async () => {
   modules = { db, content, files, events, clock, audit: recordAudit };
   datasets = new DatasetService(modules);
   events.on((event) => event.kind === 'dataset' && heard.push(event));
+  told = [];
+  events.on((event) => event.kind === 'sample' && told.push(`${event.sample.id} ${event.sample.label}`));
 });
 afterEach(async () => {
   await datasets.close();
@@ -281,7 +284,9 @@ describe('import', () => {
     const [a, b, c] = [await send(1, '1'), await send(2, '2'), await add(3)];
     await relabel(a, '9');
     await db.updateTable('samples').set({ state: 'rejected' }).where('id', '=', b).execute();
+    told = [];
     await freeze([a, b, c].map((id, i) => ({ id, label: String(i + 1) })));
+    expect(new Set(told)).toEqual(new Set([`${a} 1`, `${b} 2`, `${c} 3`]));
     const labels = await db.selectFrom('samples').select(['id', 'label', 'state', 'label_source']).execute();
     expect(new Set(labels)).toEqual(
       new Set([a, b, c].map((id, i) => ({ id, label: String(i + 1), state: 'labelled', label_source: 'import' }))),
