@@ -60,6 +60,11 @@ export function figure(value: number | undefined): string {
   return String(Number(value.toPrecision(size < 1 ? 3 : 4)));
 }
 
+/** A field's name as words: `learningRate` is `learning rate`. */
+export function words(name: string): string {
+  return name.replaceAll(/([a-z])([A-Z])/g, '$1 $2').toLowerCase();
+}
+
 export function messageOf(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);
 }

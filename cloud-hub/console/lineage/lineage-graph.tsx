@@ -52,13 +52,13 @@ export function LineageGraph({ layout, chosen, onChoose }: LineageGraphProps): J
 function Box(props: { placed: PlacedNode; chosen: boolean; onChoose: (id: string) => void }): JSX.Element {
   const { placed, chosen, onChoose } = props;
   const { id, kind, title, facts } = placed.node;
-  const count = facts['count'];
+  const count = facts['count'] ?? sum(facts['train'], facts['held-out']);
   return (
     <g
       class={`node ${kind}`}
       transform={`translate(${placed.x} ${placed.y})`}
       role="button"
-      tabIndex={0}
+      tabindex={0}
       aria-pressed={chosen}
       aria-label={`${kind} ${title}`}
       onClick={() => onChoose(id)}
@@ -79,6 +79,11 @@ function Box(props: { placed: PlacedNode; chosen: boolean; onChoose: (id: string
       </foreignObject>
     </g>
   );
+}
+
+/** Of a dataset's two sides; undefined where the hub says neither. */
+function sum(train: unknown, heldOut: unknown): number | undefined {
+  return typeof train === 'number' && typeof heldOut === 'number' ? train + heldOut : undefined;
 }
 
 /** Curves between boxes, straight along the places that a long edge keeps. */

@@ -3,7 +3,7 @@
 import type { JSX } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import type { Lineage } from '@tidegate/shared/wire/training-api.js';
-import { messageOf } from '../format.js';
+import { ago, messageOf, words } from '../format.js';
 import type { HubClient } from '../hub-client.js';
 import { Link } from '../link.js';
 import type { Route } from '../route.js';
@@ -74,8 +74,10 @@ function Facts({ node, here }: { node: Node; here: string | undefined }): JSX.El
       <dl class="facts">
         {Object.entries(facts).map(([name, value]) => (
           <>
-            <dt>{name}</dt>
-            <dd class={String(value).startsWith('sha256:') ? 'mono' : ''}>{value}</dd>
+            <dt>{words(name)}</dt>
+            <dd class={String(value).startsWith('sha256:') ? 'mono' : ''} title={String(value)}>
+              {/^\d{4}-\d\d-\d\dT/.test(String(value)) ? ago(String(value)) : value}
+            </dd>
           </>
         ))}
       </dl>

@@ -121,16 +121,19 @@ function Desk(props: {
   const change = (wanted: Change): void => {
     if (item !== undefined) review.change(item.server.id, wanted);
   };
+  // Effects run after the next frame; two keys may come within one, and the second must find what the first has changed.
+  const context = useRef<KeyContext>();
+  context.current = { review, keys, columns: () => columnsOf(grid.current?.firstElementChild ?? null) };
   useEffect(() => {
     const onKey = (event: KeyboardEvent): void => {
-      const act = actionOf(event, { review, keys, columns: () => columnsOf(grid.current?.firstElementChild ?? null) });
+      const act = context.current && actionOf(event, context.current);
       if (act === undefined) return;
       event.preventDefault();
       act();
     };
     addEventListener('keydown', onKey);
     return () => removeEventListener('keydown', onKey);
-  });
+  }, []);
   return (
     <div class="desk">
       {item !== undefined && (

@@ -3,7 +3,7 @@ import type { JSX } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import type { Evaluation, Job, JobPoint } from '@tidegate/shared/wire/training-api.js';
 import { Figure } from '../figure.js';
-import { ago, bytes, duration, figure, messageOf, percent } from '../format.js';
+import { ago, bytes, duration, figure, messageOf, percent, words } from '../format.js';
 import type { HubClient } from '../hub-client.js';
 import { Link } from '../link.js';
 import { useLiveList, type Live } from '../live-list.js';
@@ -24,8 +24,8 @@ export function RunPage({ id, live, client }: { id: string; live: Live; client: 
       [client, id],
     ),
   );
-  const { points, error: pointsError } = usePoints(id, live, client);
   const [job] = items;
+  const { points, error: pointsError } = usePoints(job, live, client);
   const back = <Link to={{ page: 'training' }}>all runs</Link>;
   if (job === undefined) {
     return loading ? (
@@ -48,22 +48,21 @@ export function RunPage({ id, live, client }: { id: string; live: Live; client: 
   );
 }
 
-/** Read anew after each reconnection, then continued by the run's own progress. */
-function usePoints(id: string, live: Live, client: HubClient): { points: readonly JobPoint[]; error?: string } {
+/** Read anew after each reconnection and when the run's state changes; between those, continued by the run's own progress. */
+function usePoints(
+  job: Job | undefined,
+  live: Live,
+  client: HubClient,
+): { points: readonly JobPoint[]; error?: string } {
   const [known, setKnown] = useState<{ points: readonly JobPoint[]; error?: string }>({ points: [] });
+  const { id, state, progress } = job ?? {};
   useEffect(() => {
-    if (!live.connected) return undefined;
+    if (id === undefined || !live.connected) return undefined;
     let gone = false;
-    const unsubscribe = live.subscribe((event) => {
-      if (event.kind !== 'job' || event.job.id !== id || event.job.progress === undefined) return;
-      const { progress } = event.job;
-      setKnown((old) => ({ ...old, points: withProgress(old.points, progress) }));
-    });
     client.points(id).then(
       (points) => {
-        const later = (old: readonly JobPoint[]): JobPoint[] =>
-          old.filter(({ step }) => step > (points.at(-1)?.step ?? -1));
-        if (!gone) setKnown((old) => ({ points: [...points, ...later(old.points)] }));
+        const last = points.at(-1)?.step ?? -1;
+        if (!gone) setKnown((old) => ({ points: [...points, ...old.points.filter(({ step }) => step > last)] }));
       },
       (cause: unknown) => {
         if (!gone) setKnown((old) => ({ ...old, error: messageOf(cause) }));
@@ -71,9 +70,11 @@ function usePoints(id: string, live: Live, client: HubClient): { points: readonl
     );
     return () => {
       gone = true;
-      unsubscribe();
     };
-  }, [id, live.connected, live.subscribe, client]);
+  }, [id, state, live.connected, client]);
+  useEffect(() => {
+    if (progress !== undefined) setKnown((old) => ({ ...old, points: withProgress(old.points, progress) }));
+  }, [progress]);
   return known;
 }
 
@@ -267,7 +268,7 @@ function Order({ job }: { job: Job }): JSX.Element {
           const changed = JSON.stringify(value) !== JSON.stringify(defaults[name]);
           return (
             <>
-              <dt>{name}</dt>
+              <dt>{words(name)}</dt>
               <dd>{changed ? <b>{text}</b> : text}</dd>
             </>
           );

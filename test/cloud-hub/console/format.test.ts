@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { duration, figure, percent } from '@tidegate/cloud-hub/console/format.js';
+import { duration, figure, percent, words } from '@tidegate/cloud-hub/console/format.js';
 
 describe('figures as people read them', () => {
   it.each([
@@ -22,6 +22,14 @@ describe('figures as people read them', () => {
     [12_345_678, '1.2e+7'],
   ])('%s has few digits: %s', (value, text) => {
     expect(figure(value)).toBe(text);
+  });
+
+  it("a field's name is words", () => {
+    expect(['learningRate', 'seed', 'accuracy held-out hard@1'].map(words)).toEqual([
+      'learning rate',
+      'seed',
+      'accuracy held-out hard@1',
+    ]);
   });
 
   it('a share is said in per cent', () => {
