@@ -61,7 +61,45 @@ function kernelGradient(c: Convolution): string {
   const { image, pads } = withStaticPads(b, n.x(0), w);
   if (kernel === undefined || group !== 1) return exchangedConvolution(c, image, pads);
   const isPoint = kernel.slice(2).every((k) => k === 1) && pads.every((p) => p === 0);
-  return isPoint ? pointProduct(c, image) : interleavedConvolution(c, image, pads, kernel);
+  if (isPoint) return pointProduct(c, image);
+  return rowConvolution(c, image, pads, kernel) ?? interleavedConvolution(c, image, pads, kernel);
+}
+
+/** With more, the copies of rows cost more than the longer runs save. */
+const ROW_CHANNELS_MAX = 2;
+
+/**
+ * As interleavedConvolution, for pictures of one or two channels, whose runs would be short: the rows that a window spans are laid
+ * beside each other as further channels first, and the convolution goes along one axis. Undefined where it does not apply.
+ */
+function rowConvolution(
+  { b, n, dY, w }: Convolution,
+  image: string,
+  pads: readonly number[],
+  kernel: readonly number[],
+): string | undefined {
+  const [maps = 0, channels = 0, height = 0, width = 0] = kernel;
+  const [, columnsX] = b.spatialSizes(n.x(0)) ?? [];
+  const [, columnsY] = b.spatialSizes(n.y()) ?? [];
+  const isPlain = [...w.strides, ...w.dilations].every((v) => v === 1) && w.rank === 2 && image === n.x(0);
+  if (!isPlain || channels > ROW_CHANNELS_MAX || columnsX === undefined || columnsY === undefined) return undefined;
+  const [top = 0, left = 0, bottom = 0, right = 0] = pads;
+  const padded = top + bottom > 0 ? b.op('Pad', [image, b.ints(0, 0, top, 0, 0, 0, bottom, 0)]) : image;
+  const rows = Array.from({ length: height }, (_, i) => {
+    const end = i === height - 1 ? 2 ** 31 : i - height + 1;
+    return b.op('Slice', [padded, b.ints(i), b.ints(end), b.ints(2)]);
+  });
+  const wide = channels * height;
+  const pixels = b.op('Transpose', [b.op('Concat', rows, { axis: 1n })], { perm: [0n, 2n, 3n, 1n] });
+  const lines = b.op('Reshape', [pixels, b.ints(1, -1, 1, columnsX * wide)]);
+  const exchanged = b.op('Transpose', [dY], { perm: [1n, 0n, 2n, 3n] });
+  const taps = b.op('Conv', [lines, b.op('Reshape', [exchanged, b.ints(maps, -1, 1, columnsY)])], {
+    dilations: big([1, wide]),
+    pads: big([0, left * wide, 0, right * wide]),
+  });
+  // [1, M, 1, kw kh C], rows before channels
+  const split = b.op('Reshape', [taps, b.ints(maps, width, height, channels)]);
+  return b.op('Transpose', [split], { perm: [0n, 3n, 2n, 1n] });
 }
 
 /** A kernel of one element: dW = sum over the batch of dY X^T, of those elements of X that the strides meet. */

@@ -2,6 +2,9 @@
 import type { GradientBuilder } from './gradient-builder.js';
 import type { GradientRule, RuleNode } from './gradient-rule.js';
 
+/** Times the smallest normal FLOAT it is above 1. */
+const STEEP = 3e38;
+
 type Side = (b: GradientBuilder, node: RuleNode, dY: string) => string;
 
 function binary(left: Side, right: Side): GradientRule {
@@ -41,8 +44,17 @@ export const div = binary(
   (b, n, dY) => b.op('Neg', [b.div(b.mul(dY, n.y()), n.x(1))]),
 );
 
-/** dX = dY where Y > 0; 0 at the kink. Multiplied by 0 and 1: a Where over a tensor and a scalar takes twice as long. */
-export const relu = unary((b, n, dY) => b.mul(dY, b.cast(b.op('Greater', [n.y(), b.float(0)]))));
+/**
+ * dX = dY where Y > 0; 0 at the kink. The mask is min(1, 3e38 y): a step for every normal number, in one pass where Greater and Cast
+ * take two, and half the time of a Where. The engine has HardSigmoid for FLOAT alone.
+ */
+export const relu = unary((b, n, dY) => {
+  const isFloat = b.floatType === 1;
+  const mask = isFloat
+    ? b.op('HardSigmoid', [n.y()], { alpha: STEEP, beta: 0 })
+    : b.cast(b.op('Greater', [n.y(), b.float(0)]));
+  return b.mul(dY, mask);
+});
 
 /** dX = dY y (1 - y) */
 export const sigmoid = unary((b, n, dY) => b.mul(dY, b.mul(n.y(), b.sub(b.float(1), n.y()))));
