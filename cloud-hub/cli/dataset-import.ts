@@ -27,6 +27,8 @@ const SENDING_AT_ONCE = 3;
 const REQUEST_BYTES = 4 * 1024 * 1024;
 /** Bodies that stay in memory between making and sending; others are made again. */
 const LIMIT_KEPT_BYTES = 256 * 1024 * 1024;
+/** A large dataset is minutes of work. */
+export const FREEZING_MS = 3_600_000;
 const ATTEMPTS = 5;
 const BACKOFF_MS = 300;
 
@@ -66,7 +68,10 @@ export async function importDataset(client: HubClient, request: ImportRequest, s
   if (files.length > LIMIT_DATASET_ITEMS) {
     throw wrongUsage(`${path} lists ${files.length} files; a dataset holds at most ${LIMIT_DATASET_ITEMS}`);
   }
-  const heldOut = heldOutOf(files, request.heldOut);
+  const statesSplit = files.some(({ split }) => split !== undefined);
+  if (statesSplit && request.heldOut !== undefined) {
+    throw wrongUsage('--held-out: the CSV states the split of each file already');
+  }
   const base = `/api/v1/datasets/${encodeURIComponent(name)}/import`;
   const target = await client.get(`${base}?model=${encodeURIComponent(model)}`, importTargetSchema);
   const maker = new BodyMaker(model, new SampleFiles(target, request));
@@ -78,15 +83,13 @@ export async function importDataset(client: HubClient, request: ImportRequest, s
     label,
     ...(split === undefined ? {} : { split }),
   }));
-  const version = await client.post(base, { model, heldOut, items }, datasetVersionSchema);
+  const heldOut = statesSplit ? heldOutShare([...samples.values()]) : (request.heldOut ?? 0.2);
+  const version = await client.post(base, { model, heldOut, items }, datasetVersionSchema, FREEZING_MS);
   return { version, sent, repeated: files.length - samples.size };
 }
 
-function heldOutOf(files: readonly ListedFile[], asked: number | undefined): number {
-  const stated = files.filter(({ split }) => split !== undefined).length;
-  if (stated === 0) return asked ?? 0.2;
-  if (asked !== undefined) throw wrongUsage('--held-out: the CSV states the split of each file already');
-  return files.filter(({ split }) => split === 'held-out').length / files.length;
+function heldOutShare(samples: readonly ListedFile[]): number {
+  return samples.filter(({ split }) => split === 'held-out').length / samples.length;
 }
 
 /** Makes a file's body, and keeps as many as fit. */

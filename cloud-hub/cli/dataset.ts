@@ -12,7 +12,7 @@ import { Command, Option } from 'commander';
 import { wrongUsage } from './cli-error.js';
 import type { CliContext } from './context.js';
 import { exportDataset } from './dataset-export.js';
-import { importDataset } from './dataset-import.js';
+import { FREEZING_MS, importDataset } from './dataset-import.js';
 import { share } from './durations.js';
 import type { LabelFrom } from './import-list.js';
 import { jsonText, tableText } from './output.js';
@@ -57,7 +57,7 @@ function createCommand(context: CliContext): Command {
     .action(async (name: string, { from, model, heldOut, json }: CreateOptions) => {
       const client = await context.client();
       const request = { name, from, heldOut: share(heldOut, '--held-out'), ...(model === undefined ? {} : { model }) };
-      const version = await client.post('/api/v1/datasets', request, datasetVersionSchema);
+      const version = await client.post('/api/v1/datasets', request, datasetVersionSchema, FREEZING_MS);
       context.stdout.write(json === true ? jsonText(version) : versionText(version));
     });
 }
@@ -195,7 +195,7 @@ function statsCommand(context: CliContext): Command {
       const { name, version = 'latest' } = splitDataset(spec);
       const query = new URLSearchParams({ loss, ...(graph === undefined ? {} : { graph }) });
       const path = `${versionPath(name, version)}/read?${query.toString()}`;
-      const read = await (await context.client()).post(path, undefined, datasetReadSchema);
+      const read = await (await context.client()).post(path, undefined, datasetReadSchema, FREEZING_MS);
       context.stdout.write(json === true ? jsonText(read) : readText(read));
     });
 }

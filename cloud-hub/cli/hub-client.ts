@@ -41,8 +41,9 @@ export class HubClient {
     return this.#json('GET', path, schema);
   }
 
-  post<T>(path: string, body: unknown, schema: z.ZodType<T>): Promise<T> {
-    return this.#json('POST', path, schema, body);
+  /** `timeoutMs`: how long the hub may take for its answer, where that is work. */
+  post<T>(path: string, body: unknown, schema: z.ZodType<T>, timeoutMs = TIMEOUT_MS): Promise<T> {
+    return this.#json('POST', path, schema, body, timeoutMs);
   }
 
   put<T>(path: string, body: unknown, schema: z.ZodType<T>): Promise<T> {
@@ -76,16 +77,21 @@ export class HubClient {
   async raw(
     method: 'GET' | 'POST' | 'PUT' | 'DELETE',
     path: string,
-    options: { headers?: Readonly<Record<string, string>>; body?: Uint8Array | string | Readable } = {},
+    options: {
+      headers?: Readonly<Record<string, string>>;
+      body?: Uint8Array | string | Readable;
+      timeoutMs?: number;
+    } = {},
   ): Promise<RawAnswer> {
+    const { timeoutMs = TIMEOUT_MS } = options;
     const { hub, token } = this.#credentials;
     try {
       const answer = await httpRequest(`${hub}${path}`, {
         method,
         headers: { authorization: `Bearer ${token}`, ...options.headers },
         ...(options.body === undefined ? {} : { body: options.body }),
-        headersTimeout: TIMEOUT_MS,
-        bodyTimeout: TIMEOUT_MS,
+        headersTimeout: timeoutMs,
+        bodyTimeout: timeoutMs,
       });
       const body = new Uint8Array(await answer.body.arrayBuffer());
       return { status: answer.statusCode, headers: answer.headers, body };
@@ -95,10 +101,16 @@ export class HubClient {
     }
   }
 
-  async #json<T>(method: 'GET' | 'POST' | 'PUT', path: string, schema: z.ZodType<T>, body?: unknown): Promise<T> {
-    const options =
+  async #json<T>(
+    method: 'GET' | 'POST' | 'PUT',
+    path: string,
+    schema: z.ZodType<T>,
+    body?: unknown,
+    timeoutMs = TIMEOUT_MS,
+  ): Promise<T> {
+    const sent =
       body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
-    return parse(await this.raw(method, path, options), schema);
+    return parse(await this.raw(method, path, { ...sent, timeoutMs }), schema);
   }
 }
 

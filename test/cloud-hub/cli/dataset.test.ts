@@ -118,7 +118,7 @@ describe('import', () => {
     const ran = await run(importing(path, 'sides', '--json'));
     expect(ran.err).toContain('1 files repeat others');
     expect(datasetVersionSchema.parse(JSON.parse(ran.out))).toMatchObject({
-      ...{ counts: { train: 2, 'held-out': 1 }, labels: { 5: 1, 6: 2 }, heldOut: 0.25 },
+      ...{ counts: { train: 2, 'held-out': 1 }, labels: { 5: 1, 6: 2 }, heldOut: 1 / 3 },
     });
     expect(await run(importing(path, 'sides', '--held-out', '10%'))).toMatchObject({ code: 2 });
     expect((await version(importing(path, 'sides', '--label-from', 'folder'))).labels).toEqual({ 0: 1, 1: 1, 2: 1 });
