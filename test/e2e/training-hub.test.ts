@@ -1,7 +1,10 @@
 // Training as an operator meets it: a hub's process, its command line, a dataset from files, and the hub's ends in the middle of a job. No
 // process of a job outlives its hub, and no end of the hub costs more than what came after the last checkpoint.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { encodeNpy } from '@tidegate/shared/tensor/npy.js';
 import { bytesOf } from '@tidegate/shared/tensor/tensor.js';
 import { seededRandom } from '@tidegate/shared/system/random.js';
@@ -11,6 +14,7 @@ import { runTidegate, startHubProcess, type HubProcess } from '../support/hub-pr
 import { temporaryFolders } from '../support/temporary-folder.js';
 import { trainableGraph, trainableYaml } from '../support/training-desk.js';
 
+const TIDEGATE = fileURLToPath(new URL('../../cloud-hub/bin/tidegate.js', import.meta.url));
 const folder = temporaryFolders('training-hub');
 /** 150 to 200 updates of one sample each in every epoch: hours, where nobody ends it. */
 const ENDLESS = ['--epochs', '10000', '--batch-size', '1', '--detach'];
@@ -54,6 +58,19 @@ async function begun(id: string): Promise<number> {
   return (await show(id)).progress!.step;
 }
 
+/** Resolves when `tidegate job follow` has said its first word; `ended` with all that it said. */
+async function follow(id: string): Promise<{ readonly ended: Promise<string> }> {
+  const child = spawn(process.execPath, [TIDEGATE, 'job', 'follow', id], {
+    env: { ...process.env, TIDEGATE_HUB: hub.url, TIDEGATE_TOKEN: hub.token },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let said = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
+  const ended = once(child, 'close').then(() => said);
+  await once(child.stderr, 'data');
+  return { ended };
+}
+
 /** Processes that work in this hub's job folders. */
 function jobProcesses(): string[] {
   return readdirSync('/proc').filter((name) => {
@@ -86,17 +103,21 @@ test('one that came out worse exists, and no rollout takes it', async () => {
   );
 });
 
-test('a hub that is told to stop leaves no process, and the job goes on with the next one', async () => {
+test('a hub that is told to stop leaves no process; the job, and who follows it, go on with the next one', async () => {
   const id = (await runTidegate(hub, [...TRAIN, ...ENDLESS])).trim();
   const before = await begun(id);
   expect(jobProcesses()).toHaveLength(1);
+  const followed = await follow(id);
+  const startedMs = performance.now();
   expect(await hub.stop()).toBe(0);
+  expect(performance.now() - startedMs).toBeLessThan(15_000);
   expect(jobProcesses()).toEqual([]);
   hub = await hub.again();
   await expect
     .poll(async () => (await show(id)).progress?.resumedFromStep ?? 0, { timeout: 60_000 })
     .toBeGreaterThanOrEqual(before);
   await runTidegate(hub, ['job', 'cancel', id]);
+  expect(await followed.ended).toMatch(new RegExp(`job ${id} cancelled: cancelled by token:admin`));
 });
 
 test('a hub that is killed leaves none either, and the job goes on with the next one', async () => {

@@ -9,7 +9,7 @@ import { RegistryError } from '../../registry/registry-error.js';
 import type { RecordAudit } from '../../security/audit.js';
 import type { Database } from '../../storage/database.js';
 import type { JobResult } from '../job-process/job-order.js';
-import { findOrigin } from '../lineage/lineage-rows.js';
+import { versionMadeBy } from '../lineage/lineage-rows.js';
 import { JobError } from './job-error.js';
 import type { JobFolders } from './job-folders.js';
 import { JobPlaces, SYSTEM, type JobPlacesOptions } from './job-places.js';
@@ -230,7 +230,8 @@ export class JobService {
   }
 
   async #published(job: JobRecord, signal: AbortSignal): Promise<void> {
-    const made = await publishResult(this.#m, job, signal);
+    // Goldens that are computed again may differ in their last bits: what was made before a restart is not made twice.
+    const made = (await versionMadeBy(this.#m.db, job.id)) ?? (await publishResult(this.#m, job, signal));
     const name = `${made.model}@${made.version}`;
     const detail = `${name} is being checked and optimized`;
     await this.#change(job.id, ['publishing'], { version: made.version, detail });
@@ -240,7 +241,7 @@ export class JobService {
       return;
     }
     const passed = job.evaluation?.passed === true;
-    const isNew = (await findOrigin(this.#m.db, made.model, made.version))?.job === job.id;
+    const isNew = (await versionMadeBy(this.#m.db, job.id)) !== undefined;
     const end: JobChange = {
       state: 'succeeded',
       detail: noteOf(name, job.evaluation, isNew),

@@ -46,6 +46,11 @@ export async function insertOrigin(trx: Transaction<Tables>, origin: Origin): Pr
     .execute();
 }
 
+/** The version that this job made; undefined where it made none that wasn't there before. */
+export async function versionMadeBy(db: Database, job: string): Promise<Pick<Origin, 'model' | 'version'> | undefined> {
+  return db.selectFrom('lineage').select(['model', 'version']).where('job', '=', job).executeTakeFirst();
+}
+
 /** Undefined for a version that no job made. */
 export async function findOrigin(db: Database, model: string, version: number): Promise<Origin | undefined> {
   const row = await db

@@ -32,7 +32,7 @@ const environment = () => ({ TIDEGATE_HUB: served.url, TIDEGATE_TOKEN: 'admin' }
 
 async function run(args: string[], isTTY = false): Promise<{ code: number; out: string; err: string }> {
   const streams = recordedStreams();
-  Object.assign(streams.stderr, { isTTY });
+  Object.assign(streams.stderr, { isTTY, columns: 70 });
   const context = makeContext({ ...streams, stdin: Readable.from(['']) }, environment());
   return { code: await runProgram(args, context), out: streams.out(), err: streams.err() };
 }
@@ -54,6 +54,9 @@ describe('train', () => {
     expect(ran.code).toBe(0);
     expect(ran.err).toContain('\r\u001b[Ktraining  step ');
     expect(ran.err).toMatch(/step \d+\/100 {2}loss [\d.]+ {2}right 50\.0% {2}rate 0\.1/);
+    expect(Math.max(...ran.err.split('\r').map((line) => line.trimEnd().length))).toBeLessThanOrEqual(
+      70 + '\u001b[K'.length,
+    );
   });
 
   test('prints the job as JSON', async () => {
