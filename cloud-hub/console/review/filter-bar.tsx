@@ -62,6 +62,7 @@ export function FilterBar({ summary, tab, where, models }: FilterBarProps): JSX.
   );
 }
 
-function countOf({ count, states }: SampleSummary, tab: ReviewTab): number {
-  return tab === 'all' ? count : (states[tab] ?? 0);
+/** With a `+` where only the newest samples were counted. */
+function countOf({ count, more, states }: SampleSummary, tab: ReviewTab): string {
+  return `${tab === 'all' ? count : (states[tab] ?? 0)}${more ? '+' : ''}`;
 }

@@ -106,8 +106,11 @@ export function observe(queue: Queue, sample: SampleView): Queue {
   return update(queue, sample.id, (item) => ({ ...item, server: sample }));
 }
 
-export function holds(queue: Queue, id: string): boolean {
-  return indexOf(queue, id) >= 0;
+/** Is this one that came after the list was read? What stands further down the list is only not read yet. */
+export function isNews({ items }: Queue, sample: SampleView): boolean {
+  const newest = items.reduce((latest, { server }) => (server.receivedAt > latest ? server.receivedAt : latest), '');
+  const known = items.some(({ server }) => server.id === sample.id);
+  return !known && sample.state === 'new' && sample.receivedAt >= newest;
 }
 
 export interface Tally {

@@ -170,7 +170,7 @@ function AskAll(props: { client: HubClient; where: string; queue: Queue }): JSX.
       .then(
         ({ failed, failures, more }) => {
           const why = failed === 0 ? '' : `${failed} could not be answered: ${failures[0]?.reason ?? ''}. `;
-          setSaid(`${why}${more ? 'There are more.' : ''}`);
+          setSaid(`${why}${more ? 'Some are left; ask again.' : ''}`);
         },
         (cause: unknown) => setSaid(messageOf(cause)),
       )

@@ -63,8 +63,8 @@ export function useReview(client: HubClient, live: Live, where: string): Review 
       live.subscribe((event) => {
         if (event.kind !== 'sample') return;
         const { sample } = event;
-        if (queueOf.holds(latest.current, sample.id)) setQueue((old) => queueOf.observe(old, sample));
-        else if (sample.state === 'new') setArrived((old) => new Set(old).add(sample.id));
+        setQueue((old) => queueOf.observe(old, sample));
+        if (queueOf.isNews(latest.current, sample)) setArrived((old) => new Set(old).add(sample.id));
       }),
     [live.subscribe],
   );

@@ -92,7 +92,10 @@ function Head({ job, client }: { job: Job; client: HubClient }): JSX.Element {
     <article class="card run" aria-label={`run ${job.id}`}>
       <div class="card-head">
         <h2>
-          {model}@{job.parent} <small>run {job.id}</small>
+          run {job.id}{' '}
+          <small>
+            from {model}@{job.parent}
+          </small>
         </h2>
         <span class={`badge ${TONE[job.state]}`}>{job.state}</span>
         {version !== undefined && (
@@ -202,45 +205,47 @@ function EvaluationTable({ evaluation, job }: { evaluation: Evaluation; job: Job
         </span>
       </div>
       <p class="reason">{evaluation.reason}</p>
-      <table>
-        <thead>
-          <tr>
-            <th>Set</th>
-            <th>Role</th>
-            <th>Samples</th>
-            <th>Measure</th>
-            <th>
-              {job.model}@{job.parent}
-            </th>
-            <th>{job.version === undefined ? 'result' : `${job.model}@${job.version}`}</th>
-            <th>Change</th>
-          </tr>
-        </thead>
-        <tbody>
-          {evaluation.sets.map((set) => {
-            const share = set.metric === 'accuracy';
-            const show = (value: number): string => (share ? percent(value, 2) : figure(value));
-            const change = set.result - set.parent;
-            const better = share ? change >= 0 : change <= 0;
-            return (
-              <tr key={`${set.role} ${set.dataset}`}>
-                <td class="name">{set.dataset}</td>
-                <td>{set.role}</td>
-                <td>{set.count}</td>
-                <td>{set.metric.replaceAll('-', ' ')}</td>
-                <td class="figure-cell">{show(set.parent)}</td>
-                <td class="figure-cell">
-                  <b>{show(set.result)}</b>
-                </td>
-                <td class={`figure-cell ${better ? 'better' : 'worse'}`}>
-                  {change >= 0 ? '+' : '−'}
-                  {share ? `${(Math.abs(change) * 100).toFixed(2)} points` : figure(Math.abs(change))}
-                </td>
-              </tr>
-            );
-          })}
-        </tbody>
-      </table>
+      <div class="scroll">
+        <table>
+          <thead>
+            <tr>
+              <th>Set</th>
+              <th>Role</th>
+              <th>Samples</th>
+              <th>Measure</th>
+              <th>
+                {job.model}@{job.parent}
+              </th>
+              <th>{job.version === undefined ? 'result' : `${job.model}@${job.version}`}</th>
+              <th>Change</th>
+            </tr>
+          </thead>
+          <tbody>
+            {evaluation.sets.map((set) => {
+              const share = set.metric === 'accuracy';
+              const show = (value: number): string => (share ? percent(value, 2) : figure(value));
+              const change = set.result - set.parent;
+              const better = share ? change >= 0 : change <= 0;
+              return (
+                <tr key={`${set.role} ${set.dataset}`}>
+                  <td class="name">{set.dataset}</td>
+                  <td>{set.role}</td>
+                  <td>{set.count}</td>
+                  <td>{set.metric.replaceAll('-', ' ')}</td>
+                  <td class="figure-cell">{show(set.parent)}</td>
+                  <td class="figure-cell">
+                    <b>{show(set.result)}</b>
+                  </td>
+                  <td class={`figure-cell ${better ? 'better' : 'worse'}`}>
+                    {change >= 0 ? '+' : '−'}
+                    {share ? `${(Math.abs(change) * 100).toFixed(2)} points` : figure(Math.abs(change))}
+                  </td>
+                </tr>
+              );
+            })}
+          </tbody>
+        </table>
+      </div>
     </article>
   );
 }

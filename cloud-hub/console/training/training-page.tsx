@@ -49,7 +49,11 @@ export function TrainingPage({ state, client, job, dataset }: TrainingPageProps)
           )}
         </p>
       )}
-      {jobs.length > 0 && <JobTable jobs={jobs} />}
+      {jobs.length > 0 && (
+        <div class="scroll">
+          <JobTable jobs={jobs} />
+        </div>
+      )}
     </>
   );
 }

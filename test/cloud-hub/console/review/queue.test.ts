@@ -3,6 +3,7 @@ import {
   begin,
   EMPTY_QUEUE,
   fail,
+  isNews,
   observe,
   select,
   settle,
@@ -111,6 +112,16 @@ describe('a queue under review', () => {
     expect(at(observe(queue, sample('b', { state: 'rejected' })), 1).state).toBe('rejected');
     expect(at(observe(queue, sample('a', { state: 'rejected' })), 0).label).toBe('7');
     expect(observe(queue, sample('z')).items).toEqual(queue.items);
+  });
+
+  it('tells samples that came in from those that are further down the list', () => {
+    const queue = queueOf(sample('a', { receivedAt: '2026-01-02T00:00:00.000Z' }), sample('b'));
+    const later = { receivedAt: '2026-01-03T00:00:00.000Z' };
+    expect(isNews(queue, sample('z', later))).toBe(true);
+    expect(isNews(queue, sample('z'))).toBe(false);
+    expect(isNews(queue, sample('a', later))).toBe(false);
+    expect(isNews(queue, sample('z', { ...later, state: 'labelled' }))).toBe(false);
+    expect(isNews(EMPTY_QUEUE, sample('z'))).toBe(true);
   });
 
   it('appends a page without repeating what moved onto it', () => {
