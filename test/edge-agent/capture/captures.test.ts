@@ -228,6 +228,15 @@ describe('its bounds', () => {
     expect(heavy.captures.status.waiting.count).toBe(1);
   });
 
+  it('lets go of outputs that no sample would hold', async () => {
+    const { captures, written } = device;
+    captures.start();
+    const mask = tensor('mask', 'UINT8', [1, 40_000_000], new Uint8Array(40_000_000));
+    captures.finished(finishedDigit({ ...digitAnswer(1, [0.1]), outputs: [mask] }));
+    await written();
+    expect(captures.status).toMatchObject({ dropped: {}, waiting: { count: 1, bytes: 4096 } });
+  });
+
   it('counts what no sample can hold, and what the store does not take', async () => {
     const { captures, written } = device;
     captures.start();

@@ -228,7 +228,10 @@ describe('Router', () => {
 
   it('of equal requests at once, tells who computed', async () => {
     const { ask, finished, runs } = setUp();
-    await Promise.all([ask(), ask(), ask()]);
+    const answers = await Promise.all([ask(), ask(), ask()]);
+    expect(answers.map(({ code, reason }) => [code, reason])).toEqual(
+      Array(3).fill([undefined, 'answered on the device']),
+    );
     expect(runs.count).toBe(1);
     expect(finished.filter(({ own }) => own !== undefined)).toHaveLength(1);
   });

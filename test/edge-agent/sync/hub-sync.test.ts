@@ -215,6 +215,15 @@ describe('a device and its hub', () => {
       hub.gateway.records.filter(([id]) => id === device.id).flatMap(([, { evidence }]) => evidence);
     await heard(() => figures().some(({ model }) => model === 'digits'));
     expect(figures().map(({ model }) => model)).not.toContain('secret');
+    // The same over MQTT: gathered while it was allowed, sent when it no longer is.
+    await vi.waitFor(() => expect(device.sync.status()).toMatchObject({ link: { mqtt: 'connected' } }));
+    policies.clear();
+    device.sync.telemetry.finished({ ...request, model: 'secret' });
+    device.sync.telemetry.finished({ ...request, model: 'lines' });
+    policies.set('secret', privacySchema.parse({ telemetry: 'none' }));
+    device.sync.telemetry.flush();
+    await heard(() => figures().some(({ model }) => model === 'lines'));
+    expect(figures().map(({ model }) => model)).not.toContain('secret');
   });
 
   it('goes on over HTTPS while the broker cuts it off, and comes back (B11)', async () => {
