@@ -22,6 +22,7 @@ import {
   OPEN_STATES,
   pointsOf,
   showJob,
+  trimPoints,
   type JobChange,
   type JobRecord,
 } from './job-store.js';
@@ -33,6 +34,8 @@ import { folderOf, resolveRequest, type RequestDefaults } from './resolve-reques
 const LIMIT_OPEN_JOBS = 1000;
 /** Folders of failed jobs that are kept for whoever looks into them. */
 const KEPT_FAILED = 5;
+/** Jobs whose charts can still be drawn. */
+const KEPT_CHARTS = 500;
 const PUBLISH_ATTEMPTS = 3;
 const RETRY_DELAY_MS = 2_000;
 
@@ -83,7 +86,7 @@ export class JobService {
       const detail = `the hub ended; goes on from step ${await this.#m.jobs.checkpointStep(id)}`;
       await this.#change(id, ['running'], { state: 'preempted', detail });
     }
-    await this.#tidyFolders();
+    await this.#tidy();
     for (const job of await jobsInState(this.#m.db, ['publishing'])) this.#publish(job);
     this.#places.wake();
   }
@@ -173,7 +176,7 @@ export class JobService {
     if (cancelled.startedAt !== undefined) this.#m.onMilestone(cancelled, 'cancelled');
     void this.#places
       .end(id)
-      .then(() => this.#tidyFolders())
+      .then(() => this.#tidy())
       .catch((cause: unknown) => this.#m.log.error({ err: cause, job: id }, "a cancelled job's folder stays"));
     return showJob(cancelled);
   }
@@ -251,7 +254,7 @@ export class JobService {
     const ended = await this.#change(job.id, ['publishing'], end, audit);
     if (ended === undefined) return;
     this.#m.onMilestone(ended, 'succeeded');
-    await this.#tidyFolders();
+    await this.#tidy();
   }
 
   async #failed(id: string, from: readonly JobState[], reason: string): Promise<void> {
@@ -261,7 +264,7 @@ export class JobService {
     if (failed === undefined) return;
     this.#m.log.warn({ job: id, reason }, 'a training job failed');
     this.#m.onMilestone(failed, 'failed');
-    await this.#tidyFolders();
+    await this.#tidy();
   }
 
   async #change(
@@ -276,14 +279,15 @@ export class JobService {
     return changed;
   }
 
-  /** Leaves the folders of jobs that are open, and of those that failed last. */
-  async #tidyFolders(): Promise<void> {
+  /** Leaves the folders of jobs that are open, and of those that failed last; and the points of the newest. */
+  async #tidy(): Promise<void> {
     const { db, jobs } = this.#m;
     const folders = await jobs.list(); // first: a job that is made meanwhile has none of these
     const open = await jobsInState(db, OPEN_STATES);
     const failed = await listJobs(db, { limit: KEPT_FAILED, state: 'failed' });
     const kept = new Set([...open, ...failed].map(({ id }) => id));
     for (const id of folders) if (!kept.has(id)) await jobs.remove(id);
+    await trimPoints(db, KEPT_CHARTS);
   }
 
   #now(): string {

@@ -184,6 +184,18 @@ export async function pointsOf(db: Database, id: string, limit: number): Promise
   }));
 }
 
+/** Forgets the points of all jobs but the newest `kept`; their last progress stays. */
+export async function trimPoints(db: Database, kept: number): Promise<void> {
+  const newest = await db
+    .selectFrom('jobs')
+    .select('id')
+    .orderBy('id', 'desc')
+    .offset(kept)
+    .limit(1)
+    .executeTakeFirst();
+  if (newest !== undefined) await db.deleteFrom('job_points').where('job', '<=', newest.id).execute();
+}
+
 export function showJob(job: JobRecord): Job {
   const { request } = job;
   return {

@@ -100,6 +100,24 @@ test('a full disk at the end of a job costs nothing but time', async () => {
   await desk.reaches(id, 'succeeded');
 });
 
+test('its process gets what was asked for: graph, threads, memory, parameters, and the datasets by digest', async () => {
+  const asked = { graph: 'm.onnx', threads: 3, memoryLimitBytes: 2 ** 27, slices: ['slice'] };
+  const { id, datasets, slices } = await desk.create(1, asked, { ...LONG, freeze: ['fc1*'] });
+  await desk.becomes(id, (job) => step(job) > 0);
+  const order: unknown = JSON.parse(fs.readFileSync(join(desk.folderOf(id), 'order.json'), 'utf8'));
+  expect(order).toMatchObject({
+    job: id,
+    graph: 'm.onnx',
+    threads: 3,
+    memoryLimitBytes: 2 ** 27,
+    datasets,
+    slices,
+    parameters: { seed: 1, freeze: ['fc1*'] },
+    contentFolder: desk.parts.paths.content,
+  });
+  await jobs().cancel(id, 'token:t');
+});
+
 describe('the queue', () => {
   test('runs one at a time, the larger priority first, then the older', async () => {
     const first = await desk.create(1, {}, LONG);

@@ -1,4 +1,11 @@
-import { changeJob, findJob, listJobs, pointsOf, writeProgress } from '@tidegate/cloud-hub/training/jobs/job-store.js';
+import {
+  changeJob,
+  findJob,
+  listJobs,
+  pointsOf,
+  trimPoints,
+  writeProgress,
+} from '@tidegate/cloud-hub/training/jobs/job-store.js';
 import { listAudit, recordAudit } from '@tidegate/cloud-hub/security/audit.js';
 import type { Database } from '@tidegate/cloud-hub/storage/database.js';
 import { openSqlite } from '@tidegate/cloud-hub/storage/sqlite/open-sqlite.js';
@@ -42,6 +49,18 @@ test('lists newest first, from where the last page ended, and by state', async (
   expect(await ids({ state: 'queued' })).toEqual(['j3', 'j1']);
   expect(await ids({ model: 'nobody' })).toEqual([]);
   expect(await findJob(db, 'j9')).toBeUndefined();
+});
+
+test('points are kept of the newest jobs', async () => {
+  for (const id of ['j1', 'j2', 'j3', 'j4']) {
+    await addJob(db, id, { state: 'running' });
+    await writeProgress(db, id, {}, [{ step: 1, loss: 1, learningRate: 0.1 }]);
+  }
+  await trimPoints(db, 2);
+  const left = await Promise.all(['j1', 'j2', 'j3', 'j4'].map(async (id) => (await pointsOf(db, id, 10)).length));
+  expect(left).toEqual([0, 0, 1, 1]);
+  await trimPoints(db, 9);
+  expect(await pointsOf(db, 'j4', 10)).toHaveLength(1);
 });
 
 test.each([
