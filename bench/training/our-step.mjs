@@ -7,20 +7,11 @@ import { createInterface } from 'node:readline';
 import { encodeModel } from '@tidegate/shared/onnx/model-codec.js';
 import { pickEngine } from '@tidegate/shared/runtime/executor/pick-engine.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
-import { bytesOf, tensor } from '@tidegate/shared/tensor/tensor.js';
 import { train } from '@tidegate/shared/training/train.js';
-import { buildStepGraph } from '../../cloud-hub/dist/training/step-graph/build-step-graph.js';
-import { TRAINING_MODELS, trainingModel } from './models.mjs';
-
-/** Small, so that the batch is not learned by heart: what nearly vanishes is slow to compute with. */
-const LEARNING_RATE = 1e-5;
+import { LEARNING_RATE, preparedStep } from './prepared-step.mjs';
 
 const [name, threads] = process.argv.slice(2);
-const spec = TRAINING_MODELS.find((one) => one.name === name);
-const step = buildStepGraph(trainingModel(spec), {
-  ...{ loss: 'cross-entropy', optimizer: 'adamw', momentum: 0.9, weightDecay: 0.01, clipNorm: 0, accumulate: 1 },
-  ...{ freeze: [], rates: [], batchNormalization: 'batch' },
-});
+const { step, batch } = preparedStep(name);
 const folder = mkdtempSync(join(tmpdir(), 'tidegate-bench-step-'));
 const path = join(folder, 'step.onnx');
 writeFileSync(path, Buffer.concat(encodeModel(step.model)));
@@ -28,16 +19,8 @@ const { engine } = await pickEngine('capi');
 const never = new AbortController().signal;
 const session = await engine.load({ path, providers: ['cpu'], intraOpThreads: Number(threads) }, never);
 const state = session.openState(step.initial, step.carried);
-if (process.env.KEEP_STEP_GRAPH === undefined) rmSync(folder, { recursive: true });
+rmSync(folder, { recursive: true });
 
-const shape = [spec.batch, ...spec.sample];
-const pixels = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => Math.sin(i * i));
-const classes = BigInt64Array.from({ length: spec.batch }, (_, i) => BigInt(i % 10));
-const batch = {
-  feeds: [tensor('x', 'FP32', shape, bytesOf(pixels))],
-  labels: tensor('labels', 'INT64', [spec.batch], bytesOf(classes)),
-  count: spec.batch,
-};
 const batches = { next: async () => ({ done: false, value: batch }) };
 let done = 0;
 let loss = Number.NaN;
