@@ -5,7 +5,7 @@ import type { GraphProto, NodeProto, ValueInfo } from '@tidegate/shared/onnx/mod
 import { rawBytesOf } from '@tidegate/shared/onnx/tensor-data.js';
 
 /** A size, the name of a dynamic one (equal names are equal sizes), or '' for an unknown one. */
-export type Dim = number | string;
+type Dim = number | string;
 export type Shape = readonly Dim[];
 
 const INT64 = 7;
