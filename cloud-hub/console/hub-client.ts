@@ -30,10 +30,10 @@ export interface Page<T> {
 }
 
 /** What a person may do with a sample, as its route is called. */
-export type SampleVerb = 'reject' | 'reopen' | 'propose' | 'accept';
+type SampleVerb = 'reject' | 'reopen' | 'propose' | 'accept';
 
 /** What the form freezes; the hub's own checks decide. */
-export interface NewDataset {
+interface NewDataset {
   readonly name: string;
   readonly model?: string;
   readonly from: string;

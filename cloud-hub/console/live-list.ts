@@ -18,7 +18,7 @@ export interface ListSource<T> {
   key(item: T): string;
 }
 
-export interface LiveList<T> {
+interface LiveList<T> {
   readonly items: readonly T[];
   /** Nothing has been read yet: neither a list nor an error can be shown. */
   readonly loading: boolean;

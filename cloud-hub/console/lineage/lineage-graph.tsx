@@ -8,7 +8,7 @@ import { NODE_HEIGHT, NODE_WIDTH, type LineageLayout, type PlacedEdge, type Plac
 const SCALE_MIN = 0.8;
 const ARROW = 7;
 
-export interface LineageGraphProps {
+interface LineageGraphProps {
   readonly layout: LineageLayout;
   readonly chosen: string | undefined;
   readonly onChoose: (id: string) => void;

@@ -9,7 +9,7 @@ import { narrowed } from './where.js';
 /** With what a reviewer may want to look at in mind. */
 const EXAMPLES = ['confidence<0.6', 'reason=random-share', 'captured>1d', 'label=*'] as const;
 
-export interface FilterBarProps {
+interface FilterBarProps {
   /** How many samples that fulfil the condition stand in each state, once known. */
   readonly summary: SampleSummary | undefined;
   readonly tab: ReviewTab;

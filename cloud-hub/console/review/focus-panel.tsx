@@ -9,7 +9,7 @@ import { shown } from './queue.js';
 import type { Pictures } from './pictures.js';
 import { SamplePicture } from './sample-picture.js';
 
-export interface FocusPanelProps {
+interface FocusPanelProps {
   readonly item: QueueItem;
   readonly pictures: Pictures;
   readonly classes: readonly string[];

@@ -113,7 +113,7 @@ export function isNews({ items }: Queue, sample: SampleView): boolean {
   return !known && sample.state === 'new' && sample.receivedAt >= newest;
 }
 
-export interface Tally {
+interface Tally {
   readonly new: number;
   readonly labelled: number;
   readonly rejected: number;

@@ -19,7 +19,7 @@ import { useReview, type Review } from './use-review.js';
 import { useSummary } from './use-summary.js';
 import { queryOf } from './where.js';
 
-export interface ReviewPageProps {
+interface ReviewPageProps {
   readonly state: LiveState;
   readonly client: HubClient;
   readonly tab: ReviewTab;

@@ -9,7 +9,7 @@ import { smoothed } from './chart-points.js';
 
 const HEIGHT = 190;
 
-export interface RunChartProps {
+interface RunChartProps {
   readonly title: string;
   readonly steps: readonly number[];
   readonly values: readonly (number | undefined)[];

@@ -12,7 +12,7 @@ import { RunPage } from './run-page.js';
 import { StartForm } from './start-form.js';
 import './training.css';
 
-export interface TrainingPageProps {
+interface TrainingPageProps {
   readonly state: LiveState;
   readonly client: HubClient;
   readonly job: string | undefined;
