@@ -37,14 +37,16 @@ export const conv: GradientRule = {
  */
 function imageGradient({ b, n, dY, w, group, kernel }: Convolution): string {
   const pads = turnedPads(w, kernel);
-  if (pads === undefined || group !== 1) return spread(b, dY, n.x(1), n, w, group);
+  // Depthwise, a map for each channel: nothing to exchange.
+  const isDepthwise = kernel?.[0] === group && kernel[1] === 1;
+  if (pads === undefined || (group !== 1 && !isDepthwise)) return spread(b, dY, n.x(1), n, w, group);
   const axes = Array.from({ length: w.rank }, (_, i) => i + 2);
   const isPoint = kernel?.slice(2).every((k) => k === 1) === true;
   const ends = b.ints(...axes.map(() => -(2 ** 31)));
   const last = b.ints(...axes.map(() => -1));
   const turned = isPoint ? n.x(1) : b.op('Slice', [n.x(1), last, ends, b.ints(...axes), last]);
-  const exchanged = b.op('Transpose', [turned], { perm: big([1, 0, ...axes]) });
-  return b.op('Conv', [dY, exchanged], { dilations: big(w.dilations), pads: big(pads) });
+  const weights = isDepthwise ? turned : b.op('Transpose', [turned], { perm: big([1, 0, ...axes]) });
+  return b.op('Conv', [dY, weights], { dilations: big(w.dilations), pads: big(pads), group: BigInt(group) });
 }
 
 /** Pads of the turned convolution where X and Y are equally large; undefined where they are not. */
