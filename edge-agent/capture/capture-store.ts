@@ -4,15 +4,16 @@
 // displaces low confidence. The disk's last bytes are left to others.
 //
 // Invariants: a file is whole or not there; what does not decrypt is removed and counted; nothing here rejects but `open`.
+import { webcrypto } from 'node:crypto';
 import { join } from 'node:path';
 import { isDiskFull } from '@tidegate/shared/content/content-error.js';
 import type { Files } from '@tidegate/shared/system/files.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import { hexOf, type Digest } from '@tidegate/shared/wire/digest.js';
-import { decodeSample, SampleError, sampleId, type Sample } from '@tidegate/shared/wire/sample.js';
+import { decodeSample, SampleError, type Sample } from '@tidegate/shared/wire/sample.js';
 import type { CaptureCounts, DropReason } from './capture-counts.js';
 import type { CaptureReason } from './choose-rows.js';
-import { openSealKey, seal, SEAL_BYTES, unseal } from './seal.js';
+import { Seal, SEAL_BYTES } from './seal.js';
 
 export interface WaitingSample {
   /** Digest of the body. */
@@ -53,7 +54,7 @@ const TORN_NAME = /^[0-9a-f]{64}\..*\.tmp$/;
 export class CaptureStore {
   readonly #folder: string;
   readonly #limitBytes: number;
-  readonly #key: Uint8Array;
+  readonly #seal: Seal;
   readonly #m: CaptureStoreModules;
   /** Oldest first. */
   readonly #waiting: Readonly<Record<CaptureReason, Map<Digest, WaitingSample>>> = {
@@ -64,18 +65,18 @@ export class CaptureStore {
   readonly #models = new Map<string, number>();
   #storedBytes = 0;
 
-  private constructor(options: CaptureStoreOptions, key: Uint8Array, modules: CaptureStoreModules) {
+  private constructor(options: CaptureStoreOptions, seal: Seal, modules: CaptureStoreModules) {
     this.#folder = folderOf(options.dataDir);
     this.#limitBytes = options.limitBytes;
-    this.#key = key;
+    this.#seal = seal;
     this.#m = modules;
   }
 
   /** Reads what waits from `<dataDir>/captures`, file by file. Rejects when the key or the folder can't be read or made. */
   static async open(options: CaptureStoreOptions, modules: CaptureStoreModules): Promise<CaptureStore> {
     await modules.files.makeFolder('capture.folder', folderOf(options.dataDir));
-    const key = await openSealKey(join(options.dataDir, 'captures.key'), modules);
-    const store = new CaptureStore(options, key, modules);
+    const seal = await Seal.open(join(options.dataDir, 'captures.key'), modules);
+    const store = new CaptureStore(options, seal, modules);
     await store.#readAll();
     return store;
   }
@@ -100,14 +101,14 @@ export class CaptureStore {
 
   /** On disk when this resolves true. False: dropped and counted; a full disk or an I/O error is no more than that. */
   async add(body: Uint8Array, { model, reason }: Pick<WaitingSample, 'model' | 'reason'>): Promise<boolean> {
-    const id = sampleId(body);
+    const id = await idOf(body);
     if (this.#waiting[reason].has(id)) return true;
     const sample: WaitingSample = { id, model, reason, sizeBytes: onDisk(body.byteLength + SEAL_BYTES) };
     try {
       if (!(await this.#makeRoom(sample))) return this.#dropped('limit');
       const freeBytes = await this.#m.files.freeBytes('capture.free', this.#folder);
       if (freeBytes < RESERVE_BYTES + sample.sizeBytes) return this.#dropped('disk');
-      await this.#m.files.writeAtomic('capture.write', this.#pathOf(id), seal(this.#key, id, body), 0o600);
+      await this.#m.files.writeAtomic('capture.write', this.#pathOf(id), await this.#seal.seal(id, body), 0o600);
     } catch (cause) {
       const error = (cause as Error).message;
       if (isDiskFull(cause)) this.#m.log.debug({ model, error }, 'no space for a sample');
@@ -243,7 +244,7 @@ export class CaptureStore {
       this.#m.log.warn({ id, error: (cause as Error).message }, 'a captured sample can not be read now');
       return 'unreadable';
     }
-    const body = unseal(this.#key, id, file);
+    const body = await this.#seal.unseal(id, file);
     if (body !== undefined) return body;
     this.#m.log.warn({ id }, 'a captured sample does not decrypt and is dropped');
     this.#m.counts.dropped('damaged');
@@ -253,6 +254,11 @@ export class CaptureStore {
   #pathOf(id: Digest): string {
     return join(this.#folder, hexOf(id));
   }
+}
+
+/** As sampleId, but not on this thread. */
+async function idOf(body: Uint8Array): Promise<Digest> {
+  return `sha256:${Buffer.from(await webcrypto.subtle.digest('SHA-256', body)).toString('hex')}`;
 }
 
 function folderOf(dataDir: string): string {
