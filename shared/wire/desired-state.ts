@@ -31,10 +31,6 @@ export const desiredStateSchema = z.strictObject({
   deviceId: z.string(),
   version: z.int().min(0),
   models: z.array(desiredModelSchema).max(256),
-  config: z.strictObject({
-    telemetryIntervalMs: z.int().min(100).max(86_400_000),
-    /** What samples are sealed to: the hub's X25519 public key, raw, in base64url. Absent: nothing is captured. */
-    capture: z.strictObject({ publicKey: z.base64url().length(43) }).optional(),
-  }),
+  config: z.strictObject({ telemetryIntervalMs: z.int().min(100).max(86_400_000) }),
 });
 export type DesiredState = z.infer<typeof desiredStateSchema>;
