@@ -2,7 +2,7 @@
 // codes), takes its time, and misbehaves as the seed tells it, so that supervision can be tested fast and to the letter.
 //   seed 1 well · 2 worse on what is held out · 3 killed before each checkpoint · 4 killed once, at step 3 · 5 says why it fails
 //   6 deaf to SIGTERM · 7 over its memory · 8 starts a process of its own · 9 makes the same each time
-// Steps are `maxSteps`, one step takes `batchSize` milliseconds, each step is a checkpoint. Starts are counted in starts.txt.
+// Steps are `maxSteps`, one step takes `batchSize` milliseconds (none once it goes on from a checkpoint), each step is a checkpoint. Starts are counted in starts.txt.
 import { spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
@@ -38,7 +38,7 @@ async function train() {
     fs.writeFileSync(join(folder, 'child.txt'), String(child.pid));
   }
   for (let step = from + 1; step <= maxSteps; step += 1) {
-    await sleep(batchSize);
+    await sleep(from === 0 ? batchSize : 0);
     if (seed === 3 && step > 2) die();
     if (seed === 4 && step === 3 && from === 0) die();
     const progress = { step, steps: maxSteps, epoch: step / maxSteps, loss: 1 / step, metric: 0.5, learningRate: 0.1 };

@@ -15,6 +15,8 @@ import { isAlive, openTrainingDesk, STUB_TRAINER, type TrainingDesk } from '../.
 const folder = temporaryFolders('job-service');
 /** Long enough to be stopped in the middle. */
 const LONG = { maxSteps: 100_000, batchSize: 5 };
+/** Slow enough to be ended in the middle; what goes on from a checkpoint is fast. */
+const SLOW = { maxSteps: 400, batchSize: 20 };
 let desk: TrainingDesk;
 let jobs: () => JobService;
 
@@ -90,7 +92,7 @@ test('a job that makes what is a version already says so', async () => {
 
 test('a full disk at the end of a job costs nothing but time', async () => {
   const { db } = desk.parts;
-  const { id } = await desk.create(1, {}, { maxSteps: 20, batchSize: 10 });
+  const { id } = await desk.create(1, {}, { maxSteps: 80, batchSize: 20 });
   await desk.becomes(id, (job) => step(job) > 0);
   await sql`create trigger full before update of state on jobs begin select raise(abort, 'disk full'); end`.execute(db);
   const [pid] = starts(id);
@@ -134,7 +136,7 @@ describe('the queue', () => {
   });
 
   test('a larger priority takes the place of a smaller one, which goes on from its checkpoint afterwards', async () => {
-    const small = await desk.create(1, {}, { maxSteps: 60, batchSize: 20 });
+    const small = await desk.create(1, {}, SLOW);
     await desk.becomes(small.id, (job) => step(job) >= 5);
     const large = await desk.create(1, { priority: 9 });
     const preempted = await desk.reaches(small.id, 'preempted');
@@ -150,6 +152,16 @@ describe('the queue', () => {
       'train.succeeded',
     ]);
   });
+});
+
+test('as many run at once as the hub has places for', async () => {
+  const wide = await openTrainingDesk(folder(), { trainingJobs: '2' });
+  const created = await Promise.all([1, 2, 3].map(() => wide.create(1, {}, LONG)));
+  const runs = async (): Promise<number> => (await wide.training.jobs.list({ limit: 10, state: 'running' })).length;
+  await expect.poll(runs).toBe(2);
+  await Promise.all(created.slice(0, 2).map(({ id }) => wide.becomes(id, (job) => step(job) > 0)));
+  expect(await runs()).toBe(2);
+  await wide.closing.run();
 });
 
 describe('cancelling', () => {
@@ -189,14 +201,14 @@ describe('cancelling', () => {
 
 describe('a process that ends', () => {
   test('by kill -9 is started again and goes on from its checkpoint', async () => {
-    const { id } = await desk.create(1, {}, { maxSteps: 60, batchSize: 20 });
+    const { id } = await desk.create(1, {}, SLOW);
     await desk.becomes(id, (job) => step(job) >= 5);
     process.kill(starts(id)[0]!, 'SIGKILL');
     await desk.becomes(id, (job) => (job.progress?.resumedFromStep ?? 0) >= 5);
     expect(starts(id)).toHaveLength(2);
     await desk.reaches(id, 'succeeded');
     expect((await jobs().points(id, 1000)).map((point) => point.step)).toEqual(
-      Array.from({ length: 60 }, (_, at) => at + 1),
+      Array.from({ length: SLOW.maxSteps }, (_, at) => at + 1),
     );
   });
 
@@ -237,7 +249,7 @@ test('a result that is worse becomes a version for inspection, whose evaluation 
 
 describe('the end of the hub', () => {
   test('by SIGTERM ends every process, and the next start goes on from the checkpoint', async () => {
-    const { id } = await desk.create(1, {}, { maxSteps: 60, batchSize: 20 });
+    const { id } = await desk.create(1, {}, SLOW);
     await desk.becomes(id, (job) => step(job) >= 5);
     const [pid] = starts(id);
     await jobs().close();
@@ -252,7 +264,7 @@ describe('the end of the hub', () => {
   });
 
   test('by kill -9 leaves a row that says `running`: what still works in its folder is ended, and the job goes on', async () => {
-    const { id } = await desk.create(1, {}, { maxSteps: 60, batchSize: 20 });
+    const { id } = await desk.create(1, {}, SLOW);
     await desk.becomes(id, (job) => step(job) >= 5);
     await jobs().close();
     await desk.parts.db.updateTable('jobs').set({ state: 'running' }).where('id', '=', id).execute();
