@@ -156,11 +156,11 @@ describe('the queue', () => {
 
 test('as many run at once as the hub has places for', async () => {
   const wide = await openTrainingDesk(folder(), { trainingJobs: '2' });
-  const created = await Promise.all([1, 2, 3].map(() => wide.create(1, {}, LONG)));
-  const runs = async (): Promise<number> => (await wide.training.jobs.list({ limit: 10, state: 'running' })).length;
-  await expect.poll(runs).toBe(2);
-  await Promise.all(created.slice(0, 2).map(({ id }) => wide.becomes(id, (job) => step(job) > 0)));
-  expect(await runs()).toBe(2);
+  for (let at = 0; at < 3; at += 1) await wide.create(1, {}, LONG);
+  const running = async (): Promise<Job[]> => wide.training.jobs.list({ limit: 10, state: 'running' });
+  await expect.poll(async () => (await running()).length).toBe(2);
+  await Promise.all((await running()).map(({ id }) => wide.becomes(id, (job) => step(job) > 0)));
+  expect(await running()).toHaveLength(2);
   await wide.closing.run();
 });
 
