@@ -77,7 +77,7 @@ function DatasetCard(props: {
           <i class="held-out" style={{ flexGrow: counts['held-out'] }} />
         </div>
         <p>
-          <b>{count}</b> samples: <b class="train">{counts.train}</b> to train,{' '}
+          <b>{count}</b> {count === 1 ? 'sample' : 'samples'}: <b class="train">{counts.train}</b> to train,{' '}
           <b class="held-out">{counts['held-out']}</b> held out ({percent(dataset.heldOut, 0)} asked for)
           {dataset.unlabelled > 0 && <>, {dataset.unlabelled} without a label left out</>}
           {dataset.contradicted !== undefined && (

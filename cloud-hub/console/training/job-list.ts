@@ -21,9 +21,14 @@ export function jobList(client: HubClient): ListSource<Job> {
   };
 }
 
-/** May it still be cancelled? */
-export function isOpen({ state }: Pick<Job, 'state'>): boolean {
-  return state === 'queued' || state === 'running' || state === 'preempted' || state === 'publishing';
+/** Is there more to come of it? */
+export function isOpen(job: Pick<Job, 'state'>): boolean {
+  return mayCancel(job) || job.state === 'publishing';
+}
+
+/** A result that is being published is past stopping. */
+export function mayCancel({ state }: Pick<Job, 'state'>): boolean {
+  return state === 'queued' || state === 'running' || state === 'preempted';
 }
 
 /** 0 to 1; a run that ended well is whole whatever its last progress said. */

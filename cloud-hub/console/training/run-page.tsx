@@ -9,7 +9,7 @@ import { Link } from '../link.js';
 import { useLiveList, type Live } from '../live-list.js';
 import { withProgress } from './chart-points.js';
 import { DEFAULT_PARAMETERS } from './job-form.js';
-import { isOpen, shareDone, TONE } from './job-list.js';
+import { isOpen, mayCancel, shareDone, TONE } from './job-list.js';
 import { RunChart } from './run-chart.js';
 
 export function RunPage({ id, live, client }: { id: string; live: Live; client: HubClient }): JSX.Element {
@@ -117,7 +117,7 @@ function Head({ job, client }: { job: Job; client: HubClient }): JSX.Element {
             </Link>
           </>
         )}
-        {isOpen(job) && (
+        {mayCancel(job) && (
           <button class="danger" onClick={cancel}>
             Cancel
           </button>
