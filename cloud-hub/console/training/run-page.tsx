@@ -9,7 +9,7 @@ import { Link } from '../link.js';
 import { useLiveList, type Live } from '../live-list.js';
 import { withProgress } from './chart-points.js';
 import { DEFAULT_PARAMETERS } from './job-form.js';
-import { isOpen, mayCancel, shareDone, TONE } from './job-list.js';
+import { isOpen, mayCancel, shareDone, TONE } from './job-state.js';
 import { RunChart } from './run-chart.js';
 
 export function RunPage({ id, live, client }: { id: string; live: Live; client: HubClient }): JSX.Element {

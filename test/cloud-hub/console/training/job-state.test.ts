@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { isOpen, mayCancel, shareDone, TONE } from '@tidegate/cloud-hub/console/training/job-list.js';
+import { isOpen, mayCancel, shareDone, TONE } from '@tidegate/cloud-hub/console/training/job-state.js';
 import { JOB_STATES } from '@tidegate/shared/wire/training-api.js';
 
 describe('the state of a run', () => {
