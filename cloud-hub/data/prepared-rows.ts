@@ -38,7 +38,7 @@ export class PreparedRows {
     const sizeBytes = row.reduce((sum, { data }) => sum + data.byteLength, 0);
     if (this.#rows.has(id) || this.#sizeBytes + sizeBytes > this.#limitBytes) return;
     // A view would keep the whole buffer that it looks into.
-    const owned = row.map((value) => (ownsItsBytes(value) ? value : { ...value, data: value.data.slice() }));
+    const owned = row.map((value) => (ownsItsBytes(value) ? value : { ...value, data: new Uint8Array(value.data) }));
     this.#rows.set(id, owned);
     this.#sizeBytes += sizeBytes;
   }

@@ -133,7 +133,7 @@ export function floatsOf(tensor: TensorProto, where: string): Float32Array {
   if (tensor.dataType !== 1)
     throw new OnnxError('unsupported', `element type ${tensor.dataType ?? 0} is not FLOAT`, where);
   const raw = rawBytesOf(tensor, where);
-  const aligned = raw.byteOffset % 4 === 0 ? raw : raw.slice();
+  const aligned = raw.byteOffset % 4 === 0 ? raw : new Uint8Array(raw);
   return new Float32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4);
 }
 

@@ -86,7 +86,7 @@ function sameTensor(a: NamedTensor, b: NamedTensor | undefined): boolean {
   if (b === undefined || a.name !== b.name || a.data.byteLength !== b.data.byteLength) return false;
   if (a.datatype === 'FP32') return close(float32Of(a), float32Of(b));
   if (a.datatype === 'FP64')
-    return close(new Float64Array(a.data.slice().buffer), new Float64Array(b.data.slice().buffer));
+    return close(new Float64Array(new Uint8Array(a.data).buffer), new Float64Array(new Uint8Array(b.data).buffer));
   if (a.datatype === 'FP16' || a.datatype === 'BF16')
     return a.data.every((byte, i) => i % 2 === 0 || near(byte, b.data[i]));
   return Buffer.compare(bytesOf(a.data), bytesOf(b.data)) === 0;

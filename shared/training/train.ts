@@ -107,7 +107,7 @@ async function oneUpdate(plan: TrainingPlan, modules: TrainingModules, step: num
     const [loss, norm, right] = await state.run(fed, wanted, NEVER);
     sum.loss += scalar(loss) * batch.count;
     sum.norm = scalar(norm);
-    sum.right += right === undefined ? 0 : Number(new BigInt64Array(right.data.slice().buffer)[0] ?? 0n);
+    sum.right += right === undefined ? 0 : Number(new BigInt64Array(new Uint8Array(right.data).buffer)[0] ?? 0n);
     sum.samples += batch.count;
   }
   return {

@@ -36,7 +36,7 @@ function declaredShape({ type }: ValueInfo): Shape | undefined {
 }
 
 function int64s(bytes: Uint8Array): number[] {
-  return Array.from(new BigInt64Array(bytes.slice().buffer), Number);
+  return Array.from(new BigInt64Array(new Uint8Array(bytes).buffer), Number);
 }
 
 type Shapes = ReadonlyMap<string, Shape>;

@@ -76,7 +76,7 @@ class Score {
       return;
     }
     const width = values.length / batch.count;
-    const classes = new BigInt64Array(batch.labels.data.slice().buffer);
+    const classes = new BigInt64Array(new Uint8Array(batch.labels.data).buffer);
     for (let row = 0; row < batch.count; row += 1) {
       const best = largest(values.subarray(row * width, (row + 1) * width));
       if (best === Number(classes[row])) this.#sum += 1;

@@ -47,7 +47,10 @@ interface Updated {
   readonly slots: Readonly<Record<string, string>>;
 }
 
-/** What an optimizer keeps for each weight, in its shape; all begin as zeros. */
+/**
+ * What an optimizer keeps for each weight, in its shape; all begin as zeros. Kept are the sums as the next step takes them, that is
+ * momentum m, b1 m and b2 v: a sum is then made in the gradient's memory, and only its decayed form is written elsewhere.
+ */
 export function slotsOf({ optimizer, momentum }: UpdateOptions): readonly string[] {
   if (optimizer === 'adamw') return ['gradients', 'squares'];
   return momentum > 0 ? ['momentum'] : [];
@@ -55,56 +58,63 @@ export function slotsOf({ optimizer, momentum }: UpdateOptions): readonly string
 
 /** Makes the function that appends the update of one weight. */
 export function updateRule(n: StepNodes, options: UpdateOptions, scalars: StepScalars): (trained: Trained) => Updated {
-  const decayed = decay(n, options, scalars);
-  return options.optimizer === 'adamw' ? adamw(n, scalars, decayed) : sgd(n, options, scalars, decayed);
-}
-
-type Decay = (trained: Trained) => string;
-
-function decay(n: StepNodes, { weightDecay }: UpdateOptions, { learningRate }: StepScalars): Decay {
-  const kept = perRate((rate) => n.op('Sub', [n.float(1), n.op('Mul', [learningRate, n.float(weightDecay * rate)])]));
-  return ({ weight, rate, decays }) => (decays && weightDecay > 0 ? n.op('Mul', [weight, kept(rate)]) : weight);
-}
-
-function sgd(n: StepNodes, { momentum }: UpdateOptions, scalars: StepScalars, decayed: Decay) {
-  const { learningRate, gradientFactor } = scalars;
+  const { learningRate } = scalars;
+  const { weightDecay, momentum, optimizer } = options;
+  const left = perRate((rate) => n.op('Sub', [n.float(1), n.op('Mul', [learningRate, n.float(weightDecay * rate)])]));
   const rateOf = perRate((rate) => (rate === 1 ? learningRate : n.op('Mul', [learningRate, n.float(rate)])));
+  const sharesOf = perRate((rate) => n.op('Div', [rateOf(rate), left(rate)]));
+  const directionOf = optimizer === 'adamw' ? adamw(n, scalars) : sgd(n, momentum, scalars);
   return (trained: Trained): Updated => {
-    const gradient = gradientFactor === undefined ? trained.gradient : n.op('Mul', [trained.gradient, gradientFactor]);
-    const { slots, into } = trained;
-    const before = slots['momentum'];
-    const m =
-      before === undefined
-        ? gradient
-        : n.op('Add', [n.op('Mul', [before, n.float(momentum)]), gradient], {}, into.slots?.['momentum']);
-    const weight = n.op('Sub', [decayed(trained), n.op('Mul', [m, rateOf(trained.rate)])], {}, into.weight);
-    return { weight, slots: before === undefined ? {} : { momentum: m } };
+    const { weight, rate, decays, into } = trained;
+    const { direction, factor, slots } = directionOf(trained);
+    const decayed = decays && weightDecay > 0;
+    // w (1 - a) - r d = (w - r / (1 - a) d) (1 - a): all but the last in the direction's memory.
+    const share = decayed ? sharesOf(rate) : rateOf(rate);
+    const scale = factor === undefined ? share : n.op('Mul', [share, factor]);
+    const moved = n.op('Sub', [weight, n.op('Mul', [direction, scale])], {}, decayed ? undefined : into.weight);
+    return { weight: decayed ? n.op('Mul', [moved, left(rate)], {}, into.weight) : moved, slots };
   };
 }
 
-function adamw(n: StepNodes, { learningRate, step, gradientFactor }: StepScalars, decayed: Decay) {
-  const t = n.cast(step, DOUBLE);
+interface Direction {
+  /** The weight loses this times the rate times `factor`, a scalar. */
+  readonly direction: string;
+  readonly factor?: string;
+  readonly slots: Readonly<Record<string, string>>;
+}
+
+function scaled(n: StepNodes, { gradient }: Trained, { gradientFactor }: StepScalars): string {
+  return gradientFactor === undefined ? gradient : n.op('Mul', [gradient, gradientFactor]);
+}
+
+function sgd(n: StepNodes, momentum: number, scalars: StepScalars): (trained: Trained) => Direction {
+  return (trained) => {
+    const g = scaled(n, trained, scalars);
+    const before = trained.slots['momentum'];
+    if (before === undefined) return { direction: g, slots: {} };
+    const m = n.op('Add', [before, g]);
+    const next = n.op('Mul', [m, n.float(momentum)], {}, trained.into.slots?.['momentum']);
+    return { direction: m, slots: { momentum: next } };
+  };
+}
+
+function adamw(n: StepNodes, scalars: StepScalars): (trained: Trained) => Direction {
+  const t = n.cast(scalars.step, DOUBLE);
   const left = (beta: number): string => n.op('Sub', [n.double(1), n.op('Pow', [n.double(beta), t])]);
   // With M = m/(1-b1), V = v/(1-b2) and r = sqrt((1-b2^t)/(1-b2)):
-  // rate (m/(1-b1^t)) / (sqrt(v/(1-b2^t)) + e) = rate (r (1-b1)/(1-b1^t)) M / (sqrt(V) + e r).
+  // (m/(1-b1^t)) / (sqrt(v/(1-b2^t)) + e) = (r (1-b1)/(1-b1^t)) M / (sqrt(V) + e r).
   const root = n.op('Sqrt', [n.op('Div', [left(BETA_2), n.double(1 - BETA_2)])]);
-  const correction = n.cast(n.op('Div', [n.op('Mul', [root, n.double(1 - BETA_1)]), left(BETA_1)]), FLOAT);
+  const factor = n.cast(n.op('Div', [n.op('Mul', [root, n.double(1 - BETA_1)]), left(BETA_1)]), FLOAT);
   const epsilon = n.cast(n.op('Mul', [root, n.double(EPSILON)]), FLOAT);
-  const rateOf = perRate((rate) => {
-    const factored = rate === 1 ? learningRate : n.op('Mul', [learningRate, n.float(rate)]);
-    return n.op('Mul', [factored, correction]);
-  });
-  return (trained: Trained): Updated => {
+  return (trained) => {
     const { slots, into } = trained;
-    const g = gradientFactor === undefined ? trained.gradient : n.op('Mul', [trained.gradient, gradientFactor]);
-    const kept = (slot: string, beta: number, added: string): string =>
-      n.op('Add', [n.op('Mul', [slots[slot] ?? '', n.float(beta)]), added], {}, into.slots?.[slot]);
-    const gradients = kept('gradients', BETA_1, g);
-    const squares = kept('squares', BETA_2, n.op('Mul', [g, g]));
-    const direction = n.op('Div', [gradients, n.op('Add', [n.op('Sqrt', [squares]), epsilon])]);
-    const moved = n.op('Mul', [direction, rateOf(trained.rate)]);
-    const weight = n.op('Sub', [decayed(trained), moved], {}, into.weight);
-    return { weight, slots: { gradients, squares } };
+    const g = scaled(n, trained, scalars);
+    const V = n.op('Add', [slots['squares'] ?? '', n.op('Mul', [g, g])]);
+    const squares = n.op('Mul', [V, n.float(BETA_2)], {}, into.slots?.['squares']);
+    const M = n.op('Add', [slots['gradients'] ?? '', g]);
+    const gradients = n.op('Mul', [M, n.float(BETA_1)], {}, into.slots?.['gradients']);
+    const direction = n.op('Div', [M, n.op('Add', [n.op('Sqrt', [V]), epsilon])]);
+    return { direction, factor, slots: { gradients, squares } };
   };
 }
 

@@ -230,7 +230,7 @@ describe('Router', () => {
     const { ask, finished, runs } = setUp();
     const answers = await Promise.all([ask(), ask(), ask()]);
     expect(answers.map(({ code, reason }) => [code, reason])).toEqual(
-      Array(3).fill([undefined, 'answered on the device']),
+      Array.from({ length: 3 }, () => [undefined, 'answered on the device']),
     );
     expect(runs.count).toBe(1);
     expect(finished.filter(({ own }) => own !== undefined)).toHaveLength(1);

@@ -126,7 +126,7 @@ function toOrt({ name, datatype, shape, data }: NamedTensor): OrtTensor {
   if (entry === undefined)
     throw new RuntimeError('invalid-input', `input "${name}": the ort-binding engine has no ${datatype}`);
   if (entry.view === undefined) return new OrtTensor('string', textsOf(name, data), [...shape]);
-  const aligned = data.byteOffset % entry.size === 0 ? data : data.slice();
+  const aligned = data.byteOffset % entry.size === 0 ? data : new Uint8Array(data);
   const view = new entry.view(aligned.buffer, aligned.byteOffset, aligned.byteLength / entry.size);
   return new OrtTensor(entry.type, view as OrtTensor.DataType, [...shape]);
 }

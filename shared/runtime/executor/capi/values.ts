@@ -59,7 +59,7 @@ export function inputValue(context: ValueContext, tensor: Tensor): InputValue {
 /** The bytes where a kernel may read them: aligned to the element and never empty, so that there is an address. */
 function nativeData(data: Uint8Array, elementBytes: number): Uint8Array {
   if (data.byteLength === 0) return new Uint8Array(new ArrayBuffer(8), 0, 0);
-  return addressOf(data) % BigInt(elementBytes) === 0n ? data : data.slice();
+  return addressOf(data) % BigInt(elementBytes) === 0n ? data : new Uint8Array(data);
 }
 
 /** Copies an output out. The value stays the caller's to release. */
