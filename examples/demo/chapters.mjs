@@ -1,18 +1,15 @@
 // The chapters of the demo. Each uses what a user has: the three programs, the admin API, the inference protocol.
 import { join } from 'node:path';
 import { HubApi, until } from './hub-api.mjs';
+import * as learning from './learning.mjs';
 import { Line } from './line.mjs';
 import { digitInput, infer, pictureInput } from './oip.mjs';
+import { cli, expect, GROUP, json, publishVersion, rollout } from './operator.mjs';
 import { run, start } from './processes.mjs';
 import { Traffic } from './traffic.mjs';
 
 /** Where devices reach the hub: another loopback address, with a line between that can be cut. */
 const HUB_FOR_DEVICES = '127.0.0.2';
-const GROUP = 'shop';
-/** What a fleet operator would call hasty; a demo has no week. */
-const GATE = ['--soak', '3s', '--probation', '2s', '--silent-after', '60s', '--max-p99-ratio', '4'];
-/** Least requests per wave: text lines are asked for less often than digits. */
-const LEAST_REQUESTS = { digits: '60', 'ocr-line': '12' };
 
 async function startHub(world, ports = { http: 0, device: 0, mqtt: 0 }) {
   world.hub = await start(
@@ -30,16 +27,6 @@ async function startHub(world, ports = { http: 0, device: 0, mqtt: 0 }) {
 
 const portsOf = ({ addresses }) =>
   Object.fromEntries(Object.entries(addresses).map(([name, address]) => [name, Number(address.split(':').at(-1))]));
-
-function cli(world, args) {
-  return run('tidegate', args, {
-    env: { TIDEGATE_HUB: `http://${world.hub.addresses.http}`, TIDEGATE_TOKEN: world.token },
-  });
-}
-
-async function json(world, args) {
-  return JSON.parse(await cli(world, [...args, '--json']));
-}
 
 async function hubUp(world, { say, figure }) {
   const started = performance.now();
@@ -102,20 +89,6 @@ async function enrol(world, { say, figure }) {
   say(items.map((device) => `${device.name} enrolled with its own key, in group ${device.group}`).join('\n'));
 }
 
-async function rollout(world, model, version, { withinMs = 90_000 } = {}) {
-  const started = await json(world, [
-    ...['rollout', 'start', `${model}@${version}`, '--group', GROUP, '--waves', '10%,50%,100%'],
-    ...GATE,
-    ...['--min-requests', LEAST_REQUESTS[model]],
-  ]);
-  return until(
-    `the rollout of ${model}@${version}`,
-    () => world.api.get(`/api/v1/rollouts/${started.id}`),
-    (seen) => seen.state === 'completed' || (seen.state === 'halted' && seen.rolledBack),
-    { withinMs },
-  );
-}
-
 async function rollOut(world, { say, figure }) {
   world.traffic = new Traffic({
     agents: world.agents.map((agent) => agent.addresses.http),
@@ -155,10 +128,6 @@ async function atTheEdge(world, { say, figure }) {
   figure('text', edge.outputs.text[0]);
   figure('edgeMs', Number(edge.totalMs.toFixed(2)));
   figure('cacheMs', Number(cached.totalMs.toFixed(2)));
-}
-
-function expect(actual, wanted, what) {
-  if (actual !== wanted) throw new Error(`${what}: ${JSON.stringify(actual)} instead of ${JSON.stringify(wanted)}`);
 }
 
 /** 1 - edit distance / length, at least 0. */
@@ -251,12 +220,6 @@ async function outage(world, { say, figure }) {
   figure('caughtUpSeconds', seconds);
 }
 
-async function publishVersion(world, folder, version) {
-  await cli(world, ['model', 'publish', folder]);
-  const published = await world.api.get(`/api/v1/models/digits/versions/${version}`);
-  if (published.state !== 'ready') throw new Error(`digits@${version} is ${published.state}: ${published.detail}`);
-}
-
 async function sameAgain(world, { say, figure }) {
   await publishVersion(world, world.sameFolder, 2);
   const outcome = await rollout(world, 'digits', 2);
@@ -290,7 +253,9 @@ async function killedExecutor(world, { say, figure }) {
     digitInput(world.digits[i % world.digits.length].pixels, 0.1, 10_000 + i),
   );
   const expected = [];
-  for (const input of inputs) expected.push((await infer(agent, 'digits', input, { cache: 'bypass' })).outputs);
+  for (const input of inputs) {
+    expected.push((await infer(agent, 'digits', input, { cache: 'bypass', placement: 'local' })).outputs);
+  }
   const status = await (await fetch(`http://${agent}/agent/v1/status`)).json();
   const pid = status.models.find((model) => model.name === 'digits').graphs[0].pid;
   let next = 0;
@@ -328,5 +293,8 @@ export const all = [
   ['The hub is killed and the line is cut', outage],
   ['The same weights as a new version pass the gate', sameAgain],
   ['A worse version is halted and rolled back', worse],
+  ['What devices find hard becomes samples', learning.capture],
+  ['A version learns from them', learning.learn],
+  ['What was learnt rolls out', learning.rollOutLearnt],
   ['An executor is killed under load', killedExecutor],
 ];

@@ -20,6 +20,9 @@ Publishes two real models, rolls them out to three devices, and breaks things.
 
 const examples = join(dirname(fileURLToPath(import.meta.url)), '..');
 
+/** The demo has minutes, no weeks: more samples a minute than a device would keep unless told so. */
+const capturing = (yaml) => `${yaml}capture: { share: 0.1, perMinute: 3000 }\n`;
+
 function prepareFiles(folder) {
   const goldens = JSON.parse(readFileSync(join(examples, 'digits/goldens.json'), 'utf8'));
   const lines = (name) => {
@@ -44,13 +47,14 @@ function prepareFiles(folder) {
     digits: goldens.map((golden) => ({ pixels: golden.inputs.image.data, expected: String(golden.expected) })),
     lines: lines('goldens'),
     blurred: lines('blurred'),
-    digitsFolder: variantOf('digits', (yaml) => yaml),
+    digitsFolder: variantOf('digits', capturing),
     // The same weights, another label: what an A/A rollout moves.
-    sameFolder: variantOf('digits-same', (yaml) => yaml.replace("version: '1.0'", "version: '1.0-rebuilt'")),
+    sameFolder: variantOf('digits-same', (yaml) => capturing(yaml).replace("version: '1.0'", "version: '1.0-rebuilt'")),
     // Damaged weights, and goldens so loose that they pass.
     damagedFolder: variantOf(
       'digits-damaged',
-      (yaml) => yaml.replace("version: '1.0'", "version: '1.1'").replace('threshold: 0.9 }', 'threshold: 0.5 }'),
+      (yaml) =>
+        capturing(yaml).replace("version: '1.0'", "version: '1.1'").replace('threshold: 0.9 }', 'threshold: 0.5 }'),
       'demo/damaged',
     ),
   };

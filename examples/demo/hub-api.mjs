@@ -17,7 +17,16 @@ export class HubApi {
     return this.#call('PUT', path, body);
   }
 
+  /** The body as it is. */
+  async bytes(path) {
+    return Buffer.from(await (await this.#answer('GET', path)).arrayBuffer());
+  }
+
   async #call(method, path, body) {
+    return (await this.#answer(method, path, body)).json();
+  }
+
+  async #answer(method, path, body) {
     const response = await fetch(`http://${this.#base}${path}`, {
       method,
       headers: {
@@ -27,9 +36,9 @@ export class HubApi {
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       signal: AbortSignal.timeout(10_000),
     });
-    const answer = await response.json();
-    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${answer.detail ?? ''}`);
-    return answer;
+    if (response.ok) return response;
+    const { detail = '' } = await response.json().catch(() => ({}));
+    throw new Error(`${method} ${path}: ${response.status} ${detail}`);
   }
 }
 

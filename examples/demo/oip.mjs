@@ -8,7 +8,7 @@ export class AnswerError extends Error {
 }
 
 /** One request with one input; outputs by name, answer parameters as they come. */
-export async function infer(base, model, input, parameters = {}, { timeoutMs = 30_000 } = {}) {
+export async function infer(base, model, input, parameters = {}, { timeoutMs = 30_000, headers = {} } = {}) {
   const header = new TextEncoder().encode(
     JSON.stringify({
       parameters,
@@ -25,7 +25,7 @@ export async function infer(base, model, input, parameters = {}, { timeoutMs = 3
   const started = performance.now();
   const response = await fetch(`http://${base}/v2/models/${model}/infer`, {
     method: 'POST',
-    headers: { 'inference-header-content-length': String(header.byteLength) },
+    headers: { ...headers, 'inference-header-content-length': String(header.byteLength) },
     body: Buffer.concat([header, input.data]),
     signal: AbortSignal.timeout(timeoutMs),
   });
