@@ -14,7 +14,7 @@ const ARRAYS = { FP32: [Float32Array, 'float32'], INT64: [BigInt64Array, 'int64'
 
 function value({ datatype, shape, data }) {
   const [type, ortName] = ARRAYS[datatype];
-  return new ort.Tensor(ortName, new type(data.slice().buffer), shape);
+  return new ort.Tensor(ortName, new type(new Uint8Array(data).buffer), shape);
 }
 
 const { step, batch } = preparedStep(name);

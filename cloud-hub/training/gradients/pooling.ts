@@ -5,6 +5,9 @@ import type { GradientBuilder } from './gradient-builder.js';
 import type { GradientRule, RuleNode } from './gradient-rule.js';
 import { big, spread, windowOf, withStaticPads, type Window } from './window.js';
 
+/** The engine has MaxUnpool and Resize for FLOAT alone. */
+const FLOAT = 1;
+
 /** The engine's pool with indices is 10 times as slow as without: where the windows tile the image, the winners are found again. */
 export const maxPool: GradientRule = {
   check: (n) => {
@@ -17,8 +20,9 @@ export const maxPool: GradientRule = {
     const kernel = n.ints('kernel_shape') ?? [];
     const strides = n.ints('strides') ?? kernel.map(() => 1);
     const dilations = n.ints('dilations') ?? kernel.map(() => 1);
+    const isFloat = b.floatType === FLOAT;
     const overlaps = kernel.some((k, i) => (k - 1) * (dilations[i] ?? 1) >= (strides[i] ?? 1));
-    if (overlaps) return [b.scatterAdd(dY, n.y(1), n.x(0))];
+    if (overlaps || !isFloat) return [b.scatterAdd(dY, n.y(1), n.x(0))];
     // No element wins twice, so nothing is added up: MaxUnpool puts each where it came from. The engine goes by indices and shape;
     // the window would only be checked against the shape, and a window that hangs over the edge would fail there.
     const one = kernel.map(() => 1n);
@@ -29,7 +33,8 @@ export const maxPool: GradientRule = {
 /** The window's sizes where windows lie side by side and fill the image, as far as its sizes are known. */
 function tiles(b: GradientBuilder, n: RuleNode): readonly number[] | undefined {
   const [kernel, size] = [n.ints('kernel_shape'), b.spatialSizes(n.x(0))];
-  if (kernel === undefined || size?.length !== kernel.length || n.y(1) !== '') return undefined;
+  if (b.floatType !== FLOAT || kernel === undefined || size?.length !== kernel.length || n.y(1) !== '')
+    return undefined;
   const strides = n.ints('strides') ?? kernel.map(() => 1);
   const isPlain = ['pads', 'dilations'].every(
     (name) => n.ints(name)?.every((v) => v === (name === 'pads' ? 0 : 1)) ?? true,
@@ -51,7 +56,7 @@ function toFirstWinner(b: GradientBuilder, n: RuleNode, dY: string, tile: readon
       nearest_mode: 'floor',
     });
   const one = b.op('ConstantOfShape', [b.op('Concat', [b.ints(1, 1), b.spatial(n.y())], { axis: 0n })], {
-    value: makeTensor('', b.floatType, [1], bytesOf(b.floatType === 1 ? Float32Array.of(1) : Float64Array.of(1))),
+    value: makeTensor('', FLOAT, [1], bytesOf(Float32Array.of(1))),
   });
   const places = b.op('ConvTranspose', [one, b.countdown([1, 1, ...tile])], { strides: big(tile) });
   const equal = b.mul(b.cast(b.op('Equal', [x, spread(n.y())])), places);

@@ -120,15 +120,21 @@ describe('differentiate', () => {
     const pool = makeNode('MaxPool', ['x'], ['y'], { attributes: { kernel_shape: [2n, 2n], strides: [2n, 2n] } });
     const nodes = [pool, makeNode('ReduceSum', ['y'], ['loss'], { attributes: { keepdims: 0n } })];
     const expected = [0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1];
-    for (const side of [4, 'side']) {
-      const graph = makeGraph(nodes, [makeValue('x', 1, [1, 1, side, side])], [makeValue('loss', 1, [])]);
-      const path = join(folder, `ties-${side}.onnx`);
+    const x = [0, 2, 1, 1, 2, 2, 1, 0, -3, -2, 0, 0, -3, -1, 0, 5];
+    const forms = [
+      { type: 1, side: 4, fed: tensor('x', 'FP32', [1, 1, 4, 4], bytesOf(Float32Array.from(x))) },
+      { type: 1, side: 'side', fed: tensor('x', 'FP32', [1, 1, 4, 4], bytesOf(Float32Array.from(x))) },
+      { type: 11, side: 4, fed: tensor('x', 'FP64', [1, 1, 4, 4], bytesOf(Float64Array.from(x))) },
+    ];
+    for (const { type, side, fed } of forms) {
+      const graph = makeGraph(nodes, [makeValue('x', type, [1, 1, side, side])], [makeValue('loss', type, [])]);
+      const path = join(folder, `ties-${type}-${side}.onnx`);
       const differentiated = differentiate(makeModel(graph), { loss: 'loss', parameters: ['x'] });
       await writeFile(path, Buffer.concat(encodeModel(differentiated)));
       const runner = await runtime.load({ label: 'ties', path, providers: ['cpu'], intraOpThreads: 1 }, never);
-      const x = Float32Array.of(0, 2, 1, 1, 2, 2, 1, 0, -3, -2, 0, 0, -3, -1, 0, 5);
-      const { outputs } = await runner.run([tensor('x', 'FP32', [1, 1, 4, 4], bytesOf(x))], [gradientName('x')], never);
-      expect([...float32Of(outputs[0]!)]).toEqual(expected);
+      const { outputs } = await runner.run([fed], [gradientName('x')], never);
+      const { data } = outputs[0]!;
+      expect([...(type === 1 ? float32Of(outputs[0]!) : new Float64Array(new Uint8Array(data).buffer))]).toEqual(expected);
     }
   });
 
