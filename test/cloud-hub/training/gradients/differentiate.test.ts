@@ -12,12 +12,13 @@ import { GRADIENT_RULES } from '@tidegate/cloud-hub/training/gradients/registry.
 import { encodeModel } from '@tidegate/shared/onnx/model-codec.js';
 import { makeGraph, makeModel, makeNode, makeValue } from '@tidegate/shared/onnx/make-node.js';
 import type { ModelProto } from '@tidegate/shared/onnx/model-proto.js';
+import { makeTensor } from '@tidegate/shared/onnx/tensor-data.js';
 import { validateModel } from '@tidegate/shared/onnx/validate-model.js';
 import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import { bytesOf, float32Of, tensor, type NamedTensor } from '@tidegate/shared/tensor/tensor.js';
-import { GRADIENT_CASES, graphOfCases, sizeOf, TORCH_GRADIENTS } from './reference/gradient-cases.js';
+import { GRADIENT_CASES, graphOfCases, gridValues, sizeOf, TORCH_GRADIENTS } from './reference/gradient-cases.js';
 import { recordGradients } from './reference/recorded-gradients.js';
 
 const EPSILON = 5e-3;
@@ -134,8 +135,47 @@ describe('differentiate', () => {
       const runner = await runtime.load({ label: 'ties', path, providers: ['cpu'], intraOpThreads: 1 }, never);
       const { outputs } = await runner.run([fed], [gradientName('x')], never);
       const { data } = outputs[0]!;
-      expect([...(type === 1 ? float32Of(outputs[0]!) : new Float64Array(new Uint8Array(data).buffer))]).toEqual(expected);
+      expect([...(type === 1 ? float32Of(outputs[0]!) : new Float64Array(new Uint8Array(data).buffer))]).toEqual(
+        expected,
+      );
     }
+  });
+
+  it('gives the same bits again with two threads', async () => {
+    const shapes = { x: [8, 16, 32, 32], w: [16, 16, 3, 3], scale: [16], shift: [16] };
+    const statistics = [
+      makeTensor('mean', 1, [16], new Uint8Array(64)),
+      makeTensor('variance', 1, [16], new Uint8Array(64)),
+    ];
+    const graph = makeGraph(
+      [
+        makeNode('Conv', ['x', 'w'], ['a'], { attributes: { pads: [1n, 1n, 1n, 1n] } }),
+        makeNode('BatchNormalization', ['a', 'scale', 'shift', 'mean', 'variance'], ['b', 'm', 'v'], {
+          attributes: { training_mode: 1n },
+        }),
+        makeNode('Relu', ['b'], ['c']),
+        makeNode('MaxPool', ['c'], ['d'], { attributes: { kernel_shape: [2n, 2n], strides: [2n, 2n] } }),
+        makeNode('Mul', ['d', 'd'], ['e']),
+        makeNode('ReduceMean', ['e'], ['loss'], { attributes: { keepdims: 0n } }),
+      ],
+      Object.entries(shapes).map(([name, dims]) => makeValue(name, 1, dims)),
+      [makeValue('loss', 1, [])],
+      statistics,
+    );
+    const names = Object.keys(shapes);
+    const path = join(folder, 'threads.onnx');
+    const differentiated = differentiate(makeModel(graph), { loss: 'loss', parameters: names });
+    await writeFile(path, Buffer.concat(encodeModel(differentiated)));
+    const fed = Object.entries(shapes).map(([name, dims], i) =>
+      tensor(name, 'FP32', dims, bytesOf(gridValues(sizeOf(dims), [-1, 1], i))),
+    );
+    const bits = new Set<string>();
+    for (const label of ['first', 'second', 'third']) {
+      const runner = await runtime.load({ label, path, providers: ['cpu'], intraOpThreads: 2 }, never);
+      const { outputs } = await runner.run(fed, names.map(gradientName), never);
+      bits.add(outputs.map(({ data }) => Buffer.from(data).toString('base64')).join());
+    }
+    expect(bits.size).toBe(1);
   });
 
   it('has a case, and a reference, for every operator that has a gradient', () => {
