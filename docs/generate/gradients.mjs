@@ -32,7 +32,7 @@ const text = `# Gradients
 Operators that can be trained through, and how far their gradients are off: against finite differences in single precision (a step of 0.005 both
 ways, so the differences themselves are good to about 1e-4), and against PyTorch ${read('gradients.json').torch.split('+')[0]}, which computed them in double precision from the same
 values. The error of a gradient above 1 is relative. \`npm test\` measures both again on every run and fails above 2e-3 and 5e-6. An operator that is not
-listed is refused before a job starts, with its name and place in the graph. So are: trained bounds of Clip, trained running statistics of
+listed is refused before a job starts, with its name and place in the graph. So are: trained bounds of Clip, trained exponents of Pow, trained running statistics of
 BatchNormalization, trained class weights of SoftmaxCrossEntropyLoss, MaxPool with column-major indices, second outputs (but for what the rules
 themselves read), operator sets before 16.
 

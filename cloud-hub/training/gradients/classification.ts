@@ -10,6 +10,14 @@ export const softmax: GradientRule = {
   },
 };
 
+/** dX = dY - exp(y) sum(dY) */
+export const logSoftmax: GradientRule = {
+  backward: (b, n, dY) => {
+    const axis = b.ints(n.int('axis', -1));
+    return [b.sub(dY, b.mul(b.op('Exp', [n.y()]), b.sum(dY, axis)))];
+  },
+};
+
 /** scores [N, C, ...], labels [N, ...] INT64 or INT32, class weights [C] if given. */
 export const softmaxCrossEntropyLoss: GradientRule = {
   check: (n) => {

@@ -103,3 +103,55 @@ export const sum: GradientRule = {
   backward: (b, n, dY) =>
     n.node.input.map((input, i) => (n.wants(i) ? b.sumTo(dY, input, b.shapes.get(n.y())) : undefined)),
 };
+
+/** dX = dY y */
+export const exp = unary((b, n, dY) => b.mul(dY, n.y()));
+
+/** dX = dY / x */
+export const log = unary((b, n, dY) => b.div(dY, n.x(0)));
+
+/** dX = dY / 2y */
+export const sqrt = unary((b, n, dY) => b.div(b.mul(dY, b.float(0.5)), n.y()));
+
+/** dX = -dY */
+export const neg = unary((b, _n, dY) => b.op('Neg', [dY]));
+
+/** dX = dY 2 exp(-x^2) / sqrt(pi). Exporters before operator set 20 write Gelu with it. */
+export const erf = unary((b, n, dY) => {
+  const bell = b.op('Exp', [b.op('Neg', [b.mul(n.x(0), n.x(0))])]);
+  return b.mul(dY, b.mul(b.float(2 / Math.sqrt(Math.PI)), bell));
+});
+
+/** dX = dY p x^(p-1); the exponent is a constant of any number type. */
+export const pow: GradientRule = {
+  check: (n) => {
+    if (n.wants(1)) n.refuse('a trained exponent');
+  },
+  backward: (b, n, dY) => {
+    const p = b.cast(n.x(1));
+    const slope = b.mul(p, b.op('Pow', [n.x(0), b.sub(p, b.float(1))]));
+    return [b.sumTo(b.mul(dY, slope), n.x(0), b.shapes.get(n.y()))];
+  },
+};
+
+/** dX = dY where x > 0, else alpha dY */
+export const leakyRelu = unary((b, n, dY) => {
+  const falling = b.mul(dY, b.float(n.float('alpha', 0.01)));
+  return b.op('Where', [b.op('Greater', [n.x(0), b.float(0)]), dY, falling]);
+});
+
+/** y = max(0, min(1, alpha x + beta)): dX = alpha dY where 0 < y < 1 */
+export const hardSigmoid = unary((b, n, dY) => b.mul(dY, slopeOfClipped(b, n.y(), n.float('alpha', 0.2))));
+
+/** y = x s, s = max(0, min(1, x / 6 + 1/2)): dX = dY (s + x s') */
+export const hardSwish = unary((b, n, dY) => {
+  const x = n.x(0);
+  const line = b.add(b.mul(x, b.float(1 / 6)), b.float(0.5));
+  const s = b.op('Clip', [line, b.float(0), b.float(1)]);
+  return b.mul(dY, b.add(s, b.mul(x, slopeOfClipped(b, s, 1 / 6))));
+});
+
+function slopeOfClipped(b: GradientBuilder, clipped: string, slope: number): string {
+  const rises = b.op('And', [b.op('Greater', [clipped, b.float(0)]), b.op('Less', [clipped, b.float(1)])]);
+  return b.mul(b.cast(rises), b.float(slope));
+}

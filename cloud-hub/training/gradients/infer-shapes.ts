@@ -53,17 +53,27 @@ function outputShape(
     case 'BatchNormalization':
     case 'Cast':
     case 'Clip':
+    case 'Erf':
+    case 'Exp':
     case 'Gelu':
+    case 'HardSigmoid':
+    case 'HardSwish':
     case 'Identity':
     case 'LayerNormalization':
+    case 'LeakyRelu':
+    case 'Log':
+    case 'LogSoftmax':
+    case 'Neg':
     case 'Relu':
     case 'Sigmoid':
     case 'Softmax':
+    case 'Sqrt':
     case 'Tanh':
       return x;
     case 'Add':
     case 'Div':
     case 'Mul':
+    case 'Pow':
     case 'Sub':
     case 'Sum':
       return inputs.reduce((a, b) => (a && b ? broadcast(a, b) : undefined));

@@ -1,5 +1,5 @@
 // Which operators have a gradient. Mean squared error is Sub, Mul and ReduceMean.
-import { softmax, softmaxCrossEntropyLoss } from './classification.js';
+import { logSoftmax, softmax, softmaxCrossEntropyLoss } from './classification.js';
 import { conv } from './convolution.js';
 import * as elementwise from './elementwise.js';
 import type { GradientRule } from './gradient-rule.js';
@@ -19,17 +19,26 @@ export const GRADIENT_RULES: Readonly<Record<string, GradientRule>> = Object.fre
   Concat: concat,
   Conv: conv,
   Div: elementwise.div,
+  Erf: elementwise.erf,
+  Exp: elementwise.exp,
   Flatten: reshape,
   Gather: gather,
   Gelu: elementwise.gelu,
   'com.microsoft.Gelu': elementwise.gelu,
   Gemm: gemm,
   GlobalAveragePool: globalAveragePool,
+  HardSigmoid: elementwise.hardSigmoid,
+  HardSwish: elementwise.hardSwish,
   Identity: reshape,
   LayerNormalization: layerNormalization,
+  LeakyRelu: elementwise.leakyRelu,
+  Log: elementwise.log,
+  LogSoftmax: logSoftmax,
   MatMul: matMul,
   MaxPool: maxPool,
   Mul: elementwise.mul,
+  Neg: elementwise.neg,
+  Pow: elementwise.pow,
   ReduceMean: reduceMean,
   ReduceSum: reduceSum,
   Relu: elementwise.relu,
@@ -38,6 +47,7 @@ export const GRADIENT_RULES: Readonly<Record<string, GradientRule>> = Object.fre
   Slice: slice,
   Softmax: softmax,
   SoftmaxCrossEntropyLoss: softmaxCrossEntropyLoss,
+  Sqrt: elementwise.sqrt,
   Squeeze: reshape,
   Sub: elementwise.sub,
   Sum: elementwise.sum,
