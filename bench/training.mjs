@@ -40,19 +40,24 @@ export async function training(rounds, roundMs, say) {
   return results;
 }
 
-/** Our step time, and our processor time for a step, over PyTorch's, round by round. */
+/**
+ * Our step time, and our processor time for a step, over PyTorch's, round by round; and the least of all rounds over the least, as
+ * other work on the machine only ever adds.
+ */
 function ratios({ tidegate, pytorch }) {
   if (pytorch === undefined) return {};
   const over = (of) => {
     const values = tidegate.map((ours, i) => of(ours) / of(pytorch[i]));
-    return { median: median(values), low: Math.min(...values), high: Math.max(...values) };
+    const least = Math.min(...tidegate.map(of)) / Math.min(...pytorch.map(of));
+    return { median: median(values), low: Math.min(...values), high: Math.max(...values), least };
   };
   return { ratio: over(({ perSecond }) => 1 / perSecond), cpuRatio: over(({ cpuUs }) => cpuUs) };
 }
 
 export function printTraining(results) {
   const two = (value) => value.toFixed(2);
-  const spread = ({ median: middle, low, high }) => `${two(middle)} (${two(low)} to ${two(high)})`;
+  const spread = ({ median: middle, low, high, least }) =>
+    `${two(middle)} (${two(low)} to ${two(high)}), least over least ${two(least)}`;
   for (const { name, about, threads, measured, ratio, cpuRatio } of results) {
     console.log(`\n${name}: ${about}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`);
     for (const [key, list] of Object.entries(measured)) {
