@@ -1,13 +1,14 @@
 // Tidegate's own measurements, each beside its yardstick in the same minutes of the same machine; ratios count, numbers don't.
 //
 //   npm run bench                      all
-//   npm run bench -- --only p4         one of p1, p4, hub, training
+//   npm run bench -- --only p4         one of p1, p4, hub, training, serving
 //   npm run bench -- --rounds 9 --round-ms 3000 --json
 //
 // P1: HTTP infer with binary tensors through `tidegate-agent serve`, one run at a time on one ONNX Runtime thread, against a bare
 //     loop of runs in one process: the same engine, and onnxruntime-node by itself. A ~20 ms and a ~1 ms model.
 // P4: cache hits per second against a plain node:http server that reads the body, hashes it and answers the same bytes.
 // training (P8): a training step of three networks against PyTorch's on as many threads (training.mjs).
+// serving: p50 and p99 of the hub's answers while it trains, against while it doesn't (serving-while-training.mjs).
 // hub: p99 of local answers while the hub is stopped, against while it answers (stopped-hub.mjs).
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
@@ -17,6 +18,7 @@ import { parseArgs } from 'node:util';
 import { modelsFolder } from '../examples/ocr-line/assemble.mjs';
 import { startScript, stopAll, treeCpuUs } from './processes.mjs';
 import { writeInferRequest } from './requests.mjs';
+import { printServingWhileTraining, servingWhileTraining } from './serving-while-training.mjs';
 import { interleave, median, ratio } from './statistics.mjs';
 import { printStoppedHub, stoppedHub } from './stopped-hub.mjs';
 import { printTraining, training } from './training.mjs';
@@ -34,7 +36,7 @@ const WARM_UP_MS = 8_000;
 
 const { values: options } = parseArgs({
   options: {
-    only: { type: 'string', default: 'p1,p4,hub,training' },
+    only: { type: 'string', default: 'p1,p4,hub,training,serving' },
     rounds: { type: 'string', default: '5' },
     'round-ms': { type: 'string', default: '2000' },
     json: { type: 'boolean', default: false },
@@ -186,12 +188,15 @@ try {
   }
   const hub = wanted.includes('hub') ? await stoppedHub(rounds, roundMs, say) : undefined;
   const steps = wanted.includes('training') ? await training(rounds, roundMs, say) : [];
+  const serving = wanted.includes('serving') ? await servingWhileTraining(folder, rounds, roundMs, say) : undefined;
   if (options.json) {
-    console.log(JSON.stringify([...results, ...(hub === undefined ? [] : [hub]), ...steps], undefined, 2));
+    const all = [...results, hub, ...steps, serving].filter((result) => result !== undefined);
+    console.log(JSON.stringify(all, undefined, 2));
   } else {
     print(results);
     if (hub !== undefined) printStoppedHub(hub);
     if (steps.length > 0) printTraining(steps);
+    if (serving !== undefined) printServingWhileTraining(serving);
   }
 } finally {
   stopAll();

@@ -7,7 +7,7 @@ import { writePictures } from '../examples/demo/digit-pictures.mjs';
 import { handwrittenDigits } from '../examples/demo/hard-digits.mjs';
 import { HubApi, until } from '../examples/demo/hub-api.mjs';
 import { digitInput, infer } from '../examples/demo/oip.mjs';
-import { run, start, stop } from '../examples/demo/processes.mjs';
+import { killAll, run, start, stop } from '../examples/demo/processes.mjs';
 import { median } from './statistics.mjs';
 
 const DIGITS = fileURLToPath(new URL('../examples/digits', import.meta.url));
@@ -73,7 +73,14 @@ async function startJob({ api, cli }) {
 }
 
 export async function servingWhileTraining(folder, rounds, roundMs, say) {
-  const world = await startHub(folder);
+  try {
+    return await measure(await startHub(folder), rounds, roundMs, say);
+  } finally {
+    killAll();
+  }
+}
+
+async function measure(world, rounds, roundMs, say) {
   await round(world, 3000);
   const idle = [];
   const training = [];
