@@ -59,6 +59,7 @@ function apply(state: typeof EMPTY, event: LiveEvent): typeof EMPTY {
     case 'version':
       return { ...state, versions: replace(state.versions, event.version, (v) => `${v.model}@${v.version}`) };
     case 'sample':
+    case 'sample-deleted':
     case 'dataset':
     case 'job':
       return state; // pages that show them subscribe

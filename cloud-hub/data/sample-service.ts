@@ -164,7 +164,7 @@ export class SampleService {
    * nothing names. Rejects with DataError `not-found`.
    */
   delete(id: Digest, actor: string): Promise<void> {
-    const { db, audit, clock, content, intake } = this.#m;
+    const { db, events, audit, clock, content, intake } = this.#m;
     return intake.inTurn(id, async () => {
       await db.transaction().execute(async (tx) => {
         const row = await requireRow(tx, id);
@@ -173,6 +173,7 @@ export class SampleService {
         const detail = { model, state, label, device, inputsDigest };
         await audit(tx, { actor, action: 'sample.delete', subject: id, detail }, clock.nowMs());
       });
+      events.emit({ kind: 'sample-deleted', id });
       if (!(await this.#isHeld(id))) await content.remove(id);
     });
   }

@@ -175,12 +175,13 @@ export const auditRowSchema = z.object({
   detail: z.record(z.string(), z.unknown()),
 });
 
-/** Events of `GET /api/v1/live` (WebSocket): the whole changed object, so that a lost one does no harm. */
+/** Events of `GET /api/v1/live` (WebSocket): the whole changed object, so that a lost one does no harm; of a deleted one its id. */
 export const liveEventSchema = z.union([
   z.object({ kind: z.literal('device'), device: deviceSchema }),
   z.object({ kind: z.literal('rollout'), rollout: rolloutSchema }),
   z.object({ kind: z.literal('version'), version: versionSchema }),
   z.object({ kind: z.literal('sample'), sample: sampleSchema }),
+  z.object({ kind: z.literal('sample-deleted'), id: sampleSchema.shape.id }),
   z.object({ kind: z.literal('dataset'), dataset: datasetVersionSchema }),
   z.object({ kind: z.literal('job'), job: jobSchema }),
 ]);

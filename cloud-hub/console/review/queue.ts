@@ -106,6 +106,15 @@ export function observe(queue: Queue, sample: SampleView): Queue {
   return update(queue, sample.id, (item) => ({ ...item, server: sample }));
 }
 
+/** Someone deleted the sample. The focus stays on the sample that it was on, or goes to the one that takes its place. */
+export function remove(queue: Queue, id: string): Queue {
+  const gone = indexOf(queue, id);
+  if (gone < 0) return queue;
+  const items = queue.items.filter((_, i) => i !== gone);
+  const decided = queue.decided.filter((other) => other !== id);
+  return select({ ...queue, items, decided }, gone < queue.at ? queue.at - 1 : queue.at);
+}
+
 /** Is this one that came after the list was read? What stands further down the list is only not read yet. */
 export function isNews({ items }: Queue, sample: SampleView): boolean {
   const newest = items.reduce((latest, { server }) => (server.receivedAt > latest ? server.receivedAt : latest), '');

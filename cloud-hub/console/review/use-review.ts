@@ -61,6 +61,10 @@ export function useReview(client: HubClient, live: Live, where: string): Review 
   useEffect(
     () =>
       live.subscribe((event) => {
+        if (event.kind === 'sample-deleted') {
+          setQueue((old) => queueOf.remove(old, event.id));
+          setArrived((old) => new Set([...old].filter((id) => id !== event.id)));
+        }
         if (event.kind !== 'sample') return;
         const { sample } = event;
         setQueue((old) => queueOf.observe(old, sample));

@@ -26,7 +26,7 @@ export function useSummary(
     };
     read();
     const unsubscribe = subscribe((event) => {
-      if (event.kind === 'sample') timer ??= setTimeout(read, SETTLE_MS);
+      if (event.kind === 'sample' || event.kind === 'sample-deleted') timer ??= setTimeout(read, SETTLE_MS);
     });
     return () => {
       gone = true;

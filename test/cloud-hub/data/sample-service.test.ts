@@ -240,7 +240,9 @@ describe('deleting', () => {
     const id = await take(1);
     const other = await take(2);
     await samples.label(id, '7', 'a');
+    heard.length = 0;
     await samples.delete(id, 'token:ann');
+    expect(heard).toEqual([{ kind: 'sample-deleted', id }]);
     expect([await content.has(id), await content.has(other)]).toEqual([false, true]);
     expect((await samples.list({ limit: 10 })).items.map((one) => one.id)).toEqual([other]);
     expect((await audited()).at(-1)).toMatchObject({

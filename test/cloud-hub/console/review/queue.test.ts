@@ -5,6 +5,7 @@ import {
   fail,
   isNews,
   observe,
+  remove,
   select,
   settle,
   shown,
@@ -112,6 +113,17 @@ describe('a queue under review', () => {
     expect(at(observe(queue, sample('b', { state: 'rejected' })), 1).state).toBe('rejected');
     expect(at(observe(queue, sample('a', { state: 'rejected' })), 0).label).toBe('7');
     expect(observe(queue, sample('z')).items).toEqual(queue.items);
+  });
+
+  it('drops what was deleted elsewhere, and keeps the focus on its sample', () => {
+    const queue = select(begin(queueOf(sample('a'), sample('b'), sample('c')), 'a', label('7')), 1);
+    const without = remove(queue, 'a');
+    expect(without).toMatchObject({ at: 0, decided: [] });
+    expect(at(without, 0).id).toBe('b');
+    expect(at(remove(without, 'b'), 0).id).toBe('c');
+    expect(remove(queueOf(sample('a')), 'a')).toEqual(EMPTY_QUEUE);
+    expect(remove(queue, 'z')).toBe(queue);
+    expect(settle(without, sample('a')).items).toHaveLength(2); // an answer that comes after it brings nothing back
   });
 
   it('tells samples that came in from those that are further down the list', () => {
