@@ -89,7 +89,7 @@ function showCommand(context: CliContext): Command {
         mib(v.sizeBytes),
         shortDigest(v.digest),
         v.createdAt,
-        v.detail,
+        v.evaluation?.passed === false ? evaluationText(v.evaluation) : v.detail,
       ]);
       context.stdout.write(options.json === true ? jsonText(versions) : tableText(head, rows));
     });
@@ -159,8 +159,13 @@ function versionText(version: Version): string {
     `${nameOf(version)}${label}  ${version.state}  ${version.digest}`,
     `licence ${version.licence}, ${mib(version.sizeBytes)}, created ${version.createdAt}`,
     ...(version.detail === undefined ? [] : [version.detail]),
+    ...(version.evaluation === undefined ? [] : [evaluationText(version.evaluation)]),
   ];
   return `${lines.join('\n')}\n${version.variants.length === 0 ? '' : `\n${variantsText(version.variants)}`}`;
+}
+
+function evaluationText({ passed, reason }: NonNullable<Version['evaluation']>): string {
+  return passed ? `passed its evaluation: ${reason}` : `may not roll out: ${reason}`;
 }
 
 /** One table for each class of machines that was measured. */

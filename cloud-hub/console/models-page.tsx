@@ -36,6 +36,8 @@ export function ModelsPage({ state }: { state: LiveState }): JSX.Element {
               {version.model}@{version.version} {version.label !== undefined && <small>{version.label}</small>}
             </h2>
             <span class={`badge ${TONE[version.state]}`}>{version.state}</span>
+            {version.evaluation?.passed === true && <span class="badge good">evaluation passed</span>}
+            {version.evaluation?.passed === false && <span class="badge bad">may not roll out</span>}
             <span class="spacer" />
             <small class="mono" title={version.digest}>
               {shortDigest(version.digest)}
@@ -48,6 +50,7 @@ export function ModelsPage({ state }: { state: LiveState }): JSX.Element {
             </Link>
           </div>
           {version.detail !== undefined && <p class="reason">{version.detail}</p>}
+          {version.evaluation !== undefined && <p class="reason">{version.evaluation.reason}</p>}
           {version.variants.length > 0 && <VariantTable variants={version.variants} />}
         </article>
       ))}

@@ -2,6 +2,7 @@
 import type { Selectable, Transaction } from 'kysely';
 import type { Model, Version } from '@tidegate/shared/wire/admin-api.js';
 import type { VariantManifest, VersionManifest } from '@tidegate/shared/wire/manifest.js';
+import { evaluationSchema } from '@tidegate/shared/wire/training-api.js';
 import type { VariantReport } from '@tidegate/shared/wire/variant-report.js';
 import type { Database, Tables } from '../storage/database.js';
 import type { VersionTable } from '../storage/tables/registry.js';
@@ -43,8 +44,22 @@ export async function showVersion(db: Reader, row: VersionRow): Promise<Version>
     ...(row.detail === null ? {} : { detail: row.detail }),
     sizeBytes: row.size_bytes,
     createdAt: row.created_at,
+    ...(await evaluationOf(db, row)),
     variants: await reportsOf(db, row.model, row.version),
   };
+}
+
+/** Nothing for a version that no job made: its row of `lineage` is written with it, and never changes. */
+async function evaluationOf(db: Reader, { model, version }: VersionRow): Promise<Pick<Version, 'evaluation'>> {
+  const origin = await db
+    .selectFrom('lineage')
+    .select('evaluation')
+    .where('model', '=', model)
+    .where('version', '=', version)
+    .executeTakeFirst();
+  if (origin === undefined) return {};
+  const { passed, reason } = evaluationSchema.parse(JSON.parse(origin.evaluation));
+  return { evaluation: { passed, reason } };
 }
 
 /** Newest first. */

@@ -7,7 +7,7 @@ import { digestSchema } from './digest.js';
 import { fileEntrySchema, LIMIT_PACKAGE_FILES } from './manifest.js';
 import { modelNameSchema } from './model-yaml.js';
 import { reportedModelSchema } from './reported-state.js';
-import { jobSchema } from './training-api.js';
+import { evaluationSchema, jobSchema } from './training-api.js';
 import { variantReportSchema } from './variant-report.js';
 
 export const problemSchema = z.object({
@@ -49,6 +49,8 @@ export const versionSchema = z.object({
   detail: z.string().optional(),
   sizeBytes: z.int(),
   createdAt: z.string(),
+  /** Of a trained version: may it roll out, and why not. The sets that it was measured on stand in its job. */
+  evaluation: evaluationSchema.pick({ passed: true, reason: true }).optional(),
   variants: z.array(variantReportSchema),
 });
 export type Version = z.infer<typeof versionSchema>;

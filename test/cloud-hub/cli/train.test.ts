@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { makeContext } from '@tidegate/cloud-hub/cli/context.js';
 import { runProgram } from '@tidegate/cloud-hub/cli/program.js';
 import { trainRequest } from '@tidegate/cloud-hub/cli/train.js';
+import type { Version } from '@tidegate/shared/wire/admin-api.js';
 import { createJobSchema, jobSchema, lineageSchema } from '@tidegate/shared/wire/training-api.js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { recordedStreams } from '../../support/silent-streams.js';
@@ -195,6 +196,25 @@ describe('job', () => {
       expect(await run(['job', verb, 'j0'])).toMatchObject({ code: 1, err: expect.stringContaining('no job j0') });
     }
     expect(await run(['job', 'list', '--state', 'asleep'])).toMatchObject({ code: 2 });
+  });
+});
+
+describe('model show', () => {
+  test('says of a trained version whether it passed, and of a published one nothing', async () => {
+    const passed = await desk.reaches((await desk.create(1)).id, 'succeeded');
+    const worse = await desk.reaches((await desk.create(2)).id, 'succeeded');
+    const shown = async (version: number) => (await run(['model', 'show', `tiny@${version}`])).out;
+    expect(await shown(passed.version!)).toContain(
+      '\npassed its evaluation: not worse than its parent: accuracy on what',
+    );
+    expect(await shown(worse.version!)).toContain(
+      '\nmay not roll out: accuracy on what hard@1 holds out fell from 0.8',
+    );
+    expect(await shown(1)).not.toMatch(/evaluation|roll out/);
+    const all = (await run(['model', 'show', 'tiny'])).out.split('\n');
+    expect(all.find((line) => line.startsWith(`${worse.version} `))).toContain('may not roll out: accuracy on what');
+    const json = JSON.parse((await run(['model', 'show', `tiny@${worse.version}`, '--json'])).out) as Version;
+    expect(json.evaluation).toEqual({ passed: false, reason: worse.evaluation!.reason });
   });
 });
 
