@@ -1,0 +1,44 @@
+// A runtime that remembers what each graph was fed first: a golden goes through the package's whole pipeline, and what arrives
+// at the graph is the row to measure with.
+import type { GraphRunner, GraphRunResult, LoadGraphOptions, Runtime } from '@tidegate/shared/runtime/graph-runner.js';
+import type { NamedTensor } from '@tidegate/shared/tensor/tensor.js';
+
+export class RecordingRuntime implements Runtime {
+  /** By the path of the graph's file. */
+  readonly feeds = new Map<string, readonly NamedTensor[]>();
+  readonly loadMs = new Map<string, number>();
+  readonly #runtime: Runtime;
+
+  constructor(runtime: Runtime) {
+    this.#runtime = runtime;
+  }
+
+  async load(options: LoadGraphOptions, signal: AbortSignal): Promise<GraphRunner> {
+    const runner = await this.#runtime.load(options, signal);
+    this.loadMs.set(options.path, runner.loadMs);
+    return recording(runner, (feeds) => {
+      if (!this.feeds.has(options.path)) this.feeds.set(options.path, feeds);
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#runtime.close();
+  }
+}
+
+function recording(runner: GraphRunner, heard: (feeds: readonly NamedTensor[]) => void): GraphRunner {
+  const run = (
+    feeds: readonly NamedTensor[],
+    outputs: readonly string[],
+    signal: AbortSignal,
+  ): Promise<GraphRunResult> => {
+    heard(feeds.map((feed) => ({ ...feed, data: Uint8Array.from(feed.data) }))); // the caller may reuse its buffers
+    return runner.run(feeds, outputs, signal);
+  };
+  const { inputs, outputs, provider, engine, loadMs, concurrency, pid } = runner;
+  return {
+    ...{ inputs, outputs, provider, engine, loadMs, concurrency, pid, run },
+    measuredUs: (feeds) => runner.measuredUs(feeds),
+    close: () => runner.close(),
+  };
+}

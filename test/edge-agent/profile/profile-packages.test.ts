@@ -1,0 +1,45 @@
+// Graphs behind steps: the row is what the pipeline makes of a golden, not what the caller sends.
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { profilePackages } from '@tidegate/edge-agent/profile/profile-packages.js';
+import { openPackage } from '@tidegate/shared/package/open-package.js';
+import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
+import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
+import { systemClock } from '@tidegate/shared/system/clock.js';
+import { systemFiles } from '@tidegate/shared/system/files.js';
+import { silentLog } from '@tidegate/shared/system/log.js';
+import { examplesFolder } from '../../support/agent-process.js';
+
+it('compares packages within one time, and leaves no executor behind', async () => {
+  const runtime = new ExecutorRuntime({ clock: systemClock, log: silentLog });
+  const signal = new AbortController().signal;
+  const digits = await openPackage(join(examplesFolder, 'digits'), { inspect: inspectGraphFile });
+  const bare = await openPackage(join(examplesFolder, 'digits', 'digits.onnx'), { inspect: inspectGraphFile });
+  const steps: string[] = [];
+  const report = await profilePackages(
+    [
+      { label: 'digits', package: digits },
+      { label: 'bare', package: bare },
+    ],
+    {
+      ...{ budgetMs: 3000, providers: ['cpu'], threads: [1], batches: undefined, shapes: new Map() },
+      deadlinesMs: [100],
+    },
+    { runtime, files: systemFiles, clock: systemClock, onProgress: (what) => void steps.push(what) },
+    signal,
+  );
+  await runtime.close();
+  expect(report.graphs.map(({ label, rows }) => [label, rows])).toEqual([
+    ['digits', 'golden'],
+    ['bare', 'made up'],
+  ]);
+  const batches = report.graphs.map(({ configurations: [one] }) => one?.cells.map(({ batch }) => batch));
+  expect(batches.map((own) => Math.max(...(own ?? [])))).toEqual([32, 8]); // batching.maxRows, and its default
+  expect(report.advice.some((sentence) => sentence.startsWith('compared: '))).toBe(true);
+  expect([...new Set(steps)]).toEqual([
+    'looking at what else loads the machine',
+    'loading digits',
+    'loading bare',
+    'measuring',
+  ]);
+});
