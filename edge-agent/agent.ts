@@ -62,7 +62,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
   const runtime = new ExecutorRuntime({ clock, log, concurrency, engine });
   const slots = new EngineSlots(
     { providers, intraOpThreads, queueDepthMax, heavy: false },
-    { runtime, inspect: inspectGraphFile, clock, log },
+    { runtime, inspect: inspectGraphFile, onRemoved: (model) => cache.drop({ model }), clock, log },
   );
   const layers = settings.cacheSize === 0 ? [] : [new MemoryLayer({ limitBytes: settings.cacheSize }, { clock })];
   const cache = new AnswerCache({ layers, clock });

@@ -5,6 +5,7 @@ import type { OipHandler } from '@tidegate/shared/serving/http/oip-handler.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import { decideAccess } from './access.js';
 import { answerAgentRoute, type AgentRoutesModules } from './agent-routes.js';
+import { dropFromCache } from './cache-routes.js';
 import type { Metrics } from './metrics.js';
 
 interface AgentFrontModules {
@@ -38,8 +39,12 @@ export class AgentFront {
       return;
     }
     if (this.#modules.oip(request, response)) return;
-    const path = (request.url ?? '/').split('?', 1)[0] ?? '/';
-    if (request.method !== 'GET' && request.method !== 'HEAD') {
+    const url = request.url ?? '/';
+    const path = url.split('?', 1)[0] ?? '/';
+    if (request.method === 'DELETE' && path === '/agent/v1/cache') {
+      const { status, body } = dropFromCache(url.slice(path.length), this.#modules.status.cache);
+      send(request, response, status, body);
+    } else if (request.method !== 'GET' && request.method !== 'HEAD') {
       send(
         request,
         response,

@@ -3,6 +3,7 @@ import type { AnswerCache } from '../cache/answer-cache.js';
 import type { EngineSlots } from '../engine/engine-slots.js';
 import type { Explanations } from '../router/explanations.js';
 import type { HubClient } from '../router/hub-client.js';
+import { cacheReport } from './cache-routes.js';
 
 export interface AgentRoutesModules {
   readonly slots: EngineSlots;
@@ -30,7 +31,7 @@ const LATEST_EXPLANATIONS = 50;
 export function answerAgentRoute(path: string, modules: AgentRoutesModules): JsonAnswer {
   if (path === '/agent/v1/status') return { status: 200, body: statusOf(modules) };
   if (path === '/agent/v1/models') return { status: 200, body: { models: modelsOf(modules.slots) } };
-  if (path === '/agent/v1/cache') return { status: 200, body: modules.cache.counts };
+  if (path === '/agent/v1/cache') return { status: 200, body: cacheReport(modules.cache) };
   if (path === '/agent/v1/explain') {
     return { status: 200, body: { latest: modules.explanations.latest(LATEST_EXPLANATIONS) } };
   }

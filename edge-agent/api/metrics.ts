@@ -44,6 +44,11 @@ const CACHE_FAMILIES = {
   tidegate_cache_limit_bytes: ['Bytes that the layer may hold', 'limitBytes'],
 } as const;
 
+const CACHE_MODEL_FAMILIES = {
+  tidegate_cache_model_misses_total: ['Requests that no layer had an answer for', 'misses'],
+  tidegate_cache_model_stale_hits_total: ['Of the hits, those older than the TTL', 'staleHits'],
+} as const;
+
 const HUB_FAMILIES = {
   tidegate_hub_calls_total: ['Requests sent to the hub', 'calls'],
   tidegate_hub_probes_total: ['Of those, probes while the breaker was open', 'probes'],
@@ -135,6 +140,21 @@ export class Metrics {
         Object.entries(cache.counts.layers).map(([layer, counts]) => ({ labels: { layer }, value: counts[field] })),
       );
     }
+    this.#scraped('tidegate_cache_model_hits_total', 'Answers given from a layer', ['model', 'layer'], () =>
+      cache
+        .modelCounts()
+        .flatMap(({ model, hits }) =>
+          Object.entries(hits).map(([layer, value]) => ({ labels: { model, layer }, value })),
+        ),
+    );
+    for (const [name, [help, field]] of Object.entries(CACHE_MODEL_FAMILIES)) {
+      this.#scraped(name, help, ['model'], () =>
+        cache.modelCounts().map(({ model, [field]: value }) => ({ labels: { model }, value })),
+      );
+    }
+    this.#scraped('tidegate_cache_renewals_total', 'Stale answers that were to be renewed', ['result'], () =>
+      Object.entries(cache.counts.renewals).map(([result, value]) => ({ labels: { result }, value })),
+    );
     this.#scraped('tidegate_cache_joined_total', 'Requests that waited for an equal one', [], () => [
       { labels: {}, value: cache.counts.joined },
     ]);

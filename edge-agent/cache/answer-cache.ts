@@ -1,20 +1,37 @@
 // The cache as the router sees it: layers from the nearest on, and single flight in front of computing. Errors are never
 // kept. What a request says (`cache`, `max_staleness_ms`) and the model's TTL decide what may answer; keys hold the variant's
 // digest, so a new active version never answers from the old one's entries and a rollout needs no sweep.
+//
+// Freshness: an answer's age travels with it from layer to layer. Within `staleWhileRevalidateMs` after the TTL it is given at
+// once, said to be stale, and one run in the background renews it. What is dropped stays away: an answer that was being
+// computed meanwhile is given, and not kept.
 import type { CacheMode } from '@tidegate/shared/serving/inference-service.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
-import type { CachedAnswer, CacheLayer, CacheLayerCounts, CacheLayerName } from './cache-layer.js';
+import { CacheCounts, type ModelCacheCounts } from './cache-counts.js';
+import type {
+  CachedAnswer,
+  CacheLabels,
+  CacheLayer,
+  CacheLayerCounts,
+  CacheLayerName,
+  CacheSelection,
+} from './cache-layer.js';
 import { cacheKey, type CacheQuestion } from './cache-key.js';
 import { SingleFlight } from './single-flight.js';
 
 export interface CachePolicy {
+  readonly model: string;
   /** False: the model says so, or its graph draws random numbers. Single flight then is off too. */
   readonly enabled: boolean;
   readonly mode: CacheMode;
   readonly ttlMs: number;
+  /** After the TTL an answer may be given so much longer, while a new one is computed. */
+  readonly staleWhileRevalidateMs: number;
   readonly maxStalenessMs: number | undefined;
   /** Monotonic. */
   readonly deadlineMs: number;
+  /** May a renewal take the device's time now? Asked only where a stale answer was given. */
+  readonly mayRenew: () => boolean;
 }
 
 export interface ComputedAnswer extends CachedAnswer {
@@ -29,22 +46,44 @@ export interface CacheOutcome {
   /** The layer that had it; undefined = computed now. */
   readonly layer: CacheLayerName | undefined;
   readonly ageMs: number | undefined;
+  /** Older than the model's TTL, and within what it allows on top. */
+  readonly stale: boolean;
 }
 
-interface CacheCounts {
+/** Computes an answer. With `renewal` for nobody who waits: by its own deadline, and behind those who do. */
+type Compute = (signal: AbortSignal, renewal?: { readonly deadlineMs: number }) => Promise<ComputedAnswer>;
+
+interface AnswerCacheCounts {
   readonly layers: Readonly<Record<string, CacheLayerCounts>>;
   /** Requests that waited for an equal one instead of computing. */
   readonly joined: number;
   readonly bypassed: number;
+  /** Runs in the background that replaced a stale answer, and what became of them. */
+  readonly renewals: { readonly started: number; readonly failed: number; readonly kept: number };
 }
+
+interface ModelCacheReport extends ModelCacheCounts {
+  readonly model: string;
+  readonly layers: Readonly<Record<string, { readonly entries: number; readonly sizeBytes: number }>>;
+}
+
+const LIMIT_RENEWALS_AT_ONCE = 4;
+const RENEWAL_TIMEOUT_MS = 30_000;
 
 export class AnswerCache {
   readonly #layers: readonly CacheLayer[];
+  readonly #clock: Clock;
   readonly #flights: SingleFlight<ComputedAnswer>;
+  readonly #byModel = new CacheCounts();
+  readonly #renewing = new Set<string>();
+  #renewals = { started: 0, failed: 0, kept: 0 };
   #bypassed = 0;
+  /** Counts calls of `drop`: what began before one is not kept after it. */
+  #drops = 0;
 
   constructor(modules: { readonly layers: readonly CacheLayer[]; readonly clock: Clock }) {
     this.#layers = modules.layers;
+    this.#clock = modules.clock;
     this.#flights = new SingleFlight(modules);
   }
 
@@ -52,59 +91,123 @@ export class AnswerCache {
   async answer(
     question: CacheQuestion,
     policy: CachePolicy,
-    compute: (signal: AbortSignal) => Promise<ComputedAnswer>,
+    compute: Compute,
     signal: AbortSignal,
   ): Promise<CacheOutcome> {
     if (!policy.enabled || policy.mode === 'bypass') {
       this.#bypassed += 1;
       return fresh(await compute(signal));
     }
+    const labels = { model: policy.model, tags: question.tags ?? [] };
     const key = cacheKey(question);
-    if (policy.mode === 'refresh') {
-      const answer = await compute(signal);
-      await this.#store(key, answer);
-      return fresh(answer);
+    if (policy.mode === 'refresh') return fresh(await this.#computeAndKeep(key, labels, () => compute(signal)));
+    const maxAgeMs = Math.min(policy.ttlMs + policy.staleWhileRevalidateMs, policy.maxStalenessMs ?? Infinity);
+    const hit = await this.#lookUp(key, maxAgeMs, policy, signal);
+    if (hit !== undefined) {
+      if (hit.stale) this.#renew(key, labels, policy, compute);
+      return hit;
     }
-    const maxAgeMs = Math.min(policy.ttlMs, policy.maxStalenessMs ?? Infinity);
-    const hit = await this.#lookUp(key, maxAgeMs, signal);
-    if (hit !== undefined) return hit;
-    const { value } = await this.#flights.fly(key, policy.deadlineMs, signal, async (flightSignal) => {
-      const answer = await compute(flightSignal);
-      await this.#store(key, answer);
-      return answer;
-    });
+    const { value, shared } = await this.#flights.fly(key, policy.deadlineMs, signal, (flightSignal) =>
+      this.#computeAndKeep(key, labels, () => compute(flightSignal)),
+    );
+    this.#byModel.missed(policy.model, shared);
     return fresh(value);
   }
 
-  get counts(): CacheCounts {
+  get counts(): AnswerCacheCounts {
     return {
       layers: Object.fromEntries(this.#layers.map((layer) => [layer.name, layer.counts])),
       joined: this.#flights.joined,
       bypassed: this.#bypassed,
+      renewals: { ...this.#renewals },
     };
   }
 
-  async clear(): Promise<void> {
-    for (const layer of this.#layers) await layer.clear();
+  /** What each model had from the layers. */
+  modelCounts(): readonly (ModelCacheCounts & { readonly model: string })[] {
+    return this.#byModel.names().map((model) => ({ model, ...this.#byModel.of(model) }));
   }
 
-  async #lookUp(key: string, maxAgeMs: number, signal: AbortSignal): Promise<CacheOutcome | undefined> {
+  /** What each model has in the layers and had from them. Walks the entries: for people, not for every scrape. */
+  models(): readonly ModelCacheReport[] {
+    const held = this.#layers.map((layer) => ({ name: layer.name, models: layer.models() }));
+    const names = new Set([...this.#byModel.names(), ...held.flatMap(({ models }) => [...models.keys()])]);
+    return [...names].sort().map((model) => ({
+      model,
+      ...this.#byModel.of(model),
+      layers: Object.fromEntries(
+        held.map(({ name, models }) => [name, models.get(model) ?? { entries: 0, sizeBytes: 0 }]),
+      ),
+    }));
+  }
+
+  /** Entries that went, by layer. */
+  drop(selection: CacheSelection): Readonly<Record<string, number>> {
+    this.#drops += 1;
+    return Object.fromEntries(this.#layers.map((layer) => [layer.name, layer.drop(selection)]));
+  }
+
+  /** Drops what belongs to other models: they were taken off the device while it was down. */
+  keepOnly(models: readonly string[]): void {
+    const kept = new Set(models);
+    for (const layer of this.#layers) {
+      for (const model of layer.models().keys()) if (!kept.has(model)) this.drop({ model });
+    }
+  }
+
+  async #lookUp(
+    key: string,
+    maxAgeMs: number,
+    { model, ttlMs }: CachePolicy,
+    signal: AbortSignal,
+  ): Promise<CacheOutcome | undefined> {
     for (const [i, layer] of this.#layers.entries()) {
       const found = layer.get(key, maxAgeMs, signal);
       const hit = found instanceof Promise ? await found : found;
       if (hit === undefined) continue;
-      for (const nearer of this.#layers.slice(0, i)) await nearer.put(key, hit.answer);
-      return { answer: hit.answer, queueUs: 0, computeUs: 0, layer: layer.name, ageMs: hit.ageMs };
+      for (const farther of this.#layers.slice(i + 1)) farther.wanted?.(key, hit);
+      for (const nearer of this.#layers.slice(0, i)) await nearer.put(key, { ...hit, computeUs: 0 });
+      const stale = hit.ageMs > ttlMs;
+      this.#byModel.hit(model, layer.name, stale);
+      return { answer: hit.answer, queueUs: 0, computeUs: 0, layer: layer.name, ageMs: hit.ageMs, stale };
     }
     return undefined;
   }
 
-  async #store(key: string, computed: ComputedAnswer): Promise<void> {
-    const { queueUs: _queueUs, computeUs: _computeUs, ...answer } = computed;
-    for (const layer of this.#layers) await layer.put(key, answer);
+  async #computeAndKeep(
+    key: string,
+    labels: CacheLabels,
+    compute: () => Promise<ComputedAnswer>,
+  ): Promise<ComputedAnswer> {
+    const drops = this.#drops;
+    const computed = await compute();
+    if (drops !== this.#drops) return computed;
+    const { queueUs: _queueUs, computeUs, ...answer } = computed;
+    for (const layer of this.#layers) await layer.put(key, { answer, labels, ageMs: 0, computeUs });
+    return computed;
+  }
+
+  #renew(key: string, labels: CacheLabels, policy: CachePolicy, compute: Compute): void {
+    if (this.#renewing.has(key)) return;
+    if (this.#renewing.size >= LIMIT_RENEWALS_AT_ONCE || !policy.mayRenew()) {
+      this.#renewals.kept += 1;
+      return;
+    }
+    this.#renewing.add(key);
+    this.#renewals.started += 1;
+    const deadlineMs = this.#clock.monotonicMs() + RENEWAL_TIMEOUT_MS;
+    this.#flights
+      .fly(key, deadlineMs, new AbortController().signal, (flightSignal) =>
+        this.#computeAndKeep(key, labels, () => compute(flightSignal, { deadlineMs })),
+      )
+      .catch(() => {
+        this.#renewals.failed += 1; // the stale answer stands until its time is over; the next request tries again
+      })
+      .finally(() => this.#renewing.delete(key));
   }
 }
 
 function fresh(answer: ComputedAnswer): CacheOutcome {
-  return { answer, queueUs: answer.queueUs, computeUs: answer.computeUs, layer: undefined, ageMs: undefined };
+  const { queueUs, computeUs } = answer;
+  return { answer, queueUs, computeUs, layer: undefined, ageMs: undefined, stale: false };
 }

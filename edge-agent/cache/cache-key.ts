@@ -1,5 +1,5 @@
-// The exact key (design 5): SHA-256 over variant digest, input names, datatypes, shapes, bytes, requested outputs and
-// parameters. The encoding is injective: a JSON head that states every name and length (JSON delimits itself), then the raw
+// The exact key (design 5): SHA-256 over variant digest, input names, datatypes, shapes, bytes, requested outputs,
+// parameters and tags. The encoding is injective: a JSON head that states every name and length (JSON delimits itself), then the raw
 // bytes in the head's order. Two requests with one key are therefore the same question to the same weights; Triton's key
 // omits shape, datatype, parameters and requested outputs, and mixes such answers up.
 import { createHash } from 'node:crypto';
@@ -12,6 +12,8 @@ export interface CacheQuestion {
   readonly inputs: readonly NamedTensor[];
   readonly outputs: readonly string[];
   readonly parameters: Readonly<Record<string, string | number | boolean>>;
+  /** By which the answer can be dropped. In the key, so that dropping a tag drops whatever was answered under it. */
+  readonly tags?: readonly string[];
 }
 
 /** 43 characters of base64url. The order of inputs and of parameters doesn't matter, that of outputs does. */
@@ -25,6 +27,7 @@ export function cacheKey(question: CacheQuestion): string {
     Object.keys(question.parameters)
       .sort()
       .map((name) => [name, question.parameters[name]]),
+    [...(question.tags ?? [])].sort(),
   ]);
   const hash = createHash('sha256').update(head);
   for (const input of inputs) hash.update(input.data);

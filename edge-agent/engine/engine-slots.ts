@@ -15,6 +15,8 @@ interface EngineSlotsModules {
   readonly inspect: OpenPackageDeps['inspect'];
   readonly clock: Clock;
   readonly log: Log;
+  /** A model was taken off the device: what was kept of it goes too. */
+  readonly onRemoved?: (model: string) => void;
 }
 
 /** A prepared model with what serving needs of it. */
@@ -89,6 +91,7 @@ export class EngineSlots implements ModelSlots, ServingModels {
     const active = this.#active.get(name);
     if (active === undefined) return;
     this.#active.delete(name);
+    this.#modules.onRemoved?.(name);
     this.#modules.log.info({ model: name }, 'model taken out of service');
     await active.close();
   }

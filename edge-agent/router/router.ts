@@ -48,6 +48,9 @@ const RESCUED = new Set<string>([
   'not-ready',
 ] satisfies RescueView['trouble'][]);
 
+/** Of a run that renews a stale answer: the scheduler's lowest level, behind all who wait. */
+const RENEWAL_PRIORITY = 10;
+
 export class Router implements InferenceService {
   readonly #modules: RouterModules;
 
@@ -130,9 +133,10 @@ export class Router implements InferenceService {
       privacy: this.#modules.privacy.ask(request.model, 'fallback', model.yaml.privacy),
     });
     try {
-      outcome = await this.#cached(request, model, 'edge', signal, async (inner) => {
-        computed = await computeHere(request, model, inner);
-        return computed;
+      outcome = await this.#cached(request, model, 'edge', signal, async (asked, inner) => {
+        const own = await computeHere(asked, model, inner);
+        if (asked === request) computed = own; // not what renews a stale answer: nobody waits for it
+        return own;
       });
     } catch (error) {
       if (!(error instanceof ServingError) || !RESCUED.has(error.code)) throw error;
@@ -211,9 +215,10 @@ export class Router implements InferenceService {
     const forHub: InferRequest = { ...request, placement: 'auto' }; // where it may run has been decided here
     if (model === undefined) return fromHub(await hub.ask(forHub, waitMs, signal), reason);
     let asked: InferAnswer | undefined;
-    const outcome = await this.#cached(request, model, 'hub', signal, async (inner) => {
-      asked = await hub.ask(forHub, waitMs, inner);
-      return computedOf(asked);
+    const outcome = await this.#cached(forHub, model, 'hub', signal, async (request, inner) => {
+      const answer = await hub.ask(request, waitMs, inner);
+      if (request === forHub) asked = answer;
+      return computedOf(answer);
     });
     return asked === undefined ? answerOf(request, outcome, reason) : fromHub(asked, reason);
   }
@@ -223,14 +228,32 @@ export class Router implements InferenceService {
     model: ServedModel,
     answeredBy: CacheQuestion['answeredBy'],
     signal: AbortSignal,
-    compute: (signal: AbortSignal) => Promise<ComputedAnswer>,
+    compute: (request: InferRequest, signal: AbortSignal) => Promise<ComputedAnswer>,
   ): Promise<CacheOutcome> {
-    const { inputs, outputs, parameters, cache: mode, maxStalenessMs, deadlineMs } = request;
-    const { enabled, ttlMs } = model.yaml.cache;
+    const { model: name, inputs, outputs, parameters, cache: mode, cacheTags: tags, maxStalenessMs } = request;
+    const { enabled, ttlMs, staleWhileRevalidateMs } = model.yaml.cache;
     return this.#modules.cache.answer(
-      { variantDigest: model.identity.variantDigest, answeredBy, inputs, outputs, parameters },
-      { enabled: enabled && model.deterministic, mode, ttlMs, maxStalenessMs, deadlineMs },
-      compute,
+      {
+        variantDigest: model.identity.variantDigest,
+        answeredBy,
+        inputs,
+        outputs,
+        parameters,
+        ...(tags === undefined ? {} : { tags }),
+      },
+      {
+        model: name,
+        enabled: enabled && model.deterministic,
+        mode,
+        ttlMs,
+        staleWhileRevalidateMs,
+        maxStalenessMs,
+        deadlineMs: request.deadlineMs,
+        mayRenew: () =>
+          answeredBy === 'edge' ? model.counts.queueDepth === 0 : this.#modules.hub?.state === 'reachable',
+      },
+      (inner, renewal) =>
+        compute(renewal === undefined ? request : { ...request, ...renewal, priority: RENEWAL_PRIORITY }, inner),
       signal,
     );
   }
@@ -255,10 +278,11 @@ function computedOf(answer: InferAnswer): ComputedAnswer {
 }
 
 function answerOf(request: InferRequest, outcome: CacheOutcome, because?: string): InferAnswer {
-  const { answer, layer, ageMs, queueUs, computeUs } = outcome;
+  const { answer, layer, ageMs, queueUs, computeUs, stale } = outcome;
   const { modelDigest, variant, variantDigest, confidence, answeredBy } = answer;
   const where = answeredBy === 'edge' ? 'answered on the device' : 'answered by the hub';
-  const found = layer === undefined ? where : `${where} ${Math.round(ageMs ?? 0)} ms ago, kept in the ${layer} cache`;
+  const kept = `${where} ${Math.round(ageMs ?? 0)} ms ago, kept in the ${layer} cache`;
+  const found = layer === undefined ? where : stale ? `${kept}, past its time and being renewed` : kept;
   return {
     model: request.model,
     version: answer.version,
@@ -272,6 +296,7 @@ function answerOf(request: InferRequest, outcome: CacheOutcome, because?: string
       queueUs,
       computeUs,
       ...(layer === undefined ? {} : { cacheLayer: layer }),
+      ...(stale ? { cacheStale: true } : {}),
       ...(confidence === undefined ? {} : { confidence }),
     },
   };

@@ -23,6 +23,8 @@ export interface InferRequest {
   readonly placement: PlacementRequest;
   readonly cache: CacheMode;
   readonly maxStalenessMs: number | undefined;
+  /** By which a cached answer can be dropped; part of the cache key. Absent = none. */
+  readonly cacheTags?: readonly string[];
   /** Request parameters that no one here reads; part of the cache key. */
   readonly parameters: Readonly<Record<string, string | number | boolean>>;
 }
@@ -45,6 +47,8 @@ export interface Provenance {
   readonly queueUs: number;
   readonly computeUs: number;
   readonly cacheLayer?: 'memory' | 'disk' | 'hub';
+  /** The cached answer is older than the model's TTL, and is being renewed. */
+  readonly cacheStale?: true;
   readonly confidence?: number;
 }
 

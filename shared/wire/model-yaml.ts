@@ -76,7 +76,14 @@ export const modelYamlSchema = z.strictObject({
       threshold: z.number(),
     })
     .optional(),
-  cache: z.strictObject({ enabled: z.boolean().default(true), ttlMs: z.int().min(0).default(300_000) }).prefault({}),
+  cache: z
+    .strictObject({
+      enabled: z.boolean().default(true),
+      ttlMs: z.int().min(0).default(300_000),
+      /** After the TTL an answer may be given so much longer, marked as stale, while one run in the background renews it. */
+      staleWhileRevalidateMs: z.int().min(0).default(0),
+    })
+    .prefault({}),
   /** What may leave the device. */
   privacy: privacySchema.prefault({}),
   /** Which answers become samples, where `privacy.capture` allows it: all under `confidence.threshold`, and a share of the rest. */

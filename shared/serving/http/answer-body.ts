@@ -66,6 +66,7 @@ function provenanceJson(from: Provenance): string {
   text += `,"variant_digest":${JSON.stringify(from.variantDigest)}`;
   text += `,"queue_us":${Math.round(from.queueUs)},"compute_us":${Math.round(from.computeUs)}`;
   if (from.cacheLayer !== undefined) text += `,"cache_layer":"${from.cacheLayer}"`;
+  if (from.cacheStale === true) text += ',"cache":"stale"';
   if (from.confidence !== undefined && Number.isFinite(from.confidence)) text += `,"confidence":${from.confidence}`;
   return `${text}}`;
 }
@@ -89,6 +90,7 @@ export function pushProvenanceHeaders(headers: string[], from: Provenance): void
     String(Math.round(from.computeUs)),
   );
   if (from.cacheLayer !== undefined) headers.push('tidegate-cache-layer', from.cacheLayer);
+  if (from.cacheStale === true) headers.push('tidegate-cache', 'stale');
   if (from.confidence !== undefined) headers.push('tidegate-confidence', String(from.confidence));
 }
 

@@ -143,7 +143,7 @@ class UndiciInferClient implements InferClient {
 
 /** JSON, then the tensors: one copy into one buffer, which the socket then writes at once. */
 function encodeRequest(request: InferRequest, remainingMs: number): { json: number; body: Buffer } {
-  const { id, inputs, outputs, priority, placement, cache, maxStalenessMs, parameters } = request;
+  const { id, inputs, outputs, priority, placement, cache, maxStalenessMs, cacheTags, parameters } = request;
   const said = {
     ...parameters,
     timeout: Math.max(1, Math.floor(remainingMs * 1000)),
@@ -151,6 +151,7 @@ function encodeRequest(request: InferRequest, remainingMs: number): { json: numb
     ...(placement === 'auto' ? {} : { placement }),
     ...(cache === 'use' ? {} : { cache }),
     ...(maxStalenessMs === undefined ? {} : { max_staleness_ms: maxStalenessMs }),
+    ...(cacheTags === undefined ? {} : { cache_tags: cacheTags.join(',') }),
     binary_data_output: true,
   };
   const json = JSON.stringify({

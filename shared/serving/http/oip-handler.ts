@@ -190,7 +190,7 @@ class OipFront {
 
   #requestOf(parsed: ParsedInfer, model: string, version: string | undefined, arrivedMs: number): InferRequest {
     const { limits, defaultTimeoutMs } = this.#options;
-    const { timeoutUs, priority, placement, cache, maxStalenessMs, parameters } = parsed.options;
+    const { timeoutUs, priority, placement, cache, maxStalenessMs, cacheTags, parameters } = parsed.options;
     const timeoutMs = timeoutUs === 0 ? defaultTimeoutMs : Math.min(timeoutUs / 1000, limits.timeoutMsMax);
     return {
       model,
@@ -203,6 +203,7 @@ class OipFront {
       placement,
       cache,
       maxStalenessMs,
+      ...(cacheTags === undefined ? {} : { cacheTags }),
       parameters,
     };
   }

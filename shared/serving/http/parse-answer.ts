@@ -63,6 +63,7 @@ function readProvenance(value: unknown): Provenance {
     queueUs: micros(from['queue_us']),
     computeUs: micros(from['compute_us']),
     ...(layer === 'memory' || layer === 'disk' || layer === 'hub' ? { cacheLayer: layer } : {}),
+    ...(from['cache'] === 'stale' ? { cacheStale: true as const } : {}),
     ...(typeof confidence === 'number' ? { confidence } : {}),
   };
 }

@@ -13,6 +13,8 @@ export interface RequestOptions {
   readonly placement: PlacementRequest;
   readonly cache: CacheMode;
   readonly maxStalenessMs: number | undefined;
+  /** Sorted, each once; undefined = none. */
+  readonly cacheTags: readonly string[] | undefined;
   /** Triton's binary data extension: all outputs that don't say otherwise. */
   readonly binaryDataOutput: boolean;
   readonly parameters: InferRequest['parameters'];
@@ -20,7 +22,17 @@ export interface RequestOptions {
 
 const PLACEMENTS: readonly PlacementRequest[] = ['auto', 'local', 'hub'];
 const CACHE_MODES: readonly CacheMode[] = ['use', 'bypass', 'refresh'];
-const READ_HERE = new Set(['timeout', 'priority', 'placement', 'cache', 'max_staleness_ms', 'binary_data_output']);
+const READ_HERE = new Set([
+  'timeout',
+  'priority',
+  'placement',
+  'cache',
+  'max_staleness_ms',
+  'cache_tags',
+  'binary_data_output',
+]);
+const LIMIT_TAGS = 8;
+const TAG = /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$/;
 const NOTHING: InferRequest['parameters'] = {};
 
 /** Throws ServingError `invalid-argument` naming the parameter or the header. */
@@ -36,6 +48,7 @@ export function readRequestOptions(parameters: unknown, headers: IncomingHttpHea
     placement: oneOf(stated(given, headers, PLACEMENT), PLACEMENTS) ?? 'auto',
     cache: oneOf(stated(given, headers, CACHE), CACHE_MODES) ?? 'use',
     maxStalenessMs: wholeNumber(stated(given, headers, MAX_STALENESS_MS)),
+    cacheTags: tags(stated(given, headers, CACHE_TAGS)),
     binaryDataOutput: binary === true,
     parameters: given === undefined ? NOTHING : passedThrough(given),
   };
@@ -55,6 +68,7 @@ const PRIORITY = nameOf('priority');
 const PLACEMENT = nameOf('placement');
 const CACHE = nameOf('cache');
 const MAX_STALENESS_MS = nameOf('max_staleness_ms');
+const CACHE_TAGS = nameOf('cache_tags');
 
 /** Undefined = said nowhere, as most requests do for most options. */
 function stated(
@@ -93,6 +107,19 @@ function wholeNumber(option: Stated | undefined): number | undefined {
     throw invalid(field, `expected a whole number >= 0, got ${describe(value)}`);
   }
   return value;
+}
+
+/** Text, since clients of the protocol send no lists: `camera-3,shop:12`. */
+function tags(option: Stated | undefined): readonly string[] | undefined {
+  if (option === undefined || option.value === '') return undefined;
+  const { value, field } = option;
+  const given = typeof value === 'string' || typeof value === 'number' ? String(value).split(',') : [];
+  const found = [...new Set(given.map((tag) => tag.trim()))].sort();
+  if (found.length === 0 || found.length > LIMIT_TAGS || !found.every((tag) => TAG.test(tag))) {
+    const allowed = `1 to ${LIMIT_TAGS} tags of at most 64 letters, digits and . _ : / -, separated by commas`;
+    throw invalid(field, `expected ${allowed}; got ${describe(value)}`);
+  }
+  return found;
 }
 
 function oneOf<T extends string>(option: Stated | undefined, allowed: readonly T[]): T | undefined {

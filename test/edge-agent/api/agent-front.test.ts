@@ -9,6 +9,7 @@ const TOKEN = 'a-token-of-16-chars';
 let server: Server;
 let url: string;
 let failMetrics = false;
+const dropped: object[] = [];
 
 beforeAll(async () => {
   const front = new AgentFront({
@@ -19,7 +20,10 @@ beforeAll(async () => {
     } as never,
     log: silentLog,
     apiToken: TOKEN,
-    status: { explanations: { latest: () => [] } } as never,
+    status: {
+      explanations: { latest: () => [] },
+      cache: { drop: (selection: object) => (dropped.push(selection), {}) },
+    } as never,
   });
   server = createServer(front.overTcp).listen(0, '127.0.0.1');
   await new Promise((resolve) => server.once('listening', resolve));
@@ -55,5 +59,12 @@ describe('AgentFront', () => {
     expect(answer.status).toBe(405);
     expect(answer.headers.get('allow')).toBe('GET');
     expect((await get('/metrics', { method: 'HEAD' })).status).toBe(200);
+  });
+
+  it('drops from the cache by DELETE', async () => {
+    expect((await get('/agent/v1/cache?model=m', { method: 'DELETE' })).status).toBe(200);
+    expect(dropped).toEqual([{ model: 'm', tag: undefined }]);
+    expect((await get('/agent/v1/status', { method: 'DELETE' })).status).toBe(405);
+    expect((await fetch(`${url}/agent/v1/cache`, { method: 'DELETE' })).status).toBe(401);
   });
 });

@@ -4,6 +4,7 @@ import type { CacheQuestion } from '@tidegate/edge-agent/cache/cache-key.js';
 import { MemoryLayer } from '@tidegate/edge-agent/cache/memory-layer.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import { tensor } from '@tidegate/shared/tensor/tensor.js';
+import { settle } from '../../support/fake-graph-runner.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
 const question: CacheQuestion = {
@@ -13,25 +14,33 @@ const question: CacheQuestion = {
   outputs: [],
   parameters: {},
 };
-const policy: CachePolicy = { enabled: true, mode: 'use', ttlMs: 1000, maxStalenessMs: undefined, deadlineMs: 1e9 };
+const policy: CachePolicy = {
+  model: 'm',
+  enabled: true,
+  mode: 'use',
+  ttlMs: 1000,
+  staleWhileRevalidateMs: 0,
+  maxStalenessMs: undefined,
+  deadlineMs: 1e9,
+  mayRenew: () => true,
+};
 
 function setUp() {
   const clock = new ManualClock();
   const cache = new AnswerCache({ layers: [new MemoryLayer({ limitBytes: 1e6 }, { clock })], clock });
   let runs = 0;
-  const compute = (): Promise<ComputedAnswer> => {
+  /** What a run waits for; nothing unless a test says so. */
+  const gate = { open: Promise.resolve(), fails: false };
+  const renewals: number[] = [];
+  const compute = async (_signal: AbortSignal, renewal?: { deadlineMs: number }): Promise<ComputedAnswer> => {
     runs += 1;
+    if (renewal !== undefined) renewals.push(renewal.deadlineMs);
+    const fails = gate.fails;
+    await gate.open;
+    if (fails) throw new ServingError('failed', 'no');
     const outputs = [tensor('y', 'UINT8', [1], Uint8Array.of(runs))];
     const digests = { modelDigest: 'm', variant: 'v', variantDigest: 'd' };
-    return Promise.resolve({
-      ...digests,
-      answeredBy: 'edge',
-      outputs,
-      confidence: 1,
-      version: '1',
-      queueUs: 5,
-      computeUs: 7,
-    });
+    return { ...digests, answeredBy: 'edge', outputs, confidence: 1, version: '1', queueUs: 5, computeUs: 7 };
   };
   const ask = async (part: Partial<CachePolicy> = {}, other: Partial<CacheQuestion> = {}) => {
     const outcome = await cache.answer(
@@ -40,16 +49,21 @@ function setUp() {
       compute,
       new AbortController().signal,
     );
-    return { value: outcome.answer.outputs[0]?.data[0], layer: outcome.layer, computeUs: outcome.computeUs };
+    return {
+      value: outcome.answer.outputs[0]?.data[0],
+      layer: outcome.layer,
+      computeUs: outcome.computeUs,
+      stale: outcome.stale,
+    };
   };
-  return { clock, cache, ask, runs: () => runs };
+  return { clock, cache, ask, gate, renewals, runs: () => runs };
 }
 
 describe('AnswerCache', () => {
   it('computes once, then answers the same bytes from memory', async () => {
     const { ask } = setUp();
-    expect(await ask()).toEqual({ value: 1, layer: undefined, computeUs: 7 });
-    expect(await ask()).toEqual({ value: 1, layer: 'memory', computeUs: 0 });
+    expect(await ask()).toEqual({ value: 1, layer: undefined, computeUs: 7, stale: false });
+    expect(await ask()).toEqual({ value: 1, layer: 'memory', computeUs: 0, stale: false });
   });
 
   it("never answers a new version from the old one's entries", async () => {
@@ -106,5 +120,83 @@ describe('AnswerCache', () => {
     await ask({ mode: 'bypass' });
     expect(cache.counts.layers['memory']).toMatchObject({ hits: 1, misses: 1, stores: 1 });
     expect(cache.counts.bypassed).toBe(1);
+  });
+
+  it('keeps what was asked under different tags apart, and drops by tag and model', async () => {
+    const { cache, ask } = setUp();
+    await ask({}, { tags: ['camera-1'] });
+    expect(await ask({}, { tags: ['camera-2'] })).toMatchObject({ value: 2, layer: undefined });
+    expect(cache.drop({ tag: 'camera-1' })).toEqual({ memory: 1 });
+    expect(await ask({}, { tags: ['camera-2'] })).toMatchObject({ value: 2, layer: 'memory' });
+    expect(await ask({}, { tags: ['camera-1'] })).toMatchObject({ value: 3, layer: undefined });
+    expect(cache.drop({ model: 'other' })).toEqual({ memory: 0 });
+    cache.keepOnly(['other']);
+    expect(cache.models()).toMatchObject([
+      { model: 'm', layers: { memory: { entries: 0 } }, hits: { memory: 1 }, misses: 3 },
+    ]);
+  });
+
+  it('does not keep what was being computed while it was dropped', async () => {
+    const { cache, ask, gate } = setUp();
+    let open = (): void => undefined;
+    gate.open = new Promise((resolve) => (open = resolve));
+    const asked = ask();
+    await settle();
+    cache.drop({ model: 'm' });
+    open();
+    expect(await asked).toMatchObject({ value: 1 });
+    expect(await ask()).toMatchObject({ value: 2, layer: undefined });
+  });
+
+  describe('past its TTL', () => {
+    const lenient = { staleWhileRevalidateMs: 500 };
+
+    it('gives the stale answer at once, renews it once, and gives the new one then', async () => {
+      const { clock, ask, gate, runs, renewals } = setUp();
+      await ask(lenient);
+      clock.advance(1200);
+      let open = (): void => undefined;
+      gate.open = new Promise((resolve) => (open = resolve));
+      for (let i = 0; i < 5; i += 1)
+        expect(await ask(lenient)).toMatchObject({ value: 1, layer: 'memory', stale: true });
+      expect(runs()).toBe(2);
+      expect(renewals).toEqual([31_200]);
+      open();
+      await settle();
+      expect(await ask(lenient)).toMatchObject({ value: 2, layer: 'memory', stale: false });
+    });
+
+    it('computes anew when even that time is over, or the caller allows less', async () => {
+      const { clock, ask } = setUp();
+      await ask(lenient);
+      clock.advance(1200);
+      expect(await ask({ ...lenient, maxStalenessMs: 1100 })).toMatchObject({ value: 2, layer: undefined });
+      clock.advance(1501);
+      expect(await ask(lenient)).toMatchObject({ value: 3, layer: undefined });
+    });
+
+    it('renews nothing while the device has enough to do', async () => {
+      const { clock, cache, ask, runs } = setUp();
+      await ask(lenient);
+      clock.advance(1200);
+      expect(await ask({ ...lenient, mayRenew: () => false })).toMatchObject({ value: 1, stale: true });
+      expect(runs()).toBe(1);
+      expect(cache.counts.renewals).toEqual({ started: 0, failed: 0, kept: 1 });
+    });
+
+    it('lets the stale answer stand when the renewal fails, and tries again', async () => {
+      const { clock, cache, ask, gate } = setUp();
+      await ask(lenient);
+      clock.advance(1200);
+      gate.fails = true;
+      expect(await ask(lenient)).toMatchObject({ value: 1 });
+      await settle();
+      gate.fails = false;
+      expect(await ask(lenient)).toMatchObject({ value: 1, stale: true });
+      await settle();
+      expect(await ask(lenient)).toMatchObject({ value: 3, stale: false });
+      expect(cache.counts.renewals).toEqual({ started: 2, failed: 1, kept: 0 });
+      expect(clock.timerCount).toBe(0);
+    });
   });
 });

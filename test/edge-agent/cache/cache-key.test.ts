@@ -22,6 +22,8 @@ describe('cacheKey', () => {
       { parameters: {} },
       { parameters: { k: '1' } },
       { parameters: { k: true } },
+      { tags: ['z'] },
+      { tags: ['z', 'x'] },
       { inputs: [tensor('x', 'UINT8', [2], bytes(1, 2))] },
       { inputs: [tensor('x', 'UINT8', [1, 2], bytes(1, 2)), tensor('y', 'UINT8', [1], bytes(3))] },
       { inputs: [tensor('x', 'INT8', [2], bytes(1, 2)), tensor('y', 'UINT8', [1], bytes(3))] },

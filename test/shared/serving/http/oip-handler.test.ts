@@ -236,6 +236,17 @@ describe('inference', () => {
     expect(server.service.requests.at(-1)).toMatchObject({ placement: 'hub', maxStalenessMs: 9 });
   });
 
+  test('tags for the cache: a bounded list, as a parameter or a header', async () => {
+    await inferFp32(fp32([1, 2], { parameters: { cache_tags: 'shop:12, camera-3,shop:12' } }));
+    expect(server.service.requests.at(-1)).toMatchObject({ cacheTags: ['camera-3', 'shop:12'], parameters: {} });
+    await inferFp32(GOOD, { 'tidegate-cache-tags': '7' });
+    expect(server.service.requests.at(-1)?.cacheTags).toEqual(['7']);
+    for (const wrong of ['a,,b', 'no space', 'x'.repeat(65), 'a,b,c,d,e,f,g,h,i', true]) {
+      const asked = inferFp32(fp32([1, 2], { parameters: { cache_tags: wrong } }));
+      await refused(asked, 400, 'parameters.cache_tags', /1 to 8 tags/);
+    }
+  });
+
   test('a pipeline may be entered inside', async () => {
     const json = {
       inputs: [{ name: 'INNER', datatype: 'FP32', shape: [1], data: [1] }],
