@@ -70,7 +70,14 @@ interface ApiModules {
 
 /** Routes all of `/api`. The hub's server hands requests over with `api.routing(request, response)`. */
 export async function createApi(modules: ApiModules, domains: readonly RouteDomain[]): Promise<Api> {
-  const app = Fastify({ bodyLimit: LIMIT_JSON_BODY_BYTES, requestTimeout: 0, forceCloseConnections: false });
+  const app = Fastify({
+    bodyLimit: LIMIT_JSON_BODY_BYTES,
+    requestTimeout: 0,
+    forceCloseConnections: false,
+    // A path that can't be decoded reaches no route and no error handler.
+    frameworkErrors: (error, _request, reply) =>
+      sendProblem(reply, frameworkProblem(error) ?? problem(400, 'bad request')),
+  });
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   await app.register(swagger, {

@@ -33,7 +33,12 @@ const LIMIT_IMPORT_BYTES = 32 * 1024 * 1024;
 const nameParamsSchema = z.object({ name: datasetNameSchema });
 const version = z.string().regex(/^([1-9][0-9]{0,8}|latest)$/, 'must be a number or latest');
 const versionParamsSchema = nameParamsSchema.extend({ version });
-const shardParamsSchema = versionParamsSchema.extend({ shard: z.coerce.number().int().min(0) });
+const shard = z
+  .string()
+  .regex(/^(0|[1-9][0-9]{0,8})$/, 'must be a whole number')
+  .transform(Number);
+const shardParamsSchema = versionParamsSchema.extend({ shard });
+const datasetsQuerySchema = pageQuerySchema.extend({ cursor: datasetNameSchema.optional() });
 const versionsQuerySchema = pageQuerySchema.extend({ cursor: z.coerce.number().int().positive().optional() });
 const itemsQuerySchema = pageQuerySchema.extend({ cursor: digestSchema.optional() });
 const diffQuerySchema = z.object({ from: version, to: version.default('latest') });
@@ -70,7 +75,7 @@ function listRoutes(api: Api, datasets: DatasetService): void {
       config: { scope: 'read' },
       schema: {
         description: 'The newest version of each dataset, by name.',
-        querystring: pageQuerySchema,
+        querystring: datasetsQuerySchema,
         response: { 200: pageOf(datasetVersionSchema) },
       },
     },

@@ -30,6 +30,16 @@ export function problem(status: number, detail: string, field?: string): Problem
   };
 }
 
+/** What is wrong where Fastify itself refuses a request. */
+const FRAMEWORK_FIELDS: Readonly<Record<string, string>> = {
+  FST_ERR_BAD_URL: 'path',
+  FST_ERR_CTP_EMPTY_JSON_BODY: 'body',
+  FST_ERR_CTP_INVALID_JSON_BODY: 'body',
+  FST_ERR_CTP_BODY_TOO_LARGE: 'body',
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'content-length',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'content-type',
+};
+
 /** Problems that Fastify and the schemas make; undefined for an error that isn't theirs. */
 export function frameworkProblem(error: unknown): Problem | undefined {
   if (error instanceof ApiError) return problem(error.status, error.message, error.field);
@@ -47,8 +57,9 @@ export function frameworkProblem(error: unknown): Problem | undefined {
   if (isDiskFull(error))
     return problem(507, "the hub's disk is full; free some space, nothing that it has stored is lost");
   if (error instanceof Error && 'statusCode' in error) {
-    const { statusCode, message } = error as FastifyError;
-    if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) return problem(statusCode, message);
+    const { code, statusCode, message } = error as FastifyError;
+    if (statusCode !== undefined && statusCode >= 400 && statusCode < 500)
+      return problem(statusCode, message, FRAMEWORK_FIELDS[code]);
   }
   return undefined;
 }

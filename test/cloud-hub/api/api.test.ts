@@ -124,13 +124,22 @@ describe('errors are RFC 9457 problem documents', () => {
         headers: { authorization: 'Bearer operate', 'content-type': contentType },
         payload,
       });
-    for (const [answer, status] of [
-      [await send('application/json', '{"height": '), 400],
-      [await send('text/csv', 'height'), 415],
-      [await send('application/json', JSON.stringify({ height: 1, x: 'x'.repeat(5_000_000) })), 413],
+    for (const [answer, status, field] of [
+      [await send('application/json', '{"height": '), 400, 'body'],
+      [await send('application/json', ''), 400, 'body'],
+      [await send('text/csv', 'height'), 415, 'content-type'],
+      [await send('application/json', JSON.stringify({ height: 1, x: 'x'.repeat(5_000_000) })), 413, 'body'],
     ] as const) {
       expect(answer.statusCode).toBe(status);
-      expect(problemSchema.parse(answer.json()).status).toBe(status);
+      expect(problemSchema.parse(answer.json())).toMatchObject({ status, field });
+    }
+  });
+
+  test('a path that can’t be decoded', async () => {
+    for (const url of ['/api/v1/tides/%ff%fe', '/api/v1/tides/%']) {
+      const answer = await ask('GET', url);
+      expect(answer.headers['content-type']).toBe('application/problem+json');
+      expect(problemSchema.parse(answer.json())).toMatchObject({ status: 400, field: 'path' });
     }
   });
 

@@ -160,6 +160,9 @@ describe('a version', () => {
       ['/low/versions/first', 'version', 400],
       ['/low/diff', 'from', 400],
       ['/low/versions/1/items?cursor=x', 'cursor', 400],
+      ['/low/versions/1/shards/%20', 'shard', 400],
+      ['/low/versions/1/shards/0x0', 'shard', 400],
+      ['?cursor=-1', 'cursor', 400],
     ] as const) {
       await problem(await call('GET', path), status, field);
     }
