@@ -11,9 +11,14 @@ import { ApiError, problem } from './problem.js';
 const STATUS: Readonly<Record<JobErrorCode, number>> = { 'not-found': 404, invalid: 422, conflict: 409 };
 
 const jobsQuerySchema = pageQuerySchema.extend({
+  cursor: z
+    .string()
+    .regex(/^j[0-9a-z]{1,40}$/, 'is none that the hub gave')
+    .optional(),
   state: z.enum(JOB_STATES).optional(),
   model: modelNameSchema.optional(),
 });
+const idempotencyKeySchema = z.string().regex(/^[\x20-\x7e]{1,200}$/, 'must be 1 to 200 printable characters');
 const pointsQuerySchema = z.object({ limit: z.coerce.number().int().min(2).max(5000).default(500) });
 
 type Jobs = Pick<JobService, 'create' | 'list' | 'get' | 'points' | 'cancel'>;
@@ -28,12 +33,18 @@ export function jobRoutes(jobs: Jobs): RouteDomain {
           config: { scope: 'publish' },
           schema: {
             description:
-              'Queues a training job. What can be known to be wrong is said here, and nothing is queued then.',
+              'Queues a training job. What can be known to be wrong is said here, and nothing is queued then. With an `Idempotency-Key` the ' +
+              'same request may be sent again: 200 with the job that it made, instead of a second one; 422 where the key came with another.',
+            headers: z.object({ 'idempotency-key': idempotencyKeySchema.optional() }),
             body: createJobSchema,
-            response: { 201: jobSchema },
+            response: { 200: jobSchema, 201: jobSchema },
           },
         },
-        async (request, reply) => reply.code(201).send(await jobs.create(request.body, request.caller.actor)),
+        async (request, reply) => {
+          const key = request.headers['idempotency-key'];
+          const { job, added } = await jobs.create(request.body, request.caller.actor, key);
+          return reply.code(added ? 201 : 200).send(job);
+        },
       );
       api.get(
         '/api/v1/jobs',

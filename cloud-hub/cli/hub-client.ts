@@ -1,4 +1,5 @@
 // Calls the hub's HTTP as the command line needs it: JSON in, JSON out (parsed by the wire's schemas), problem documents as CliError.
+import { randomUUID } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { problemSchema } from '@tidegate/shared/wire/admin-api.js';
 import { request as httpRequest } from 'undici';
@@ -19,6 +20,9 @@ export class HubProblem extends CliError {
     this.field = field;
   }
 }
+
+/** The hub can't be reached, or the line was cut before its answer came: it may have done what was asked for. */
+class LostAnswer extends CliError {}
 
 export interface RawAnswer {
   readonly status: number;
@@ -44,6 +48,17 @@ export class HubClient {
   /** `timeoutMs`: how long the hub may take for its answer, where that is work. */
   post<T>(path: string, body: unknown, schema: z.ZodType<T>, timeoutMs = TIMEOUT_MS): Promise<T> {
     return this.#json('POST', path, schema, body, timeoutMs);
+  }
+
+  /** For what must happen once: where the answer is lost the request is sent again, under a key by which the hub knows it. */
+  async postOnce<T>(path: string, body: unknown, schema: z.ZodType<T>): Promise<T> {
+    const headers = { 'idempotency-key': randomUUID() };
+    try {
+      return await this.#json('POST', path, schema, body, TIMEOUT_MS, headers);
+    } catch (cause) {
+      if (!(cause instanceof LostAnswer)) throw cause;
+      return this.#json('POST', path, schema, body, TIMEOUT_MS, headers);
+    }
   }
 
   put<T>(path: string, body: unknown, schema: z.ZodType<T>): Promise<T> {
@@ -97,7 +112,7 @@ export class HubClient {
       return { status: answer.statusCode, headers: answer.headers, body };
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new CliError(`the hub ${hub} can't be reached: ${reason}`, { cause });
+      throw new LostAnswer(`the hub ${hub} can't be reached: ${reason}`, { cause });
     }
   }
 
@@ -107,9 +122,12 @@ export class HubClient {
     schema: z.ZodType<T>,
     body?: unknown,
     timeoutMs = TIMEOUT_MS,
+    headers: Readonly<Record<string, string>> = {},
   ): Promise<T> {
     const sent =
-      body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+      body === undefined
+        ? { headers }
+        : { headers: { ...headers, 'content-type': 'application/json' }, body: JSON.stringify(body) };
     return parse(await this.raw(method, path, { ...sent, timeoutMs }), schema);
   }
 }

@@ -69,7 +69,7 @@ export function trainCommand(context: CliContext): Command {
     .addHelpText('after', EXAMPLES)
     .action(async (options: TrainOptions) => {
       const client = await context.client();
-      const started = await client.post('/api/v1/jobs', trainRequest(options), jobSchema);
+      const started = await client.postOnce('/api/v1/jobs', trainRequest(options), jobSchema);
       if (options.detach === true) {
         context.stdout.write(options.json === true ? jsonText(started) : `${started.id}\n`);
         return;

@@ -10,7 +10,7 @@ import { registryMigration, type RegistryTables } from './tables/registry.js';
 import { rolloutMigration, type RolloutTables } from './tables/rollouts.js';
 import { securityMigration, type SecurityTables } from './tables/security.js';
 import { tokenMigration, type TokenTables } from './tables/tokens.js';
-import { trainingMigration, type TrainingTables } from './tables/training.js';
+import { jobKeysMigration, trainingMigration, type TrainingTables } from './tables/training.js';
 
 export interface Tables
   extends
@@ -36,4 +36,5 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0007-data': dataMigration,
   '0008-training': trainingMigration,
   '0009-mlflow': mlflowMigration,
+  '0010-job-keys': jobKeysMigration,
 };

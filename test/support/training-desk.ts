@@ -88,10 +88,10 @@ export async function openTrainingDesk(
     training: openTraining(parts, registry, closing, { entry: STUB_TRAINER }),
     publish: (files, model = 'tiny') => publish(parts, registry, model, files),
     addDataset: (name, version, counts = {}) => addDatasetRow(parts.db, name, version, counts),
-    create: (seed, change = {}, parameters = {}) => {
+    create: async (seed, change = {}, parameters = {}) => {
       const small = { maxSteps: 3, batchSize: 2, seed, ...parameters };
       const asked = { model: 'tiny', parent: '1', datasets: ['hard@1'], ...change, parameters: small };
-      return desk.training.jobs.create(createJobSchema.parse(asked), 'token:t');
+      return (await desk.training.jobs.create(createJobSchema.parse(asked), 'token:t')).job;
     },
     reaches: (id, ...states) => desk.becomes(id, ({ state }) => states.includes(state)),
     becomes: (id, what) => becomes(desk, id, what),

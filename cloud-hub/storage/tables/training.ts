@@ -51,10 +51,19 @@ interface LineageTable {
   readonly evaluation: string;
 }
 
+/** Requests for jobs that named a key of their own, so that they can be sent again. */
+interface JobKeyTable {
+  readonly actor: string;
+  readonly key: string;
+  readonly request_digest: string;
+  readonly job: string;
+}
+
 export interface TrainingTables {
   readonly jobs: JobTable;
   readonly job_points: JobPointTable;
   readonly lineage: LineageTable;
+  readonly job_keys: JobKeyTable;
 }
 
 export const trainingMigration: Migration = {
@@ -102,5 +111,19 @@ export const trainingMigration: Migration = {
       .addColumn('evaluation', 'text', (c) => c.notNull())
       .addPrimaryKeyConstraint('lineage_key', ['model', 'version'])
       .execute();
+  },
+};
+
+export const jobKeysMigration: Migration = {
+  up: async (db: Kysely<unknown>): Promise<void> => {
+    await db.schema
+      .createTable('job_keys')
+      .addColumn('actor', 'text', (c) => c.notNull())
+      .addColumn('key', 'text', (c) => c.notNull())
+      .addColumn('request_digest', 'text', (c) => c.notNull())
+      .addColumn('job', 'text', (c) => c.notNull().references('jobs.id'))
+      .addPrimaryKeyConstraint('job_keys_key', ['actor', 'key'])
+      .execute();
+    await db.schema.createIndex('job_keys_job').on('job_keys').column('job').execute();
   },
 };

@@ -13,6 +13,7 @@ import { versionMadeBy } from '../lineage/lineage-rows.js';
 import { JobError } from './job-error.js';
 import type { JobFolders } from './job-folders.js';
 import { JobPlaces, SYSTEM, type JobPlacesOptions } from './job-places.js';
+import { jobOfKey, rememberKey } from './job-keys.js';
 import {
   changeJob,
   findJob,
@@ -98,8 +99,14 @@ export class JobService {
     await Promise.all(this.#publishing.values());
   }
 
-  /** Rejects with JobError for a request that can't be trained, naming its field; nothing is queued then. */
-  async create(asked: CreateJob, actor: string): Promise<Job> {
+  /**
+   * Rejects with JobError for a request that can't be trained, naming its field; nothing is queued then. With a key, the same request
+   * again is the job that it made before, as that one is by now.
+   */
+  async create(asked: CreateJob, actor: string, key?: string): Promise<{ job: Job; added: boolean }> {
+    const keyed = key === undefined ? undefined : { actor, key, asked };
+    const before = keyed === undefined ? undefined : await jobOfKey(this.#m.db, keyed);
+    if (before !== undefined) return { job: showJob(before), added: false };
     const { request, parent, datasets, slices } = await resolveRequest(this.#m, asked, this.#options.defaults);
     const nowMs = this.#m.clock.nowMs();
     const job: JobRecord = {
@@ -122,21 +129,26 @@ export class JobService {
       startedAt: undefined,
       endedAt: undefined,
     };
-    await this.#m.db.transaction().execute(async (trx) => {
+    const made = await this.#m.db.transaction().execute(async (trx) => {
+      const meanwhile = keyed === undefined ? undefined : await jobOfKey(trx, keyed);
+      if (meanwhile !== undefined) return meanwhile;
       if ((await jobsInState(trx, OPEN_STATES)).length >= LIMIT_OPEN_JOBS) {
         throw new JobError('conflict', `${LIMIT_OPEN_JOBS} jobs are open, the limit; cancel some`);
       }
       await insertJob(trx, job);
+      if (keyed !== undefined) await rememberKey(trx, keyed, job.id);
       const detail = {
         parent: `${job.model}@${job.parent}`,
         datasets: datasets.map(({ spec }) => spec),
         priority: job.priority,
       };
       await this.#m.audit(trx, { actor, action: 'train.create', subject: `job:${job.id}`, detail }, nowMs);
+      return job;
     });
+    if (made !== job) return { job: showJob(made), added: false };
     this.#m.onJob(showJob(job));
     this.#places.wake();
-    return showJob(job);
+    return { job: showJob(job), added: true };
   }
 
   async get(id: string): Promise<Job | undefined> {

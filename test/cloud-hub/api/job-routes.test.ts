@@ -22,11 +22,11 @@ afterAll(async () => {
   await desk.closing.run();
 });
 
-const ask = (method: 'GET' | 'POST', url: string, token: Scope, payload?: object) =>
+const ask = (method: 'GET' | 'POST', url: string, token: Scope, payload?: object, headers: object = {}) =>
   served.api.inject({
     method,
     url,
-    headers: { authorization: `Bearer ${token}` },
+    headers: { authorization: `Bearer ${token}`, ...headers },
     ...(payload === undefined ? {} : { payload }),
   });
 
@@ -68,6 +68,48 @@ test('lists are newest first, by pages, by state and by model', async () => {
   expect((await read('state=cancelled')).items.map(({ id }) => id)).toEqual(ids.toReversed());
 });
 
+describe('an idempotency key', () => {
+  const create = (key: string, body: object = BODY, token: Scope = 'publish') =>
+    ask('POST', '/api/v1/jobs', token, body, { 'idempotency-key': key });
+  const ids = async () => (await desk.training.jobs.list({ limit: 100 })).map(({ id }) => id);
+
+  test('makes one job of a request that is sent again, also at the same time', async () => {
+    const before = await ids();
+    const both = await Promise.all([create('k 1'), create('k 1')]);
+    expect(both.map(({ statusCode }) => statusCode).toSorted()).toEqual([200, 201]);
+    const { id } = jobSchema.parse(both[0]!.json());
+    expect(both[1]!.json()).toMatchObject({ id });
+    const settled = await desk.reaches(id, 'succeeded');
+    const again = await create('k 1');
+    expect([again.statusCode, jobSchema.parse(again.json())]).toEqual([200, settled]);
+    expect((await ids()).filter((one) => !before.includes(one))).toEqual([id]);
+  });
+
+  test('is its caller’s alone, and belongs to one request', async () => {
+    const mine = jobSchema.parse((await create('k2')).json());
+    const theirs = jobSchema.parse((await create('k2', BODY, 'admin')).json());
+    expect(theirs.id).not.toBe(mine.id);
+    const other = await create('k2', { ...BODY, priority: 1 });
+    expect(other.json()).toMatchObject({
+      status: 422,
+      field: 'idempotency-key',
+      detail: expect.stringContaining(mine.id),
+    });
+    for (const { id } of [mine, theirs]) await desk.reaches(id, 'succeeded');
+  });
+
+  test('of a request that was refused is free again', async () => {
+    expect((await create('k3', { ...BODY, model: 'nobody' })).statusCode).toBe(404);
+    const made = await create('k3');
+    expect(made.statusCode).toBe(201);
+    await desk.reaches(jobSchema.parse(made.json()).id, 'succeeded');
+  });
+
+  test.each([[''], ['x'.repeat(201)], ['\u00e4']])('%j is none', async (key) => {
+    expect((await create(key)).json()).toMatchObject({ status: 400, field: 'idempotency-key' });
+  });
+});
+
 describe('problems', () => {
   test.each([
     [{ ...BODY, model: 'nobody' }, 404, 'model'],
@@ -80,6 +122,13 @@ describe('problems', () => {
     [{ ...BODY, hurry: true }, 400, 'hurry'],
   ])('%j is refused by its field', async (body, status, field) => {
     expect((await ask('POST', '/api/v1/jobs', 'publish', body)).json()).toMatchObject({ status, field });
+  });
+
+  test('a cursor of another list is refused, not an empty page', async () => {
+    for (const cursor of ['', 'r1', '-1', 'hard']) {
+      const answer = await ask('GET', `/api/v1/jobs?cursor=${cursor}`, 'read');
+      expect(answer.json()).toMatchObject({ status: 400, field: 'cursor' });
+    }
   });
 
   test('what isn’t there is 404 with its field', async () => {

@@ -1,7 +1,10 @@
 // `tidegate train`, `tidegate job` and `tidegate model lineage` against a real service: what they print, where, and how they end.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { makeContext } from '@tidegate/cloud-hub/cli/context.js';
 import { runProgram } from '@tidegate/cloud-hub/cli/program.js';
@@ -38,7 +41,48 @@ async function run(args: string[], isTTY = false): Promise<{ code: number; out: 
   return { code: await runProgram(args, context), out: streams.out(), err: streams.err() };
 }
 
+/** In front of the hub; cuts the line instead of handing on the first answer. Returns its address and what came through. */
+async function lossyLine(): Promise<{ url: string; seen: string[]; close: () => void }> {
+  const seen: string[] = [];
+  const line = createServer((request, response) => {
+    void (async () => {
+      const body = await text(request);
+      const headers = request.headers as Record<string, string>;
+      const sent = { authorization: headers['authorization']!, 'content-type': 'application/json' };
+      const key = headers['idempotency-key'];
+      const answer = await fetch(`${served.url}${request.url}`, {
+        method: request.method!,
+        headers: key === undefined ? sent : { ...sent, 'idempotency-key': key },
+        ...(body === '' ? {} : { body }),
+      });
+      seen.push(`${request.method} ${request.url} ${answer.status}`);
+      if (seen.length === 1) request.socket.destroy();
+      else response.writeHead(answer.status).end(await answer.text());
+    })();
+  });
+  line.listen(0, '127.0.0.1');
+  await once(line, 'listening');
+  const url = `http://127.0.0.1:${(line.address() as AddressInfo).port}`;
+  return { url, seen, close: () => line.close() };
+}
+
 describe('train', () => {
+  test('makes one job where the answer was lost on the way', async () => {
+    const line = await lossyLine();
+    const streams = recordedStreams();
+    const context = makeContext(
+      { ...streams, stdin: Readable.from(['']) },
+      { ...environment(), TIDEGATE_HUB: line.url },
+    );
+    const before = (await desk.training.jobs.list({ limit: 100 })).length;
+    expect(await runProgram([...TRAIN, '--seed', '1', '--max-steps', '3', '--detach'], context)).toBe(0);
+    line.close();
+    expect(line.seen).toEqual(['POST /api/v1/jobs 201', 'POST /api/v1/jobs 200']);
+    const jobs = await desk.training.jobs.list({ limit: 100 });
+    expect([jobs.length - before, `${jobs[0]!.id}\n`]).toEqual([1, streams.out()]);
+    await desk.reaches(jobs[0]!.id, 'succeeded');
+  });
+
   test('follows the job to its version, with plain lines where there is no terminal', async () => {
     const ran = await run([...TRAIN, '--seed', '1', '--max-steps', '3', '--slice', 'slice', '--label', 'cli']);
     expect(ran.code).toBe(0);

@@ -56,9 +56,9 @@ async function publishDigits(): Promise<void> {
   await registry.pipeline.idle();
 }
 
-function create(datasets: string[], parameters: object, label?: string): Promise<Job> {
+async function create(datasets: string[], parameters: object, label?: string): Promise<Job> {
   const asked = { model: 'digits', parent: '1', datasets, parameters, ...(label === undefined ? {} : { label }) };
-  return training.jobs.create(createJobSchema.parse(asked), 'token:t');
+  return (await training.jobs.create(createJobSchema.parse(asked), 'token:t')).job;
 }
 
 /** Resolves when the job's newest event is so. */
