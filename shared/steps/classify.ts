@@ -5,6 +5,7 @@ import { encodeBytes } from '../tensor/bytes.js';
 import { bytesOf, float32Of, type Tensor } from '../tensor/tensor.js';
 import { packagePathSchema } from '../wire/manifest.js';
 import { readLines } from './read-lines.js';
+import { softmaxRow } from './scores.js';
 import { StepError, type StepDefinition } from './step.js';
 import { expectTensor, expectType, onlyInput, typeName } from './step-types.js';
 
@@ -63,7 +64,7 @@ function classifyRows(
   for (let row = 0; row < rows; row += 1) {
     const one = scores.subarray(row * classes, (row + 1) * classes);
     const values = probabilities.subarray(row * classes, (row + 1) * classes);
-    if (activation === 'softmax') softmax(one, values);
+    if (activation === 'softmax') softmaxRow(one, values);
     else values.set(one);
     const best = largest(values);
     confidences[row] = best === undefined ? 0 : (values[best] ?? 0);
@@ -74,19 +75,6 @@ function classifyRows(
     { datatype: 'FP32', shape: [rows], data: bytesOf(confidences) },
     { datatype: 'FP32', shape: [rows, classes], data: bytesOf(probabilities) },
   ];
-}
-
-/** Writes the probabilities of `scores` into `out`: in double precision, from the largest score down, so that it never overflows. */
-function softmax(scores: Float32Array, out: Float32Array): void {
-  let most = -Infinity;
-  for (let i = 0; i < scores.length; i += 1) most = Math.max(most, scores[i]!);
-  const powers = new Float64Array(scores.length);
-  let sum = 0;
-  for (let i = 0; i < scores.length; i += 1) {
-    powers[i] = Math.exp(scores[i]! - most);
-    sum += powers[i]!;
-  }
-  for (let i = 0; i < scores.length; i += 1) out[i] = powers[i]! / sum;
 }
 
 /** The first of the largest; undefined where a NaN is among them. */

@@ -1,5 +1,6 @@
 // Resizes pixels, bilinear as OpenCV does (bilinear.ts). Input UINT8 [1, H, W, C], output UINT8 [1, h, w, C]. With
-// `keepAspect` the width follows from the height; without it both are given.
+// `keepAspect` the width follows from the height; without it both are given. With `minSide` the picture grows until its shorter
+// side is that long (it never shrinks by it), and both sides go to the nearest `multiple`: a text detector's way.
 import { z } from 'zod';
 import type { Tensor } from '../tensor/tensor.js';
 import { resizeBilinear } from './bilinear.js';
@@ -12,7 +13,8 @@ const side = z.int().min(1).max(LIMIT_SIDE);
 
 const parameters = z
   .strictObject({
-    height: side,
+    /** Needed where minSide is not given. */
+    height: side.optional(),
     /** Needed where keepAspect is false. */
     width: side.optional(),
     keepAspect: z.boolean().default(true),
@@ -22,6 +24,20 @@ const parameters = z
     maxWidth: side.default(4096),
     /** A width that is no whole number is rounded up; above this one it is rounded down (PaddleOCR's way, with 320). */
     roundDownAbove: side.default(LIMIT_SIDE),
+    /** Least length of the shorter side. */
+    minSide: side.optional(),
+    /** With minSide: most length of the longer side, which goes before minSide. */
+    maxSide: side.default(4096),
+    /** With minSide: both sides become a multiple of this, at least one. */
+    multiple: z.int().min(1).max(1024).default(1),
+  })
+  .refine(({ height, minSide }) => (height === undefined) !== (minSide === undefined), {
+    path: ['height'],
+    error: 'is needed, or minSide in its place',
+  })
+  .refine(({ width, minSide }) => minSide === undefined || width === undefined, {
+    path: ['width'],
+    error: 'follows from minSide',
   })
   .refine(({ keepAspect, width }) => keepAspect || width !== undefined, {
     path: ['width'],
@@ -42,7 +58,7 @@ export const resize: StepDefinition<ResizeParameters> = {
         const input = onlyInput(STEP, inputs);
         expectType(STEP, 'UINT8', [1, -1, -1, -1], input);
         const width = settings.keepAspect ? -1 : (settings.width ?? -1);
-        return [{ datatype: 'UINT8', shape: [1, settings.height, width, input.shape[3] ?? -1] }];
+        return [{ datatype: 'UINT8', shape: [1, settings.height ?? -1, width, input.shape[3] ?? -1] }];
       },
       run: async (inputs) => [resizeTensor(onlyInput(STEP, inputs), settings)],
     }),
@@ -52,14 +68,30 @@ function resizeTensor(input: Tensor, settings: ResizeParameters): Tensor {
   expectTensor(STEP, 'UINT8', [1, -1, -1, -1], input);
   const [, height = 0, width = 0, channels = 0] = input.shape;
   if (height === 0 || width === 0 || channels === 0) throw new StepError(STEP, 'is given a picture without pixels');
-  const target = { height: settings.height, width: targetWidth(settings, width, height) };
+  const target = targetSize(settings, width, height);
   const { data } = resizeBilinear({ width, height, channels, data: input.data }, target.width, target.height);
   return { datatype: 'UINT8', shape: [1, target.height, target.width, channels], data };
 }
 
-function targetWidth(settings: ResizeParameters, width: number, height: number): number {
-  if (!settings.keepAspect) return settings.width ?? width;
+function targetSize(settings: ResizeParameters, width: number, height: number): { width: number; height: number } {
+  if (settings.height === undefined) return grownSize(settings, width, height);
+  if (!settings.keepAspect) return { width: settings.width ?? width, height: settings.height };
   const exact = settings.height * (width / height) * settings.scale;
   const whole = exact > settings.roundDownAbove ? Math.floor(exact) : Math.ceil(exact);
-  return Math.min(Math.max(whole, 1), settings.maxWidth);
+  return { width: Math.min(Math.max(whole, 1), settings.maxWidth), height: settings.height };
+}
+
+function grownSize(
+  { minSide = 1, maxSide, multiple }: ResizeParameters,
+  width: number,
+  height: number,
+): { width: number; height: number } {
+  const ratio = Math.min(Math.max(1, minSide / Math.min(width, height)), maxSide / Math.max(width, height));
+  const whole = (length: number): number => {
+    const parts = Math.trunc(length * ratio) / multiple;
+    const floor = Math.floor(parts);
+    const nearest = parts - floor === 0.5 ? floor + (floor % 2) : Math.round(parts); // halves to even, as Python's round
+    return Math.max(nearest, 1) * multiple;
+  };
+  return { width: whole(width), height: whole(height) };
 }

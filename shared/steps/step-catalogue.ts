@@ -2,13 +2,20 @@
 // graphs (design 13), so what isn't in this map doesn't exist.
 import type { z } from 'zod';
 import { classify } from './classify.js';
+import { crop } from './crop.js';
 import { ctcDecode } from './ctc-decode.js';
 import { decodeImage } from './decode-image.js';
+import { filterRows } from './filter-rows.js';
+import { nonMaximumSuppression } from './non-maximum-suppression.js';
 import { normalise } from './normalise.js';
 import { padWidth } from './pad-width.js';
 import { parseParameters } from './parameters.js';
 import { resize } from './resize.js';
+import { rotate } from './rotate.js';
+import { softmax } from './softmax.js';
 import { StepError, type PreparedStep, type StepAssets, type StepDefinition } from './step.js';
+import { thresholdToBoxes } from './threshold-to-boxes.js';
+import { topK } from './top-k.js';
 
 /** A step with its type of parameters forgotten: they are parsed when it is prepared. */
 export interface CatalogueStep {
@@ -34,11 +41,18 @@ function catalogueStep<P>(step: StepDefinition<P>): CatalogueStep {
 
 const steps = [
   catalogueStep(classify),
+  catalogueStep(crop),
   catalogueStep(ctcDecode),
   catalogueStep(decodeImage),
+  catalogueStep(filterRows),
+  catalogueStep(nonMaximumSuppression),
   catalogueStep(normalise),
   catalogueStep(padWidth),
   catalogueStep(resize),
+  catalogueStep(rotate),
+  catalogueStep(softmax),
+  catalogueStep(thresholdToBoxes),
+  catalogueStep(topK),
 ];
 
 export const stepCatalogue: StepCatalogue = new Map(steps.map((step) => [step.name, step]));

@@ -1,7 +1,8 @@
-// The steps on pixels and numbers: resize, normalise, pad-width.
+// The steps on pixels and numbers: resize, crop, rotate, normalise, pad-width.
 import { describe, expect, it } from 'vitest';
 import { findStep } from '@tidegate/shared/steps/step-catalogue.js';
 import type { PreparedStep } from '@tidegate/shared/steps/step.js';
+import { encodeBytes } from '@tidegate/shared/tensor/bytes.js';
 import { bytesOf, float32Of, type Tensor } from '@tidegate/shared/tensor/tensor.js';
 
 const signal = new AbortController().signal;
@@ -28,6 +29,11 @@ describe('resize', () => {
     ['stretches by a scale', { height: 48, scale: 0.5 }, [24, 100], [48, 100]],
     ['cuts the width', { height: 48, maxWidth: 100 }, [10, 400], [48, 100]],
     ['never makes no width at all', { height: 1 }, [400, 3], [1, 1]],
+    ['grows to a shorter side', { minSide: 40 }, [20, 33], [40, 66]],
+    ['never shrinks by it', { minSide: 10 }, [20, 33], [20, 33]],
+    ['goes to the nearest multiple, halves to even', { minSide: 1, multiple: 32 }, [47, 80], [32, 64]],
+    ['makes at least one multiple', { minSide: 1, multiple: 32 }, [8, 200], [32, 192]],
+    ['keeps the longer side in bounds', { minSide: 40, maxSide: 100 }, [10, 400], [2, 100]],
     ['makes what it is told', { height: 10, width: 7, keepAspect: false }, [20, 33], [10, 7]],
   ])('%s', async (_, parameters, [height = 0, width = 0], [toHeight, toWidth]) => {
     const out = await run('resize', parameters, pixels(height, width));
@@ -50,6 +56,70 @@ describe('resize', () => {
     await expect(run('resize', { height: 8 }, pixels(0, 5))).rejects.toThrow('without pixels');
     const short = { ...pixels(4, 4), data: new Uint8Array(47) };
     await expect(run('resize', { height: 8 }, short)).rejects.toThrow('47 bytes');
+  });
+});
+
+describe('crop', () => {
+  it('takes the middle, or what it is told', async () => {
+    const middle = await run('crop', { height: 2, width: 2 }, pixels(5, 4, 1));
+    expect(middle).toMatchObject({ datatype: 'UINT8', shape: [1, 2, 2, 1] });
+    const all = pixels(5, 4, 1).data;
+    expect([...middle.data]).toEqual([all[5], all[6], all[9], all[10]]);
+    const corner = await run('crop', { height: 1, width: 2, top: 4, left: 2 }, pixels(5, 4, 1));
+    expect([...corner.data]).toEqual([all[18], all[19]]);
+  });
+
+  it('refuses a rectangle that does not lie inside', async () => {
+    await expect(run('crop', { height: 6, width: 2 }, pixels(5, 4))).rejects.toThrow(
+      'cuts 6 x 2 (height x width), which does not lie inside a picture of 5 x 4',
+    );
+    await expect(run('crop', { height: 2, width: 2, left: 3 }, pixels(5, 4))).rejects.toThrow('does not lie inside');
+    const step = await prepare('crop', { height: 2, width: 9 });
+    expect(() => step.inferTypes([{ datatype: 'UINT8', shape: [1, 8, 8, 3] }])).toThrow('step crop: cuts');
+    expect(step.inferTypes([{ datatype: 'UINT8', shape: [1, -1, -1, 3] }])).toEqual([
+      { datatype: 'UINT8', shape: [1, 2, 9, 3] },
+    ]);
+  });
+});
+
+describe('rotate', () => {
+  const picture: Tensor = { datatype: 'UINT8', shape: [1, 2, 3, 1], data: Uint8Array.of(1, 2, 3, 4, 5, 6) };
+  const label = (text: string): Tensor => ({
+    datatype: 'BYTES',
+    shape: [1],
+    data: encodeBytes([new TextEncoder().encode(text)]),
+  });
+  const sure = (value: number): Tensor => ({ datatype: 'FP32', shape: [1], data: bytesOf(Float32Array.of(value)) });
+
+  it.each([
+    [90, [1, 3, 2, 1], [3, 6, 2, 5, 1, 4]],
+    [180, [1, 2, 3, 1], [6, 5, 4, 3, 2, 1]],
+    [270, [1, 3, 2, 1], [4, 1, 5, 2, 6, 3]],
+  ])('turns by %i degrees, counter-clockwise', async (degrees, shape, expected) => {
+    const out = await run('rotate', { degrees }, picture);
+    expect(out.shape).toEqual(shape);
+    expect([...out.data]).toEqual(expected);
+    const [type] = (await prepare('rotate', { degrees })).inferTypes([{ datatype: 'UINT8', shape: [1, 2, 3, 1] }]);
+    expect(type?.shape).toEqual(shape);
+  });
+
+  it('turns only where the label says so, and surely enough', async () => {
+    const step = await prepare('rotate', { degrees: 180, where: '180', above: 0.9 });
+    const first = async (...branch: Tensor[]): Promise<number | undefined> =>
+      (await step.run([picture, ...branch], signal))[0]?.data[0];
+    expect(await first(label('180'), sure(0.95))).toBe(6);
+    expect(await first(label('0'), sure(0.95))).toBe(1);
+    expect(await first(label('180'), sure(0.9))).toBe(1);
+    expect(await first(label('180'), sure(NaN))).toBe(1);
+    await expect(first()).rejects.toThrow(
+      'takes 3 inputs (pixels, label, confidence) with with.where, but 1 are given',
+    );
+    const types = [
+      { datatype: 'UINT8' as const, shape: [1, -1, -1, 3] },
+      { datatype: 'FP32' as const, shape: [1] },
+      { datatype: 'FP32' as const, shape: [1] },
+    ];
+    expect(() => step.inferTypes(types)).toThrow('step rotate: takes BYTES [1], but is given FP32 [1]');
   });
 });
 
@@ -109,6 +179,10 @@ describe("a step's parameters", () => {
     ['resize', { height: 0 }, 'step resize: with.height: '],
     ['resize', { height: 48, keepAspect: false }, 'step resize: with.width: is needed where keepAspect is false'],
     ['resize', { height: 48, width: 7 }, 'step resize: with.width: follows from the height'],
+    ['resize', { height: 48, minSide: 7 }, 'step resize: with.height: is needed, or minSide in its place'],
+    ['resize', { minSide: 48, width: 7, keepAspect: false }, 'step resize: with.width: follows from minSide'],
+    ['top-k', { k: 0 }, 'step top-k: with.k: '],
+    ['rotate', { degrees: 45 }, 'step rotate: with.degrees: '],
     ['resize', { height: 48, heigth: 48 }, 'step resize: with.heigth: is not a parameter of this step'],
     ['normalise', { std: [0] }, 'step normalise: with.std.0: must not be 0'],
     ['pad-width', { multiple: 1.5 }, 'step pad-width: with.multiple: '],
@@ -124,6 +198,8 @@ describe("a step's parameters", () => {
   });
 
   it('names the steps that there are when one is asked for that is not', () => {
-    expect(() => findStep('rotate')).toThrow('step rotate: there is no such step; there are classify, ctc-decode');
+    expect(() => findStep('sharpen')).toThrow(
+      'step sharpen: there is no such step; there are classify, crop, ctc-decode',
+    );
   });
 });
