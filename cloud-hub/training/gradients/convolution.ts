@@ -32,6 +32,33 @@ export const conv: GradientRule = {
 };
 
 /**
+ * The transposed convolution is the gradient of a convolution from Y to X by the same W [C, M / group, k...]: dX is that convolution of
+ * dY, and dW its kernel's gradient with X in the place of dY.
+ */
+export const convTranspose: GradientRule = {
+  check: (n) => {
+    if (n.ints('output_shape') !== undefined) n.refuse('a stated output_shape');
+    if (n.string('auto_pad', 'NOTSET').startsWith('SAME')) n.refuse('auto_pad');
+  },
+  backward: (b, n, dY) => {
+    const rank = n.ints('kernel_shape')?.length ?? Math.max(0, (b.shapes.get(n.x(1))?.length ?? 0) - 2);
+    if (rank < 1) return n.refuse('a kernel of unknown rank (state kernel_shape)');
+    const back = n.as({ ...n.node, opType: 'Conv', input: [dY, n.x(1)], output: [n.x(0)] });
+    const w = windowOf(b, back, rank, n.ints('kernel_shape') ?? b.spatial(n.x(1)));
+    const group = n.int('group', 1);
+    const c: Convolution = { b, n: back, dY: n.x(0), w, group, kernel: b.sizes(n.x(1)) };
+    const pads = 'begin' in w.pads ? [] : w.pads;
+    const window = { strides: big(w.strides), dilations: big(w.dilations), pads: big(pads), group: BigInt(group) };
+    const summed = b.ints(0, ...Array.from({ length: rank }, (_, i) => i + 2));
+    return [
+      n.wants(0) ? b.op('Conv', [dY, n.x(1)], window) : undefined,
+      n.wants(1) ? kernelGradient(c) : undefined,
+      n.wants(2) ? b.op('ReduceSum', [dY, summed], { keepdims: 0n }) : undefined,
+    ];
+  },
+};
+
+/**
  * Where X is as large as Y, dX is a convolution of dY with the kernel turned around, which the engine runs a quarter faster than
  * the transposed convolution, and over the batch in parallel. Where X is larger it would multiply with mostly padding.
  */

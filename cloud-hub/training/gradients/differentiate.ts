@@ -9,6 +9,7 @@ import { bytesOf } from '@tidegate/shared/tensor/tensor.js';
 import { GradientBuilder } from './gradient-builder.js';
 import { GradientError } from './gradient-error.js';
 import { inferShapes } from './infer-shapes.js';
+import { stopsGradients } from './stops-gradients.js';
 import { RuleNode, type GradientRule } from './gradient-rule.js';
 import { GRADIENT_RULES } from './registry.js';
 
@@ -91,10 +92,11 @@ function declaredValues(graph: GraphProto): Map<string, Declared> {
   ]);
 }
 
-/** The parameters and every value that depends on one. */
+/** The parameters and every value that depends on one smoothly: sizes, comparisons and whole numbers don't. */
 function reachedFrom(graph: GraphProto, parameters: readonly string[]): Set<string> {
   const reached = new Set(parameters);
   for (const node of graph.node) {
+    if (stopsGradients(node)) continue;
     if (node.input.some((name) => reached.has(name))) node.output.forEach((name) => name && reached.add(name));
   }
   return reached;
@@ -132,7 +134,7 @@ function plan(graph: GraphProto, wanted: ReadonlySet<string>, loss: string): Ste
     const where = `node ${node.name || node.output.find(Boolean) || i} (${domain}${node.opType ?? ''}, number ${i})`;
     const rule = GRADIENT_RULES[`${domain}${node.opType ?? ''}`];
     if (rule === undefined) throw new GradientError('no-gradient', 'the operator has no gradient', where);
-    if (used.some((name) => name !== node.output[0])) {
+    if (rule.takesEveryOutput !== true && used.some((name) => name !== node.output[0])) {
       throw new GradientError('no-gradient', `only its first output has a gradient, not ${used.join(', ')}`, where);
     }
     const step = { rule, node: new RuleNode(node, where, wanted), at: i };
@@ -164,9 +166,10 @@ function backward(b: GradientBuilder, steps: readonly Step[], loss: string): Map
   const value = makeTensor('', b.floatType, [1], bytesOf(b.floatType === 1 ? Float32Array.of(1) : Float64Array.of(1)));
   const gradients = new Map([[loss, b.op('ConstantOfShape', [b.shape(loss)], { value })]]);
   for (const { rule, node } of steps) {
-    const dY = gradients.get(node.y());
-    if (dY === undefined) continue; // its output reaches the loss only through inputs without a gradient
-    for (const [i, gradient] of rule.backward(b, node, dY).entries()) {
+    const outputs = rule.takesEveryOutput === true ? node.node.output : [node.y()];
+    if (!outputs.some((name) => gradients.has(name))) continue; // it reaches the loss only through inputs without a gradient
+    const ofOutputs = outputs.map((name) => gradients.get(name) ?? b.zeros(b.shape(name)));
+    for (const [i, gradient] of rule.backward(b, node, ofOutputs[0] ?? '', ofOutputs).entries()) {
       if (gradient === undefined || !node.wants(i)) continue;
       const before = gradients.get(node.x(i));
       gradients.set(node.x(i), before === undefined ? gradient : b.add(before, gradient));

@@ -9,7 +9,9 @@ export type InputGradients = readonly (string | undefined)[];
 export interface GradientRule {
   /** Throws GradientError for a form of the operator that the rule does not cover. Runs before any node is made. */
   readonly check?: (node: RuleNode) => void;
-  readonly backward: (b: GradientBuilder, node: RuleNode, dY: string) => InputGradients;
+  readonly backward: (b: GradientBuilder, node: RuleNode, dY: string, ofOutputs: readonly string[]) => InputGradients;
+  /** Has it a gradient for every output, `ofOutputs`? Else only for the first, dY, and no other may reach the loss. */
+  readonly takesEveryOutput?: boolean;
   /**
    * The node as it runs in the graph that is differentiated, where the rule needs more of it than its first output; what the node
    * no longer gives as it did is appended to the builder. Runs after all checks.

@@ -50,28 +50,52 @@ function outputShape(
   const [x, w] = inputs;
   if (x === undefined) return undefined;
   switch (node.opType) {
+    case 'Abs':
     case 'BatchNormalization':
     case 'Cast':
+    case 'Celu':
     case 'Clip':
+    case 'Cos':
+    case 'CumSum':
+    case 'Dropout':
+    case 'Elu':
     case 'Erf':
     case 'Exp':
     case 'Gelu':
     case 'HardSigmoid':
     case 'HardSwish':
     case 'Identity':
+    case 'InstanceNormalization':
     case 'LayerNormalization':
     case 'LeakyRelu':
     case 'Log':
     case 'LogSoftmax':
+    case 'Mish':
     case 'Neg':
+    case 'PRelu':
+    case 'Reciprocal':
     case 'Relu':
+    case 'Selu':
     case 'Sigmoid':
+    case 'Sin':
     case 'Softmax':
+    case 'Softplus':
+    case 'Softsign':
     case 'Sqrt':
     case 'Tanh':
+    case 'Trilu':
       return x;
+    case 'Resize': // sizes hang on values
+    case 'DepthToSpace':
+    case 'SpaceToDepth':
+    case 'ConvTranspose':
+      return x.map((d, i) => (i === 0 ? d : ''));
+    case 'Concat':
+      return joined(inputs, ints(node, 'axis')[0] ?? 0);
     case 'Add':
     case 'Div':
+    case 'Max':
+    case 'Min':
     case 'Mul':
     case 'Pow':
     case 'Sub':
@@ -87,6 +111,7 @@ function outputShape(
     case 'MaxPool':
       return [...x.slice(0, 2), ...windows(node, x, ints(node, 'kernel_shape'))];
     case 'GlobalAveragePool':
+    case 'GlobalMaxPool':
       return x.map((d, i) => (i < 2 ? d : 1));
     case 'Flatten':
       return flattened(x, ints(node, 'axis')[0] ?? 1);
@@ -115,6 +140,19 @@ function broadcast(a: Shape, b: Shape): Shape {
     if (p === 1) return q;
     // A size above 1 wins over a dynamic one, which must be that or 1.
     return typeof p === 'number' ? p : typeof q === 'number' ? q : '';
+  });
+}
+
+/** Sizes along `axis` add up; along the others one that is known is everyone's. */
+function joined(inputs: readonly (Shape | undefined)[], axis: number): Shape | undefined {
+  const known = inputs.filter((shape) => shape !== undefined);
+  const [first] = known;
+  if (first === undefined) return undefined;
+  const at = axis < 0 ? axis + first.length : axis;
+  return first.map((_, i) => {
+    if (i !== at) return known.map((shape) => shape[i] ?? '').find((d) => d !== '') ?? '';
+    const sizes = inputs.map((shape) => shape?.[i]);
+    return sizes.reduce<Dim>((sum, d) => (typeof sum === 'number' && typeof d === 'number' ? sum + d : ''), 0);
   });
 }
 

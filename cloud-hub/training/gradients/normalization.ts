@@ -46,6 +46,23 @@ export const layerNormalization: GradientRule = {
   },
 };
 
+/** Each channel of each sample by its own statistics, then scale and shift [C]. */
+export const instanceNormalization: GradientRule = {
+  backward: (b, n, dY) => {
+    const [x, scale] = [n.x(0), n.x(1)];
+    const fold = (value: string): string => b.op('Reshape', [value, b.ints(0, 0, -1)]);
+    const state = normalize(b, fold(x), b.ints(2), n.float('epsilon', 1e-5));
+    const dy = fold(dY);
+    const total = (value: string): string => b.op('ReduceSum', [value, b.ints(0, 2)], { keepdims: 0n });
+    const scaled = (): string => b.mul(dy, b.op('Reshape', [scale, b.ints(1, -1, 1)]));
+    return [
+      n.wants(0) ? b.reshapeLike(throughStatistics(b, state, scaled()), x) : undefined,
+      n.wants(1) ? total(b.mul(dy, state.hat)) : undefined,
+      n.wants(2) ? total(dy) : undefined,
+    ];
+  },
+};
+
 /**
  * Channels are axis 1; all other axes are summed over. With x' normalized, n elements for each channel and a = scale * inv:
  *   d shift = sum(dY),  d scale = sum(dY x') = inv (sum(dY x) - mean sum(dY)),  dX = a dY - (a / n) (d scale x' + d shift)

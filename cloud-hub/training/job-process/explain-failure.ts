@@ -17,6 +17,7 @@ const STEP_GRAPH_FIELDS: Readonly<Record<StepGraphError['code'], string>> = {
   'old-graph': 'graph',
   'bad-output': 'graph',
   'bad-values': 'graph',
+  'wrong-type': 'graph',
   'nothing-to-train': 'parameters.freeze',
   'unmatched-pattern': 'parameters.freeze',
 };

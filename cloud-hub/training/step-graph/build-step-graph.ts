@@ -4,7 +4,6 @@
 //
 // With `accumulate` > 1 the gradients are summed, each micro-batch weighed by its samples, so that the update equals that of
 // the large batch; weights stay as they are until `apply` is fed as true. With 1 there is no trace of it.
-import { domainName } from '@tidegate/shared/onnx/inspect-model.js';
 import { makeAttribute, makeValue } from '@tidegate/shared/onnx/make-node.js';
 import type { GraphProto, ModelProto, NodeProto, TensorProto } from '@tidegate/shared/onnx/model-proto.js';
 import { OnnxError } from '@tidegate/shared/onnx/onnx-error.js';
@@ -17,11 +16,10 @@ import { differentiate, gradientName } from '../gradients/differentiate.js';
 import { appendLoss, lossInput } from './append-loss.js';
 import { APPLY, appendUpdate, LEARNING_RATE, nextOf, STEP } from './append-update.js';
 import { chooseParameters, type ChosenParameters } from './choose-parameters.js';
-import { StepGraphError } from './step-graph-error.js';
+import { withConstantsAsInitializers } from './hoist-constants.js';
 import { FLOAT, INT64, StepNodes } from './step-nodes.js';
+import { upgradeOperators } from './upgrade-operators.js';
 
-/** Gradients need it (ScatterElements adds since 16). */
-const OPSET_MIN = 16;
 /** From here on an initializer need not be an input too. */
 const IR_MIN = 8;
 
@@ -52,15 +50,15 @@ export interface StepGraph {
 /** Throws StepGraphError, GradientError (operators without a gradient, by name and place) or OnnxError. */
 export function buildStepGraph(model: ModelProto, options: StepGraphOptions): StepGraph {
   if (model.graph === undefined) throw new OnnxError('no-graph', 'the file holds no graph');
-  checkOpset(model);
   const taken = lossInput(model.graph, options.output, options.loss);
-  const pruned = ancestorsOf(model.graph, taken);
+  const current = upgradeOperators({ ...model, graph: withConstantsAsInitializers(model.graph) });
+  const pruned = ancestorsOf(current.graph, taken);
   const chosen = chooseParameters(pruned, options);
   const n = new StepNodes();
   const loss = appendLoss(n, taken, options.loss);
   const forward = withCarriedInputs(pruned, chosen);
   const differentiable: ModelProto = {
-    ...model,
+    ...current,
     irVersion: Math.max(model.irVersion ?? 0, IR_MIN),
     graph: {
       ...forward,
@@ -165,13 +163,4 @@ function withCarriedInputs(graph: GraphProto, { trained, statistics }: ChosenPar
       };
     }),
   };
-}
-
-function checkOpset(model: ModelProto): void {
-  const opset = model.opsetImport.find(({ domain }) => domainName(domain) === 'ai.onnx')?.version ?? 0;
-  if (opset >= OPSET_MIN) return;
-  throw new StepGraphError(
-    'old-graph',
-    `the graph has operator set ${opset}; training needs ${OPSET_MIN} or newer: export the model again`,
-  );
 }

@@ -2,7 +2,7 @@
 // at the factor of the first pattern of `rates` that matches. Weights of two axes and more decay; biases and scales don't.
 import type { GraphProto, TensorProto } from '@tidegate/shared/onnx/model-proto.js';
 import type { TrainingParameters } from '@tidegate/shared/wire/training-api.js';
-import { findParameters, type RunningStatistics } from './find-parameters.js';
+import { findParameters, type ForeignParameter, type RunningStatistics } from './find-parameters.js';
 import { matchesPattern } from './name-pattern.js';
 import { StepGraphError } from './step-graph-error.js';
 
@@ -24,17 +24,22 @@ interface ChoiceOptions extends Pick<TrainingParameters, 'freeze' | 'rates'> {
   readonly batchNormalization: 'frozen' | 'batch';
 }
 
-/** Throws StepGraphError `nothing-to-train`, or `unmatched-pattern` for a pattern that names nothing: most likely a slip. */
+/**
+ * Throws StepGraphError `nothing-to-train`, `wrong-type` for a weight that is not FLOAT and not frozen, or `unmatched-pattern` for a
+ * pattern that names nothing: most likely a slip.
+ */
 export function chooseParameters(graph: GraphProto, options: ChoiceOptions): ChosenParameters {
-  const { parameters, statistics } = findParameters(graph);
+  const { parameters, foreign, statistics } = findParameters(graph);
+  const isFrozen = (name: string): boolean => options.freeze.some((pattern) => matchesPattern(pattern, name));
+  const strange = foreign.find(({ name }) => !isFrozen(name));
+  if (strange !== undefined) throw new StepGraphError('wrong-type', messageOf(strange));
   if (parameters.length === 0)
     throw new StepGraphError('nothing-to-train', 'no FLOAT weight of the graph reaches the loss');
-  const names = parameters.map(({ name }) => name);
+  const names = [...parameters, ...foreign].map(({ name }) => name);
   for (const pattern of [...options.freeze, ...options.rates.map(({ pattern }) => pattern)]) {
     if (names.some((name) => matchesPattern(pattern, name))) continue;
     throw new StepGraphError('unmatched-pattern', `${pattern} names no parameter; they are ${names.join(', ')}`);
   }
-  const isFrozen = (name: string): boolean => options.freeze.some((pattern) => matchesPattern(pattern, name));
   const trained = parameters
     .filter(({ name }) => !isFrozen(name))
     .map(({ name, tensor }) => ({
@@ -47,4 +52,9 @@ export function chooseParameters(graph: GraphProto, options: ChoiceOptions): Cho
   if (trained.length === 0) throw new StepGraphError('nothing-to-train', 'every parameter of the graph is frozen');
   const free = options.batchNormalization === 'batch' ? statistics.filter(({ scale }) => !isFrozen(scale)) : [];
   return { trained, statistics: free };
+}
+
+function messageOf({ name, type }: ForeignParameter): string {
+  const way = type === 'quantized' ? 'train the graph before its quantization' : 'export the model in single precision';
+  return `the weight ${name} is ${type}, training needs FLOAT: ${way}, or freeze this weight`;
 }

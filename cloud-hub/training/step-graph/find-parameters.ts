@@ -1,17 +1,23 @@
 // What of a graph is a weight. ONNX does not say: a weight, the deviation that pixels are divided by and an attention's scale are
 // all initializers. What counts:
-//   1. weights of Conv, ConvTranspose, Gemm and MatMul, tables of Gather, scales and shifts of normalizations;
+//   1. weights of Conv, ConvTranspose, Gemm, MatMul, LSTM, GRU and RNN, tables of Gather, slopes of PRelu, scales and shifts of
+//      normalizations (but for the ones and zeros that exporters give an InstanceNormalization inside a group normalization);
 //   2. an operand of Add, Sub, Mul or Div with more than one element, where the other operand comes out of such an operator: a
 //      bias after MatMul is trained, the mean that is taken off the picture is not;
-//   3. through operators that only move elements (a Transpose or Identity between the initializer and its reader).
-// Running statistics of BatchNormalization are no parameters (the gradient does not reach them): they come apart.
+//   3. an operand of Concat beside such a value: a class token;
+//   4. through operators that only move elements (a Transpose or Identity between the initializer and its reader).
+// Running statistics of BatchNormalization are no parameters (the gradient does not reach them): they come apart. So do weights of
+// other types (half precision, quantized), which no gradient can be added to.
 import { domainName } from '@tidegate/shared/onnx/inspect-model.js';
 import type { GraphProto, NodeProto, TensorProto } from '@tidegate/shared/onnx/model-proto.js';
+import { floatsOf } from '@tidegate/shared/onnx/tensor-data.js';
 
 const FLOAT = 1;
+/** Real types that are not trained. */
+const REAL_NAMES: Readonly<Record<number, string>> = { 10: 'FLOAT16', 11: 'DOUBLE', 16: 'BFLOAT16' };
 
-/** `weight` is multiplied, `table` looked up, `scale` multiplies each element, `shift` is added. */
-type ParameterRole = 'weight' | 'table' | 'scale' | 'shift';
+/** `weight` is multiplied, `table` looked up, `scale` multiplies each element, `shift` is added, `slope` is that of PRelu. */
+type ParameterRole = 'weight' | 'table' | 'scale' | 'shift' | 'slope';
 
 export interface FoundParameter {
   readonly name: string;
@@ -28,12 +34,22 @@ export interface RunningStatistics {
   readonly variance: TensorProto;
 }
 
+/** A weight that can't be trained as it is. */
+export interface ForeignParameter {
+  readonly name: string;
+  /** Its type by ONNX's name, or `quantized`. */
+  readonly type: string;
+}
+
 interface Found {
   readonly parameters: readonly FoundParameter[];
+  readonly foreign: readonly ForeignParameter[];
   readonly statistics: readonly RunningStatistics[];
 }
 
-const MOVES: ReadonlySet<string> = new Set(['Identity', 'Transpose', 'Reshape', 'Squeeze', 'Unsqueeze', 'Flatten']);
+const MOVES: ReadonlySet<string> = new Set([
+  ...['Identity', 'Transpose', 'Reshape', 'Squeeze', 'Unsqueeze', 'Flatten', 'Expand', 'Cast', 'DequantizeLinear'],
+]);
 const ELEMENTWISE: Readonly<Record<string, ParameterRole>> = { Add: 'shift', Sub: 'shift', Mul: 'scale', Div: 'scale' };
 
 /** Float parameters of the outer graph in the order of their first reader. */
@@ -41,25 +57,30 @@ export function findParameters(graph: GraphProto): Found {
   const initializers = new Map(graph.initializer.map((tensor) => [tensor.name ?? '', tensor]));
   const views: Views = new Map([...initializers].map(([name, { dims }]) => [name, { root: name, dims }]));
   const learned = new Set<string>();
+  const makers = new Map<string, string>();
   const found = new Map<string, FoundParameter>();
+  const foreign = new Map<string, ForeignParameter>();
   const statistics: RunningStatistics[] = [];
   const take = (value: string | undefined, role: ParameterRole, fanIn = 1): void => {
-    const root = views.get(value ?? '')?.root;
+    const { root, isQuantized } = views.get(value ?? '') ?? {};
     const tensor = initializers.get(root ?? '');
-    if (root === undefined || tensor?.dataType !== FLOAT || found.has(root)) return;
-    found.set(root, { name: root, tensor, role, fanIn });
+    if (root === undefined || tensor === undefined || found.has(root)) return;
+    const type = isQuantized === true ? 'quantized' : REAL_NAMES[tensor.dataType ?? 0];
+    if (type !== undefined) foreign.set(root, { name: root, type });
+    else if (tensor.dataType === FLOAT) found.set(root, { name: root, tensor, role, fanIn });
   };
   for (const node of graph.node) {
     if (domainName(node.domain) === 'ai.onnx' || domainName(node.domain) === 'com.microsoft') {
       const view = views.get(node.input[0] ?? '');
       if (view !== undefined && MOVES.has(node.opType ?? '')) views.set(node.output[0] ?? '', moved(view, node));
-      takeFrom(node, { take, views, learned });
+      takeFrom(node, { take, views, learned, initializers, makers });
       if (node.opType === 'BatchNormalization') statistics.push(...statisticsOf(node, initializers));
     }
     const trained = node.input.some((name) => learned.has(name) || found.has(views.get(name)?.root ?? ''));
     if (trained && !views.has(node.output[0] ?? '')) node.output.forEach((name) => learned.add(name));
+    node.output.forEach((name) => makers.set(name, node.opType ?? ''));
   }
-  return { parameters: [...found.values()], statistics };
+  return { parameters: [...found.values()], foreign: [...foreign.values()], statistics };
 }
 
 /** Value -> the initializer whose elements it holds, and the dimensions in which it holds them. */
@@ -68,10 +89,14 @@ type Views = Map<string, View>;
 interface View {
   readonly root: string;
   readonly dims: readonly number[];
+  readonly isQuantized?: boolean;
+  readonly isExpanded?: boolean;
 }
 
 /** Reshapes are not followed: their dimensions stay those before (only fan-ins are read from them). */
 function moved(view: View, node: NodeProto): View {
+  if (node.opType === 'DequantizeLinear') return { ...view, isQuantized: true };
+  if (node.opType === 'Expand') return { ...view, isExpanded: true };
   if (node.opType !== 'Transpose') return view;
   const perm = node.attribute.find(({ name }) => name === 'perm')?.ints;
   if (perm === undefined) return { ...view, dims: view.dims.toReversed() };
@@ -82,9 +107,13 @@ interface Taking {
   readonly take: (value: string | undefined, role: ParameterRole, fanIn?: number) => void;
   readonly views: ReadonlyMap<string, View>;
   readonly learned: ReadonlySet<string>;
+  readonly initializers: ReadonlyMap<string, TensorProto>;
+  /** Value -> the operator that makes it. */
+  readonly makers: ReadonlyMap<string, string>;
 }
 
-function takeFrom(node: NodeProto, { take, views, learned }: Taking): void {
+function takeFrom(node: NodeProto, taking: Taking): void {
+  const { take, views, learned } = taking;
   const [a, b, c] = node.input;
   const dims = (name: string | undefined): readonly number[] => views.get(name ?? '')?.dims ?? [];
   const product = (of: readonly number[]): number => of.reduce((x, y) => x * y, 1);
@@ -108,8 +137,28 @@ function takeFrom(node: NodeProto, { take, views, learned }: Taking): void {
     case 'Gather':
       if (dims(a).length >= 2) take(a, 'table');
       return;
+    case 'LSTM':
+    case 'GRU':
+    case 'RNN':
+      take(b, 'weight', dims(b).at(-1));
+      take(c, 'weight', dims(c).at(-1));
+      take(node.input[3], 'shift');
+      return;
+    case 'PRelu':
+      take(b, 'slope');
+      return;
+    case 'InstanceNormalization':
+      if (isPlainGroup(node, taking)) return;
+      take(b, 'scale');
+      take(c, 'shift');
+      return;
+    case 'Concat':
+      if (!node.input.some((name) => learned.has(name))) return;
+      for (const name of node.input) if (isToken(name, taking)) take(name, 'table');
+      return;
     case 'BatchNormalization':
     case 'LayerNormalization':
+    case 'GroupNormalization':
       take(b, 'scale');
       take(c, 'shift');
       return;
@@ -118,6 +167,24 @@ function takeFrom(node: NodeProto, { take, views, learned }: Taking): void {
       if (learned.has(a ?? '') && product(dims(b)) > 1) take(b, role);
       if (learned.has(b ?? '') && product(dims(a)) > 1) take(a, role);
   }
+}
+
+/** Groups laid out as channels, normalized and left alone: what scales and shifts comes behind. */
+function isPlainGroup(node: NodeProto, { initializers, makers }: Taking): boolean {
+  const [x = '', scale = '', shift = ''] = node.input;
+  const holds = (name: string, value: number): boolean => {
+    const tensor = initializers.get(name);
+    return tensor?.dataType === FLOAT && floatsOf(tensor, name).every((element) => element === value);
+  };
+  return makers.get(x) === 'Reshape' && holds(scale, 1) && holds(shift, 0);
+}
+
+/** Learned, and not zeros that are laid beside: repeated for each sample, or no zeros. */
+function isToken(name: string, { initializers, views }: Taking): boolean {
+  const view = views.get(name);
+  const tensor = initializers.get(view?.root ?? '');
+  if (view === undefined || tensor?.dataType !== FLOAT) return false;
+  return view.isExpanded === true || floatsOf(tensor, name).some((element) => element !== 0);
 }
 
 function statisticsOf(node: NodeProto, initializers: ReadonlyMap<string, TensorProto>): RunningStatistics[] {

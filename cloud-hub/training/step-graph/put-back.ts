@@ -5,13 +5,14 @@ import { OnnxError } from '@tidegate/shared/onnx/onnx-error.js';
 import { makeTensor } from '@tidegate/shared/onnx/tensor-data.js';
 import { seededRandom, type Random } from '@tidegate/shared/system/random.js';
 import { bytesOf, elementCount, type NamedTensor } from '@tidegate/shared/tensor/tensor.js';
+import { withConstantsAsInitializers } from './hoist-constants.js';
 import { findParameters, type FoundParameter } from './find-parameters.js';
 import { StepGraphError } from './step-graph-error.js';
 
 /** The same model with other values of some FLOAT initializers; everything else as it is. Throws StepGraphError `bad-values`. */
 export function withParameters(model: ModelProto, values: readonly NamedTensor[]): ModelProto {
-  const graph = graphOf(model);
   const byName = new Map(values.map((value) => [value.name, value]));
+  const graph = withConstantsAsInitializers(graphOf(model), (name) => byName.has(name));
   const initializer = graph.initializer.map((tensor) => {
     const value = byName.get(tensor.name ?? '');
     if (value === undefined) return tensor;
@@ -29,7 +30,7 @@ export function withParameters(model: ModelProto, values: readonly NamedTensor[]
 
 /** The same model with random weights, biases of 0, scales of 1 and statistics of nothing seen; equal for equal seeds. */
 export function randomParameters(model: ModelProto, seed: number): ModelProto {
-  const graph = graphOf(model);
+  const graph = withConstantsAsInitializers(graphOf(model));
   const random = seededRandom(seed);
   const { parameters, statistics } = findParameters(graph);
   const fresh = new Map<string, TensorProto>();
@@ -48,6 +49,7 @@ export function randomParameters(model: ModelProto, seed: number): ModelProto {
 function randomValues({ tensor, role, fanIn }: FoundParameter, random: Random): Float32Array {
   const values = new Float32Array(elementCount(tensor.dims) ?? 0);
   if (role === 'scale') return values.fill(1);
+  if (role === 'slope') return values.fill(0.25);
   if (role === 'shift') return values;
   const deviation = role === 'table' ? 0.02 : Math.sqrt(2 / Math.max(1, fanIn));
   return values.map(() => deviation * normal(random));

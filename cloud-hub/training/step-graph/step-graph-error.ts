@@ -4,6 +4,7 @@ type StepGraphErrorCode =
   | 'old-graph' // its operator set is older than the gradients need
   | 'bad-output' // the value that the loss takes is not there, or not of that kind
   | 'nothing-to-train' // no float weights reach the loss, or all are frozen
+  | 'wrong-type' // a weight in half precision, or quantized
   | 'unmatched-pattern' // `freeze` or `rates` names nothing in the graph: most likely a slip
   | 'bad-values'; // values to put back that are not the graph's
 

@@ -10,7 +10,8 @@ it('says of every operator what the engine makes of it, or nothing', () => {
   const shapes = inferShapes(model.graph!);
   const wrong = GRADIENT_CASES.filter((c, k) => {
     const shape = shapes.get(`c${k}_y`);
-    return shape !== undefined && shape.join() !== c.y.join();
+    const agrees = shape?.length === c.y.length && shape.every((d, i) => d === '' || d === c.y[i]);
+    return shape !== undefined && !agrees;
   });
   expect(wrong.map(({ title }) => title)).toEqual([]);
   const known = GRADIENT_CASES.filter((_, k) => shapes.has(`c${k}_y`));

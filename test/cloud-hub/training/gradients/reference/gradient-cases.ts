@@ -16,10 +16,15 @@ export interface GradientCase {
   readonly x: readonly (readonly number[])[];
   readonly y: readonly number[];
   readonly attributes?: Readonly<Record<string, Attribute>>;
-  /** Inputs after the trained ones that are constants: INT64 vectors, FP32 tensors, or left out. */
+  /** Inputs after the trained ones that are constants: INT64 vectors, FP32 or INT64 tensors, or left out. */
   readonly rest?: readonly (
-    readonly number[] | { readonly dims: readonly number[]; readonly data: readonly number[] } | null
+    | readonly number[]
+    | { readonly dims: readonly number[]; readonly data: readonly number[] }
+    | { readonly dims: readonly number[]; readonly ints: readonly number[] }
+    | null
   )[];
+  /** Of Where, before the trained inputs: rows of zeros and ones. */
+  readonly condition?: readonly (readonly number[])[];
   /** Every element lies between these; -1 and 1 unless given. */
   readonly range?: readonly [number, number];
   readonly outputs?: number;
@@ -32,7 +37,7 @@ export const GRADIENT_CASES = read('cases.json') as readonly GradientCase[];
 /** Gradients by PyTorch: of each case, by its title, one flat list for each trained input. */
 export const TORCH_GRADIENTS = (read('gradients.json') as { gradients: Record<string, readonly number[][]> }).gradients;
 
-const FLOAT_ATTRIBUTES: ReadonlySet<string> = new Set(['alpha', 'beta', 'epsilon']);
+const FLOAT_ATTRIBUTES: ReadonlySet<string> = new Set(['alpha', 'beta', 'cubic_coeff_a', 'epsilon']);
 
 function attributesOf(c: GradientCase): Record<string, number | string | bigint | bigint[]> {
   const typed = ([name, value]: [string, Attribute]): [string, number | string | bigint | bigint[]] => {
@@ -58,6 +63,9 @@ export const sizeOf = (dims: readonly number[]): number => dims.reduce((a, d) =>
 
 const fp32 = (name: string, dims: readonly number[], data: Float32Array): TensorProto =>
   makeTensor(name, 1, dims, bytesOf(data));
+
+const int64 = (name: string, dims: readonly number[], data: readonly number[]): TensorProto =>
+  makeTensor(name, 7, dims, bytesOf(BigInt64Array.from(data, BigInt)));
 
 interface CasesGraph {
   /** Case `k` takes `ck_x0`, `ck_x1` ..., gives `ck_y`; `total` sums all outputs, each element times its weight. */
@@ -85,14 +93,16 @@ export function graphOfCases(cases: readonly GradientCase[], isDynamic = false):
     const rest = (c.rest ?? []).map((r, i) => {
       if (r === null) return '';
       const name = `c${k}_r${i}`;
-      constants.push(
-        'dims' in r
-          ? fp32(name, r.dims, Float32Array.from(r.data))
-          : makeTensor(name, 7, [r.length], bytesOf(BigInt64Array.from(r, BigInt))),
-      );
+      if ('ints' in r) constants.push(int64(name, r.dims, r.ints));
+      else constants.push('dims' in r ? fp32(name, r.dims, Float32Array.from(r.data)) : int64(name, [r.length], r));
       return name;
     });
-    nodes.push(...nodesOf(c, k, [...xs, ...rest]));
+    const conditions = c.condition === undefined ? [] : [`c${k}_if`];
+    for (const name of conditions) {
+      const rows = c.condition ?? [];
+      constants.push(makeTensor(name, 9, [rows.length, rows[0]?.length ?? 0], Uint8Array.from(rows.flat())));
+    }
+    nodes.push(...nodesOf(c, k, [...conditions, ...xs, ...rest]));
     const weight = gridValues(sizeOf(c.y), [-1, 1.3], k + 500);
     weights.push(weight);
     constants.push(fp32(`c${k}_w`, c.y, weight));

@@ -30,6 +30,8 @@ def constant(rest):
         return None
     if isinstance(rest, list):
         return torch.tensor(rest, dtype=torch.int64)
+    if "ints" in rest:
+        return torch.tensor(rest["ints"], dtype=torch.int64).reshape(rest["dims"])
     return torch.tensor(rest["data"], dtype=torch.float32).reshape(rest["dims"]).double()
 
 
@@ -128,7 +130,102 @@ def transpose(a, x):
     return x.permute(a.get("perm", list(reversed(range(x.dim())))))
 
 
+def conv_transpose(a, x, w, bias=None):
+    rank = x.dim() - 2
+    ones, zeros = [1] * rank, [0] * rank
+    function = {1: F.conv_transpose1d, 2: F.conv_transpose2d}[rank]
+    pads = a.get("pads", zeros)[:rank]
+    more = a.get("output_padding", zeros)
+    return function(x, w, bias, a.get("strides", ones), pads, more, a.get("group", 1), a.get("dilations", ones))
+
+
+def onnx_pad(a, x, pads):
+    flat = pads.tolist()
+    rank = len(flat) // 2
+    if a.get("mode", "constant") == "constant":
+        return padded(x, flat[:rank], flat[rank:], 0.0)
+    mode = {"edge": "replicate", "reflect": "reflect"}[a["mode"]]
+    sides = [side for i in reversed(range(rank)) for side in (flat[i], flat[rank + i])]
+    return F.pad(x[None, None], sides, mode=mode)[0, 0]
+
+
+def depth_to_space(a, x):
+    n, c, h, w = x.shape
+    b = a["blocksize"]
+    if a.get("mode") == "CRD":
+        return F.pixel_shuffle(x, b)
+    blocks = x.reshape(n, b, b, c // b**2, h, w).permute(0, 3, 4, 1, 5, 2)
+    return blocks.reshape(n, c // b**2, h * b, w * b)
+
+
+def space_to_depth(a, x):
+    n, c, h, w = x.shape
+    b = a["blocksize"]
+    blocks = x.reshape(n, c, h // b, b, w // b, b).permute(0, 3, 5, 1, 2, 4)
+    return blocks.reshape(n, c * b**2, h // b, w // b)
+
+
+def cum_sum(a, x, axis):
+    axis = axis.item()
+    turned = x.flip(axis) if a.get("reverse") else x
+    sums = turned.cumsum(axis)
+    sums = sums - turned if a.get("exclusive") else sums
+    return sums.flip(axis) if a.get("reverse") else sums
+
+
+def resize(a, x, _, scales=None, sizes=None):
+    modes = {"nearest": "nearest", "cubic": "bicubic", "linear": "linear" if x.dim() == 3 else "bilinear"}
+    corners = None if a["mode"] == "nearest" else a["coordinate_transformation_mode"] == "align_corners"
+    to = sizes.tolist()[2:] if sizes is not None else [int(n * s) for n, s in zip(x.shape[2:], scales.tolist()[2:])]
+    return F.interpolate(x, to, mode=modes[a["mode"]], align_corners=corners)
+
+
+def smallest(*xs):
+    result = xs[0]
+    for x in xs[1:]:
+        result = torch.minimum(result, x)
+    return result
+
+
 FUNCTIONS = {
+    "Abs": lambda _, x: torch.abs(x),
+    "Elu": lambda a, x: F.elu(x, a["alpha"]),
+    "Selu": lambda _, x: F.selu(x),
+    "Celu": lambda a, x: F.celu(x, a["alpha"]),
+    "Softplus": lambda _, x: F.softplus(x),
+    "Softsign": lambda _, x: F.softsign(x),
+    "Mish": lambda _, x: F.mish(x),
+    "PRelu": lambda _, x, slope: torch.where(x > 0, x, slope * x),
+    "Reciprocal": lambda _, x: torch.reciprocal(x),
+    "Sin": lambda _, x: torch.sin(x),
+    "Cos": lambda _, x: torch.cos(x),
+    "Max": lambda _, a, b: torch.maximum(a, b),
+    "Min": lambda _, *xs: smallest(*xs),
+    "ReduceMax": lambda a, x, axes=None: reduce(torch.amax, a, x, axes),
+    "ReduceMin": lambda a, x, axes=None: reduce(torch.amin, a, x, axes),
+    "ReduceSumSquare": lambda a, x, axes=None: reduce(torch.sum, a, x * x, axes),
+    "ReduceL1": lambda a, x, axes=None: reduce(torch.sum, a, x.abs(), axes),
+    "ReduceL2": lambda a, x, axes=None: reduce(torch.linalg.vector_norm, a, x, axes),
+    "ReduceLogSumExp": lambda a, x, axes=None: reduce(torch.logsumexp, a, x, axes),
+    "GlobalMaxPool": lambda _, x: F.adaptive_max_pool2d(x, 1),
+    "Cast": lambda _, x: x.clone(),
+    "Dropout": lambda _, x: F.dropout(x, 0.5, training=False),
+    "Split": lambda a, x, sizes: x.split(sizes.tolist(), a["axis"])[0],
+    "Expand": lambda _, x, shape: x.expand(shape.tolist()),
+    "Pad": onnx_pad,
+    "Tile": lambda _, x, times: x.repeat(times.tolist()),
+    "GatherElements": lambda a, x, at: x.gather(a["axis"], at),
+    "GatherND": lambda _, x, at: x[tuple(at.T)],
+    "DepthToSpace": depth_to_space,
+    "SpaceToDepth": space_to_depth,
+    "Trilu": lambda a, x: torch.triu(x) if a.get("upper", 1) else torch.tril(x),
+    "CumSum": cum_sum,
+    "Einsum": lambda a, *xs: torch.einsum(a["equation"], *xs),
+    "InstanceNormalization": lambda a, x, scale, shift: F.instance_norm(
+        x, None, None, scale, shift, eps=a.get("epsilon", 1e-5)
+    ),
+    "ConvTranspose": conv_transpose,
+    "Resize": resize,
     "Add": lambda _, a, b: torch.add(a, b),
     "Sum": lambda _, *xs: sum(xs),
     "Sub": lambda _, a, b: torch.sub(a, b),
@@ -181,7 +278,10 @@ def gradients(k, case):
         for i, dims in enumerate(case["x"])
     ]
     rest = [constant(r) for r in case.get("rest", [])]
-    y = FUNCTIONS[case["op"]](case.get("attributes", {}), *xs, *rest)
+    if case["op"] == "Where":
+        y = torch.where(torch.tensor(case["condition"]) == 1, *xs)
+    else:
+        y = FUNCTIONS[case["op"]](case.get("attributes", {}), *xs, *rest)
     assert list(y.shape) == case["y"], (case["title"], y.shape)
     weight = grid(math.prod(case["y"]), -1, 1.3, k + 500).reshape(case["y"]).double()
     (y * weight).sum().backward()
