@@ -1,10 +1,13 @@
 // The agent's composition root: runtime, models, cache, router and the HTTP server, wired once. `serve` puts local files into
 // the slots; `run` gives the slots to synchronisation and a hub connection of its own. Nothing here decides anything.
 import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
+import { CountedService } from '@tidegate/shared/serving/counted-service.js';
+import { InferenceStatistics } from '@tidegate/shared/serving/inference-statistics.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
 import { startHttpServer, type HttpServer } from '@tidegate/shared/serving/http/http-server.js';
 import { DEFAULT_OIP_LIMITS } from '@tidegate/shared/serving/http/oip-limits.js';
 import { createOipHandler } from '@tidegate/shared/serving/http/oip-handler.js';
+import type { LogControl } from '@tidegate/shared/serving/log-settings.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import type { Privacy } from '@tidegate/shared/wire/privacy.js';
@@ -18,6 +21,7 @@ import { EngineSlots } from './engine/engine-slots.js';
 import { PrivacyDecisions } from './privacy/privacy-decisions.js';
 import { Explanations } from './router/explanations.js';
 import { HubClient, type HubLink } from './router/hub-client.js';
+import { HUB_DECIDES, type ModelControl } from './router/model-control.js';
 import { Router } from './router/router.js';
 import type { AnswerObserver } from './telemetry/answer-observer.js';
 
@@ -27,6 +31,8 @@ const HUB_FAILURES_MAX = 3;
 interface AgentModules {
   readonly clock: Clock;
   readonly log: Log;
+  /** Changes the log's level on request; absent = nobody may. */
+  readonly logControl?: LogControl;
   readonly version: string;
   readonly mode: 'serve' | 'run';
   /** How the hub is reached; undefined = no hub. */
@@ -37,6 +43,8 @@ interface AgentModules {
   readonly observers: readonly AnswerObserver[];
   /** What capturing has done; absent where nothing is ever captured. */
   readonly captures?: () => CaptureStatus | undefined;
+  /** Who loads and unloads models on request; absent where a hub decides. */
+  readonly control?: (slots: EngineSlots) => ModelControl;
   /** Fields that `/agent/v1/status` shows too. */
   readonly moreStatus?: () => object;
 }
@@ -60,9 +68,17 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
   let state: 'starting' | 'serving' | 'draining' = 'starting';
   const { providers, threads: intraOpThreads, queueDepth: queueDepthMax, concurrency, engine } = settings;
   const runtime = new ExecutorRuntime({ clock, log, concurrency, engine });
+  const statistics = new InferenceStatistics();
   const slots = new EngineSlots(
     { providers, intraOpThreads, queueDepthMax, heavy: false },
-    { runtime, inspect: inspectGraphFile, onRemoved: (model) => cache.drop({ model }), clock, log },
+    {
+      runtime,
+      inspect: inspectGraphFile,
+      onRemoved: (model) => cache.drop({ model }),
+      clock,
+      log,
+      onRun: (...run) => statistics.ran(...run),
+    },
   );
   const layers = settings.cacheSize === 0 ? [] : [new MemoryLayer({ limitBytes: settings.cacheSize }, { clock })];
   const cache = new AnswerCache({ layers, clock });
@@ -75,8 +91,9 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
   });
   const explanations = new Explanations();
   const metrics = new Metrics({ slots, cache, hub, captures: modules.captures, version });
-  const service = new Router({
+  const router = new Router({
     models: slots,
+    control: modules.control?.(slots) ?? HUB_DECIDES,
     cache,
     hub,
     observers: modules.observers,
@@ -86,6 +103,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     clock,
     accepting: () => state === 'serving',
   });
+  const service = new CountedService(router, { statistics, own: 'edge', clock });
   const oip = createOipHandler({
     service,
     limits: {
@@ -96,6 +114,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     defaultTimeoutMs: settings.defaultTimeout,
     clock,
     log,
+    logControl: modules.logControl,
     serverName: 'tidegate-agent',
     serverVersion: version,
   });

@@ -1,6 +1,8 @@
 // Inference on the hub: the catalogue of ready versions, the models that are loaded, and the protocol's front over them.
 import { createOipHandler, type OipHandler } from '@tidegate/shared/serving/http/oip-handler.js';
 import { DEFAULT_OIP_LIMITS } from '@tidegate/shared/serving/http/oip-limits.js';
+import { CountedService } from '@tidegate/shared/serving/counted-service.js';
+import { InferenceStatistics } from '@tidegate/shared/serving/inference-statistics.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
 import { openServedModel } from '@tidegate/shared/serving/served-model.js';
 import { HUB_VERSION } from '../hub-version.js';
@@ -30,6 +32,7 @@ export async function openInference(
     if (event.kind !== 'version' || event.version.state !== 'ready') return;
     catalogue.refresh().catch((cause: unknown) => log.error({ err: cause }, 'the catalogue could not be read'));
   });
+  const statistics = new InferenceStatistics();
   const inference = new HubInference(settings.loadedModels, {
     catalogue,
     clock,
@@ -44,7 +47,7 @@ export async function openInference(
           variantDigest: variant.variantDigest,
         },
         { providers: ['cpu'], intraOpThreads: settings.threads, queueDepthMax: QUEUE_DEPTH, heavy: true },
-        { runtime, inspect: inspectGraphFile, clock },
+        { runtime, inspect: inspectGraphFile, clock, onRun: (...run) => statistics.ran(...run) },
         new AbortController().signal, // the load is shared: one caller's going away doesn't end it
       ),
   });
@@ -53,7 +56,7 @@ export async function openInference(
     await inference.close();
   });
   const oip = createOipHandler({
-    service: inference,
+    service: new CountedService(inference, { statistics, own: 'hub', clock }),
     limits: {
       ...DEFAULT_OIP_LIMITS,
       bodyBytesMax: settings.maxBodySize,

@@ -3,6 +3,8 @@
 // training job made and that did not pass its evaluation answers whoever asks for it, and nobody else.
 import type { ContentStore } from '@tidegate/shared/content/content-store.js';
 import { readModelYaml } from '@tidegate/shared/package/read-model-yaml.js';
+import { classLabels } from '@tidegate/shared/serving/class-labels.js';
+import type { ModelDetails } from '@tidegate/shared/serving/inference-service.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import type { ModelYaml } from '@tidegate/shared/wire/model-yaml.js';
 import type { Evaluation } from '@tidegate/shared/wire/training-api.js';
@@ -13,6 +15,8 @@ import type { Database } from '../storage/database.js';
 export interface CatalogueEntry {
   readonly variant: StoredVariant;
   readonly yaml: ModelYaml;
+  /** Class names of outputs that have them. */
+  readonly labels: ModelDetails['labels'];
   /** False for a trained version that is worse than its parent: it is there to be looked at. */
   readonly mayStandIn: boolean;
 }
@@ -83,8 +87,13 @@ export class Catalogue {
       this.#modules.log.error({ model, version }, 'a ready version lacks its fp32 variant');
       return undefined;
     }
-    const text = new TextDecoder().decode(await this.#modules.content.read(yamlFile.digest));
+    const read = async (path: string): Promise<Uint8Array> => {
+      const file = variant.manifest.files.find((held) => held.path === path);
+      if (file === undefined) throw new Error(`the version has no file ${path}`);
+      return this.#modules.content.read(file.digest);
+    };
+    const yaml = readModelYaml(new TextDecoder().decode(await read(yamlFile.path)));
     const evaluation = await this.#modules.evaluationOf(model, version);
-    return { variant, yaml: readModelYaml(text), mayStandIn: evaluation?.passed !== false };
+    return { variant, yaml, labels: await classLabels(yaml, { read }), mayStandIn: evaluation?.passed !== false };
   }
 }

@@ -4,6 +4,7 @@ import type {
   InferAnswer,
   InferenceService,
   InferRequest,
+  ModelDetails,
   ModelMetadata,
   ModelState,
 } from '@tidegate/shared/serving/inference-service.js';
@@ -62,6 +63,27 @@ export class HubInference implements InferenceService {
     return catalogue
       .names()
       .flatMap((name) => catalogue.versions(name).map((version) => ({ name, version: String(version), ready: true })));
+  }
+
+  details(model: string, version: string | undefined): ModelDetails {
+    const { yaml, variant, labels } = this.#find(model, version);
+    const metadata = this.metadata(model, version);
+    return {
+      metadata,
+      version: String(variant.version),
+      batchRowsMax: yaml.batching.maxRows,
+      cached: false,
+      instances: [],
+      labels,
+    };
+  }
+
+  load(): Promise<never> {
+    return registryDecides();
+  }
+
+  unload(): Promise<never> {
+    return registryDecides();
   }
 
   async infer(request: InferRequest, signal: AbortSignal): Promise<InferAnswer> {
@@ -149,6 +171,11 @@ export class HubInference implements InferenceService {
       stop();
     }
   }
+}
+
+function registryDecides(): Promise<never> {
+  const text = 'the hub serves every version of its registry and loads it when it is asked: publish one instead';
+  return Promise.reject(new ServingError('forbidden', text, { field: 'model' }));
 }
 
 /** How many ways the package is read in for this request: a caller that enters behind the pipeline's beginning gets one. */

@@ -15,6 +15,7 @@ import type { DesiredState } from '@tidegate/shared/wire/desired-state.js';
 import { devicePaths } from '@tidegate/shared/wire/device-api.js';
 import { createAgent, type Agent } from '../agent.js';
 import { Captures, type CaptureStatus } from '../capture/captures.js';
+import type { LogControl } from '@tidegate/shared/serving/log-settings.js';
 import { openLog } from '@tidegate/shared/system/open-log.js';
 import { SETTING_NAMES, type SettingName, type Settings } from '../config/settings-table.js';
 import { loadIdentity, type Identity } from '../identity/identity.js';
@@ -104,7 +105,13 @@ async function run(settings: Settings, context: CliContext): Promise<void> {
   }
 }
 
-function openAgent(settings: Settings, access: HubAccess, late: LateParts, context: CliContext, log: Log): Agent {
+function openAgent(
+  settings: Settings,
+  access: HubAccess,
+  late: LateParts,
+  context: CliContext,
+  log: Log & LogControl,
+): Agent {
   const hub = createInferClient({
     url: access.identity.deviceUrl.replace(/\/+$/, ''),
     dispatcher: access.dispatcher,
@@ -114,6 +121,7 @@ function openAgent(settings: Settings, access: HubAccess, late: LateParts, conte
   return createAgent(settings, {
     clock: systemClock,
     log,
+    logControl: log,
     version: context.version,
     mode: 'run',
     hub,

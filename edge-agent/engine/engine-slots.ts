@@ -1,7 +1,12 @@
 // The device's models by name (port: model-slots.ts). Preparing loads in a spare executor while the active version serves
 // on; activating is one assignment, so every request is answered wholly by the version that it found; closing a model waits
 // for its requests (ServedModel's own promise). What `activate` returns stays loaded, for undoing, until it is closed.
-import { openServedModel, type ServedModel, type ServedModelOptions } from '@tidegate/shared/serving/served-model.js';
+import {
+  openServedModel,
+  type RunObserver,
+  type ServedModel,
+  type ServedModelOptions,
+} from '@tidegate/shared/serving/served-model.js';
 import type { Runtime } from '@tidegate/shared/runtime/graph-runner.js';
 import type { ProviderReport } from '@tidegate/shared/runtime/engine.js';
 import type { OpenPackageDeps } from '@tidegate/shared/package/open-package.js';
@@ -17,6 +22,8 @@ interface EngineSlotsModules {
   readonly log: Log;
   /** A model was taken off the device: what was kept of it goes too. */
   readonly onRemoved?: (model: string) => void;
+  /** Hears of each run, for statistics. */
+  readonly onRun?: RunObserver;
 }
 
 /** A prepared model with what serving needs of it. */

@@ -5,6 +5,7 @@ import type {
   InferAnswer,
   InferenceService,
   InferRequest,
+  ModelDetails,
   ModelMetadata,
   ModelState,
 } from '@tidegate/shared/serving/inference-service.js';
@@ -18,6 +19,7 @@ import type { AnswerObserver } from '../telemetry/answer-observer.js';
 import type { Explanations } from './explanations.js';
 import type { HubClient } from './hub-client.js';
 import { hubWaitMs } from './hub-wait.js';
+import type { ModelControl } from './model-control.js';
 import { place, rescue, type PlaceView, type RescueView } from './place.js';
 import { RequestTrail, type RequestEnd } from './request-trail.js';
 
@@ -29,6 +31,7 @@ export interface ServingModels {
 
 interface RouterModules {
   readonly models: ServingModels;
+  readonly control: ModelControl;
   readonly cache: AnswerCache;
   readonly hub: HubClient | undefined;
   readonly observers: readonly AnswerObserver[];
@@ -73,11 +76,26 @@ export class Router implements InferenceService {
   }
 
   models(): readonly ModelState[] {
-    const { models, accepting } = this.#modules;
-    return models.names().flatMap((name) => {
+    const { models, control, accepting } = this.#modules;
+    const loaded = models.names().flatMap((name) => {
       const model = models.serving(name);
       return model === undefined ? [] : [{ name, version: model.identity.version, ready: accepting() }];
     });
+    return [...loaded, ...control.unloaded()];
+  }
+
+  details(name: string, version: string | undefined): ModelDetails {
+    const model = this.#local(name, version);
+    if (model === undefined) throw notFound(name, version);
+    return model.details;
+  }
+
+  load(model: string, signal: AbortSignal): Promise<void> {
+    return this.#modules.control.load(model, signal);
+  }
+
+  unload(model: string): Promise<void> {
+    return this.#modules.control.unload(model);
   }
 
   async infer(request: InferRequest, signal: AbortSignal): Promise<InferAnswer> {

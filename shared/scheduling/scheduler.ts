@@ -99,6 +99,7 @@ export class Scheduler {
   readonly #runner: GraphRunner;
   readonly #options: SchedulerOptions;
   readonly #clock: Clock;
+  readonly #onRun: ((rows: number, computeUs: number) => void) | undefined;
   readonly #times = new RunTimes();
   readonly #queue: Item[] = [];
   readonly #runs = new Set<Run>();
@@ -110,10 +111,16 @@ export class Scheduler {
   #runId = 0;
   #counts = { runs: 0, rows: 0, refused: 0, expired: 0, cancelled: 0, retried: 0 };
 
-  constructor(runner: GraphRunner, options: SchedulerOptions, modules: { readonly clock: Clock }) {
+  /** `onRun` hears of each run that ended well. */
+  constructor(
+    runner: GraphRunner,
+    options: SchedulerOptions,
+    modules: { readonly clock: Clock; readonly onRun?: (rows: number, computeUs: number) => void },
+  ) {
     this.#runner = runner;
     this.#options = options;
     this.#clock = modules.clock;
+    this.#onRun = modules.onRun;
     this.#batches = options.maxRows > 1 && canBatch(runner.inputs, runner.outputs);
   }
 
@@ -256,6 +263,7 @@ export class Scheduler {
       this.#counts.runs += 1;
       this.#counts.rows += rows;
       const result = await this.#runner.run(feeds, first.work.outputs, run.abort.signal);
+      this.#onRun?.(rows, result.computeUs);
       const endedMs = this.#clock.monotonicMs();
       const beganMs = run.beganMs ?? endedMs - result.computeUs / 1000;
       if (!first.retried) this.#times.observe(first.shape, rows, endedMs - beganMs, endedMs);

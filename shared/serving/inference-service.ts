@@ -1,6 +1,7 @@
 // The serving port: what every protocol front (HTTP now, gRPC and streams later) calls, and what the agent's router and the
 // hub's inference implement. Requests are parsed and typed here; no protocol detail passes this line.
 import type { NamedTensor, TensorSpec } from '../tensor/tensor.js';
+import type { ModelStatistics } from './inference-statistics.js';
 
 /** Where a request may run (contract.md). */
 export type PlacementRequest = 'auto' | 'local' | 'hub';
@@ -74,6 +75,21 @@ export interface ModelState {
   readonly reason?: string;
 }
 
+/** What a version is made of, for the extensions that tell it: configuration, statistics, classification. */
+export interface ModelDetails {
+  readonly metadata: ModelMetadata;
+  /** The version that was meant where none was named. */
+  readonly version: string;
+  /** Rows of several requests that one run may take; 1 = requests never share a run. */
+  readonly batchRowsMax: number;
+  /** Are answers kept and given again? */
+  readonly cached: boolean;
+  /** Empty while the version is not loaded. */
+  readonly instances: readonly { readonly graph: string; readonly count: number; readonly kind: 'cpu' | 'gpu' }[];
+  /** Class names of an output's last dimension, for outputs that have them. */
+  readonly labels: ReadonlyMap<string, readonly string[]>;
+}
+
 export interface InferenceService {
   ready(): boolean;
   /** Throws ServingError `not-found`. */
@@ -81,6 +97,14 @@ export interface InferenceService {
   modelReady(model: string, version: string | undefined): boolean;
   /** Every model that could be asked for; a service without it offers no repository index. */
   models?(): readonly ModelState[];
+  /** Throws ServingError `not-found`. A service without it offers neither configuration nor statistics. */
+  details?(model: string, version: string | undefined): ModelDetails;
+  /** Of every model that could be asked for, since the start. */
+  statistics?(): readonly ModelStatistics[];
+  /** Reads the model's files again, or puts it back into service. Rejects with `forbidden` where somebody else decides. */
+  load?(model: string, signal: AbortSignal): Promise<void>;
+  /** Takes the model out of service; its accepted requests end. Rejects as `load` does. */
+  unload?(model: string): Promise<void>;
   /** Throws ServingError. Settles before the request's deadline, or soon after the signal aborts. */
   infer(request: InferRequest, signal: AbortSignal): Promise<InferAnswer>;
 }

@@ -9,12 +9,14 @@ import { openPackage, type OpenPackageDeps } from '../package/open-package.js';
 import { runGoldens, type GoldensResult } from '../package/run-goldens.js';
 import type { EngineCapabilities, Provider, ProviderReport } from '../runtime/engine.js';
 import type { GraphRunner, Runtime } from '../runtime/graph-runner.js';
+import { canBatch } from '../scheduling/rows.js';
 import { Scheduler, type SchedulerCounts } from '../scheduling/scheduler.js';
 import type { Clock } from '../system/clock.js';
 import type { NamedTensor } from '../tensor/tensor.js';
 import type { Digest } from '../wire/digest.js';
 import type { ModelYaml } from '../wire/model-yaml.js';
-import type { ModelMetadata } from './inference-service.js';
+import { classLabels } from './class-labels.js';
+import type { ModelDetails, ModelMetadata } from './inference-service.js';
 import { preparePipeline, type Pipeline } from './pipeline.js';
 import { graphTraits } from './served-graph-file.js';
 import { ServingError } from './serving-error.js';
@@ -36,10 +38,14 @@ export interface ServedModelOptions {
   readonly heavy: boolean;
 }
 
+/** Hears of each run of a model's first graph that ended well, self-tests excepted. */
+export type RunObserver = (model: string, version: string, rows: number, computeUs: number) => void;
+
 interface ServedModelModules {
   readonly runtime: Runtime;
   readonly inspect: OpenPackageDeps['inspect'];
   readonly clock: Clock;
+  readonly onRun?: RunObserver | undefined;
 }
 
 interface ModelRequest {
@@ -76,6 +82,17 @@ interface GraphSlot {
   readonly graph: string;
   readonly runner: GraphRunner;
   readonly scheduler: Scheduler;
+  /** Rows of several requests that one run may take; 1 = each request runs alone. */
+  readonly batchRowsMax: number;
+}
+
+/** What is known of a model only once its package has been read and its graphs loaded. */
+interface LoadedParts {
+  readonly pack: ModelPackage;
+  readonly slots: readonly GraphSlot[];
+  readonly pipeline: Pipeline;
+  readonly deterministic: boolean;
+  readonly labels: ModelDetails['labels'];
 }
 
 /**
@@ -98,9 +115,13 @@ export async function serveModel(
   pack: ModelPackage,
   identity: ServedModelIdentity,
   options: ServedModelOptions,
-  { runtime, clock }: ServedModelModules,
+  { runtime, clock, onRun }: ServedModelModules,
   signal: AbortSignal,
 ): Promise<ServedModel> {
+  let model: ServedModel | undefined;
+  const ran = (rows: number, computeUs: number): void => {
+    if (model?.testing !== true) onRun?.(identity.name, identity.version, rows, computeUs);
+  };
   const graphs = [...new Set(pack.yaml.pipeline.flatMap((node) => ('graph' in node ? [node.graph] : [])))];
   const slots: GraphSlot[] = [];
   let deterministic = true;
@@ -115,11 +136,16 @@ export async function serveModel(
       });
       deterministic &&= traits.deterministic;
       const maxRows = traits.rowsMayBatch ? pack.yaml.batching.maxRows : 1;
-      slots.push({ graph, runner, scheduler: new Scheduler(runner, { maxRows, queueDepthMax }, { clock }) });
+      const observed = slots.length === 0 ? { clock, onRun: ran } : { clock };
+      const batchRowsMax = canBatch(runner.inputs, runner.outputs) ? maxRows : 1;
+      const scheduler = new Scheduler(runner, { maxRows, queueDepthMax }, observed);
+      slots.push({ graph, runner, scheduler, batchRowsMax });
     }
     const signatures = new Map(slots.map(({ graph, runner }) => [graph, runner]));
     const pipeline = await preparePipeline(pack.yaml, pack, signatures);
-    return new ServedModel(pack, identity, options, slots, pipeline, deterministic, clock);
+    const labels = await classLabels(pack.yaml, pack);
+    model = new ServedModel(identity, options, { pack, slots, pipeline, deterministic, labels }, clock);
+    return model;
   } catch (error) {
     await Promise.all(slots.map(({ runner }) => runner.close()));
     throw error;
@@ -131,6 +157,7 @@ export class ServedModel {
   /** False where a graph draws random numbers: its answers are never cached. */
   readonly deterministic: boolean;
   readonly metadata: ModelMetadata;
+  readonly details: ModelDetails;
   /** Resolves when the model has been closed and its executors have gone. */
   readonly closed: Promise<void>;
   readonly #pack: ModelPackage;
@@ -140,20 +167,14 @@ export class ServedModel {
   readonly #clock: Clock;
   readonly #inFlightMax: number;
   #inFlight = 0;
+  #selfTests = 0;
   #closing = false;
   #onIdle: (() => void) | undefined;
   #onClosed: () => void = () => undefined;
 
   /** By serveModel. */
-  constructor(
-    pack: ModelPackage,
-    identity: ServedModelIdentity,
-    options: ServedModelOptions,
-    slots: readonly GraphSlot[],
-    pipeline: Pipeline,
-    deterministic: boolean,
-    clock: Clock,
-  ) {
+  constructor(identity: ServedModelIdentity, options: ServedModelOptions, parts: LoadedParts, clock: Clock) {
+    const { pack, slots, pipeline, deterministic, labels } = parts;
     this.#pack = pack;
     this.identity = identity;
     this.#options = options;
@@ -166,6 +187,23 @@ export class ServedModel {
     const { inputs, outputs, inner } = pipeline;
     const platform = pack.hasYaml ? 'tidegate_package' : 'onnxruntime_onnx';
     this.metadata = { name: identity.name, versions: [identity.version], platform, inputs, outputs, inner };
+    this.details = {
+      metadata: this.metadata,
+      version: identity.version,
+      batchRowsMax: Math.min(...slots.map(({ batchRowsMax }) => batchRowsMax)),
+      cached: pack.yaml.cache.enabled && deterministic,
+      instances: slots.map(({ graph, runner }) => ({
+        graph,
+        count: runner.concurrency,
+        kind: runner.provider.runs === 'cpu' ? 'cpu' : 'gpu',
+      })),
+      labels,
+    };
+  }
+
+  /** True while the goldens run. */
+  get testing(): boolean {
+    return this.#selfTests > 0;
   }
 
   get yaml(): ModelYaml {
@@ -227,7 +265,7 @@ export class ServedModel {
   }
 
   /** The package's goldens through this model as it serves. Passed with count 0 where it has none. */
-  runGoldens(signal: AbortSignal, onProgress?: (done: number, count: number) => void): Promise<GoldensResult> {
+  async runGoldens(signal: AbortSignal, onProgress?: (done: number, count: number) => void): Promise<GoldensResult> {
     const infer = async (
       inputs: readonly NamedTensor[],
       outputs: readonly string[],
@@ -236,11 +274,16 @@ export class ServedModel {
       const deadlineMs = this.#clock.monotonicMs() + GOLDEN_TIMEOUT_MS;
       return (await this.infer({ inputs, outputs, deadlineMs, priority: 0 }, inner)).outputs;
     };
-    return runGoldens(this.#pack, infer, {
-      clock: this.#clock,
-      signal,
-      ...(onProgress === undefined ? {} : { onProgress }),
-    });
+    this.#selfTests += 1;
+    try {
+      return await runGoldens(this.#pack, infer, {
+        clock: this.#clock,
+        signal,
+        ...(onProgress === undefined ? {} : { onProgress }),
+      });
+    } finally {
+      this.#selfTests -= 1;
+    }
   }
 
   /** Takes no more requests, waits for those accepted, then ends the executors. */

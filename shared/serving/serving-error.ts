@@ -10,6 +10,7 @@ export type ServingErrorCode =
   | 'not-ready' // 503: model loading, or the server draining
   | 'forbidden' // 403: the privacy policy or the placement says no
   | 'hub-unavailable' // 503: only the hub could answer, and it can't be reached
+  | 'unimplemented' // 501: a call of the protocol that this server does not offer
   | 'cancelled' // 499: the client went away
   | 'failed'; // 500: the executor failed, also when retried
 
@@ -23,6 +24,7 @@ export const HTTP_STATUS: Readonly<Record<ServingErrorCode, number>> = {
   'not-ready': 503,
   forbidden: 403,
   'hub-unavailable': 503,
+  unimplemented: 501,
   cancelled: 499,
   failed: 500,
 };

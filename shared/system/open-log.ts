@@ -8,7 +8,8 @@ import type { SettingsOf } from './settings.js';
 
 type LogSettings = Pick<SettingsOf<typeof SERVER_SETTINGS>, 'logLevel' | 'logFormat'>;
 
-export function openLog(settings: LogSettings, stderr: NodeJS.WriteStream): Log {
+/** Its level may be changed while it runs. */
+export function openLog(settings: LogSettings, stderr: NodeJS.WriteStream): Log & { level: string } {
   const pretty = settings.logFormat === 'pretty' || (settings.logFormat === 'auto' && stderr.isTTY);
   const options: pino.LoggerOptions = { level: settings.logLevel, base: { pid: process.pid } };
   return pretty ? pino(options, prettyStream(stderr)) : pino(options, pino.destination({ fd: 2, sync: true }));

@@ -7,6 +7,7 @@ import type {
   InferAnswer,
   InferenceService,
   InferRequest,
+  ModelDetails,
   ModelMetadata,
 } from '@tidegate/shared/serving/inference-service.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
@@ -80,6 +81,35 @@ export class EchoService implements InferenceService {
 
   models(): { name: string; version: string; ready: boolean }[] {
     return [...this.#models.keys()].map((name) => ({ name, version: '1', ready: this.isReady }));
+  }
+
+  /** Rows of `matrix` share runs, and its columns have names. */
+  details(model: string, version: string | undefined): ModelDetails {
+    const metadata = this.metadata(model, version);
+    const instances = [{ graph: 'echo.onnx', count: 2, kind: 'cpu' as const }];
+    const labels = new Map([['X', ['north', 'east', 'south', 'west']]]);
+    return {
+      metadata,
+      version: version ?? '1',
+      batchRowsMax: model === 'matrix' ? 4 : 1,
+      cached: true,
+      instances,
+      labels,
+    };
+  }
+
+  /** What was asked of the repository, in order. */
+  readonly changes: string[] = [];
+
+  load(model: string): Promise<void> {
+    this.changes.push(`load ${model}`);
+    if (model === 'not-yours') return Promise.reject(new ServingError('forbidden', 'the hub decides'));
+    return Promise.resolve();
+  }
+
+  unload(model: string): Promise<void> {
+    this.changes.push(`unload ${model}`);
+    return Promise.resolve();
   }
 
   /** Resolves when a request waits in the model `slow`. */

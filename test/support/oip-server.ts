@@ -2,6 +2,8 @@
 import { createOipHandler, type OipHandler } from '@tidegate/shared/serving/http/oip-handler.js';
 import { DEFAULT_OIP_LIMITS, type OipLimits } from '@tidegate/shared/serving/http/oip-limits.js';
 import { startHttpServer, type HttpServer } from '@tidegate/shared/serving/http/http-server.js';
+import { CountedService } from '@tidegate/shared/serving/counted-service.js';
+import { InferenceStatistics } from '@tidegate/shared/serving/inference-statistics.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import { EchoService } from './echo-service.js';
@@ -9,6 +11,7 @@ import { EchoService } from './echo-service.js';
 export interface OipServer {
   readonly service: EchoService;
   readonly handler: OipHandler;
+  readonly logControl: { level: string };
   readonly http: HttpServer;
   readonly url: string;
   close(): Promise<void>;
@@ -16,8 +19,11 @@ export interface OipServer {
 
 export async function startOipServer(limits: Partial<OipLimits> = {}): Promise<OipServer> {
   const service = new EchoService();
+  const statistics = new InferenceStatistics();
+  const logControl = { level: 'info' };
   const handler = createOipHandler({
-    service,
+    service: new CountedService(service, { statistics, own: 'edge', clock: systemClock }),
+    logControl,
     limits: { ...DEFAULT_OIP_LIMITS, lingerMs: 500, ...limits },
     defaultTimeoutMs: 30_000,
     clock: systemClock,
@@ -34,5 +40,5 @@ export async function startOipServer(limits: Partial<OipLimits> = {}): Promise<O
     listen: { host: '127.0.0.1', port: 0 },
     flag: '--http-port',
   });
-  return { service, handler, http, url: `http://${http.address}`, close: () => http.close(1000) };
+  return { service, handler, logControl, http, url: `http://${http.address}`, close: () => http.close(1000) };
 }

@@ -195,6 +195,7 @@ const CODE_OF_STATUS: Readonly<Record<number, ServingErrorCode>> = {
   413: 'too-large',
   429: 'queue-full',
   500: 'failed',
+  501: 'unimplemented',
   504: 'deadline-exceeded',
 };
 

@@ -6,14 +6,19 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../../system/clock.js';
 import type { Log } from '../../system/log.js';
 import type { TensorSpec } from '../../tensor/tensor.js';
-import type { InferRequest, InferenceService, ModelMetadata } from '../inference-service.js';
+import type { InferAnswer, InferRequest, InferenceService, ModelMetadata } from '../inference-service.js';
+import type { LogControl } from '../log-settings.js';
 import { ServingError } from '../serving-error.js';
 import { buildAnswer } from './answer-body.js';
+import { classify } from '../classification.js';
+import { maxBatchSizeOf } from '../model-config.js';
 import { BodyBudget, type BodyShare } from './body-budget.js';
 import { checkRequest, rawInput } from './check-request.js';
+import { makeInferRequest, metadataIfHere } from './make-request.js';
+import { methodsOf, OipExtensions } from './oip-extensions.js';
 import type { OipLimits } from './oip-limits.js';
-import { isOipTarget, parseOipRoute, type OipRoute } from './oip-route.js';
-import { parseInfer, readJsonBytes, type ParsedInfer } from './parse-infer.js';
+import { isOipTarget, parseOipRoute, type ExtensionRoute, type PlainRoute } from './oip-route.js';
+import { parseInfer, readJsonBytes, type ParsedInfer, type RequestedOutput } from './parse-infer.js';
 import { readBody } from './read-body.js';
 import { readRequestOptions } from './request-options.js';
 import { sendAnswer, sendError, sendJson } from './send.js';
@@ -27,6 +32,8 @@ interface OipHandlerOptions {
   readonly log: Log;
   readonly serverName: string;
   readonly serverVersion: string;
+  /** For the logging extension; absent where callers may not change the log. */
+  readonly logControl?: LogControl | undefined;
 }
 
 export interface OipHandler {
@@ -37,8 +44,6 @@ export interface OipHandler {
   /** Inference requests that are being answered. */
   inFlight(): number;
 }
-
-const EXTENSIONS = ['binary_tensor_data', 'schedule_policy'];
 
 export function createOipHandler(options: OipHandlerOptions): OipHandler {
   const front = new OipFront(options);
@@ -53,12 +58,14 @@ export function createOipHandler(options: OipHandlerOptions): OipHandler {
 class OipFront {
   readonly #options: OipHandlerOptions;
   readonly #budget: BodyBudget;
+  readonly #extensions: OipExtensions;
   #draining = false;
   inFlight = 0;
 
   constructor(options: OipHandlerOptions) {
     this.#options = options;
     this.#budget = new BodyBudget(options.limits.bodiesBytesMax);
+    this.#extensions = new OipExtensions({ service: options.service, logControl: options.logControl });
   }
 
   drain(): void {
@@ -69,25 +76,26 @@ class OipFront {
     try {
       const route = parseOipRoute(request.url ?? '');
       if (route.call === 'infer') {
-        if (!allowed(request, response, 'POST')) return;
+        if (!allowed(request, response, ['POST'])) return;
         void this.#infer(request, response, route.model, route.version);
         return;
       }
-      this.#ask(request, response, route);
+      if (isExtension(route)) void this.#extend(request, response, route);
+      else this.#ask(request, response, route);
     } catch (error) {
       this.#refuse(request, response, error);
     }
   }
 
-  #ask(request: IncomingMessage, response: ServerResponse, route: Exclude<OipRoute, { call: 'infer' }>): void {
+  #ask(request: IncomingMessage, response: ServerResponse, route: PlainRoute): void {
     const { service, serverName, serverVersion } = this.#options;
     if (route.call === 'unknown') {
       throw new ServingError('not-found', `no such path: ${request.url}`, { field: 'path' });
     }
-    if (!allowed(request, response, route.call === 'index' ? 'POST' : 'GET')) return;
+    if (!allowed(request, response, ['GET'])) return;
     switch (route.call) {
       case 'server':
-        sendJson(response, 200, { name: serverName, version: serverVersion, extensions: EXTENSIONS });
+        sendJson(response, 200, { name: serverName, version: serverVersion, extensions: this.#extensions.names });
         return;
       case 'live':
         sendJson(response, 200, { live: true });
@@ -97,9 +105,6 @@ class OipFront {
         sendJson(response, ready ? 200 : 503, ready ? { ready } : { ready, error: 'the server is not ready' });
         return;
       }
-      case 'index':
-        sendJson(response, 200, this.#index());
-        return;
       case 'metadata':
         sendJson(response, 200, metadataJson(service.metadata(route.model, route.version)));
         return;
@@ -113,15 +118,25 @@ class OipFront {
     }
   }
 
-  #index(): unknown[] {
-    const models = this.#options.service.models?.();
-    if (models === undefined) throw new ServingError('not-found', 'this server offers no repository index');
-    return models.map(({ name, version, ready, reason }) => ({
-      name,
-      version,
-      state: ready ? 'READY' : 'UNAVAILABLE',
-      reason: reason ?? '',
-    }));
+  async #extend(request: IncomingMessage, response: ServerResponse, route: ExtensionRoute): Promise<void> {
+    if (!allowed(request, response, methodsOf(route))) return;
+    const share = this.#budget.open();
+    const abort = this.#abortOf(response, share);
+    try {
+      sendJson(response, 200, await this.#extensions.answer(route, request, share, abort.signal));
+    } catch (error) {
+      this.#refuse(request, response, error);
+    }
+  }
+
+  /** Aborts when the client goes away; what the body holds is given back then or when the answer is out. */
+  #abortOf(response: ServerResponse, share: BodyShare): AbortController {
+    const abort = new AbortController();
+    response.on('close', () => {
+      share.release();
+      if (!response.writableFinished) abort.abort(new ServingError('cancelled', 'the client went away'));
+    });
+    return abort;
   }
 
   async #infer(
@@ -132,18 +147,19 @@ class OipFront {
   ): Promise<void> {
     const arrivedMs = this.#options.clock.monotonicMs();
     const share = this.#budget.open();
-    const abort = new AbortController();
-    response.on('close', () => {
-      share.release();
-      if (!response.writableFinished) abort.abort(new ServingError('cancelled', 'the client went away'));
-    });
+    const abort = this.#abortOf(response, share);
     this.inFlight++;
     try {
       if (this.#draining) throw new ServingError('not-ready', 'the server is shutting down', { retryAfterMs: 1000 });
       const parsed = await this.#read(request, model, version, share);
       const { service } = this.#options;
       const answer = await service.infer(this.#requestOf(parsed, model, version, arrivedMs), abort.signal);
-      const body = buildAnswer(answer, parsed.id, parsed.outputs, parsed.options.binaryDataOutput);
+      const body = buildAnswer(
+        this.#classified(answer, parsed.outputs, version),
+        parsed.id,
+        parsed.outputs,
+        parsed.options.binaryDataOutput,
+      );
       await sendAnswer(request, response, body, answer.provenance);
     } catch (error) {
       this.#refuse(request, response, error);
@@ -173,39 +189,37 @@ class OipFront {
       return { id: undefined, inputs: [input], outputs: [], options: readRequestOptions(undefined, request.headers) };
     }
     const parsed = parseInfer(body, jsonBytes, request.headers, jsonBytesMax);
-    const metadata = this.#metadataIfHere(model, version);
+    const metadata = metadataIfHere(this.#options.service, model, version);
     if (metadata !== undefined) checkRequest(metadata, parsed.inputs, parsed.outputs);
     return parsed;
   }
 
-  /** A model that isn't here may still be answered by the hub: `infer` decides. */
-  #metadataIfHere(model: string, version: string | undefined): ModelMetadata | undefined {
-    try {
-      return this.#options.service.metadata(model, version);
-    } catch (error) {
-      if (error instanceof ServingError && error.code === 'not-found') return undefined;
-      throw error;
-    }
+  /** The answer with the outputs that were asked for as classes. */
+  #classified(
+    answer: InferAnswer,
+    requested: readonly RequestedOutput[],
+    version: string | undefined,
+  ): Pick<InferAnswer, 'model' | 'version' | 'outputs' | 'provenance'> {
+    if (!requested.some(({ classes }) => classes > 0)) return answer;
+    const { service } = this.#options;
+    const here = metadataIfHere(service, answer.model, version) !== undefined;
+    const details = here ? service.details?.(answer.model, version) : undefined;
+    const outputs = answer.outputs.map((output) => {
+      const at = requested.findIndex(({ name }) => name === output.name);
+      const classes = requested[at]?.classes ?? 0;
+      if (classes === 0) return output;
+      const batched = details === undefined ? output.shape.length > 1 : maxBatchSizeOf(details) > 0;
+      return classify(output, { classes, batched, labels: details?.labels.get(output.name), field: `outputs[${at}]` });
+    });
+    return { ...answer, outputs };
   }
 
   #requestOf(parsed: ParsedInfer, model: string, version: string | undefined, arrivedMs: number): InferRequest {
     const { limits, defaultTimeoutMs } = this.#options;
-    const { timeoutUs, priority, placement, cache, maxStalenessMs, cacheTags, parameters } = parsed.options;
-    const timeoutMs = timeoutUs === 0 ? defaultTimeoutMs : Math.min(timeoutUs / 1000, limits.timeoutMsMax);
-    return {
-      model,
-      version,
-      id: parsed.id,
-      inputs: parsed.inputs,
-      outputs: parsed.outputs.map((output) => output.name),
-      deadlineMs: arrivedMs + timeoutMs,
-      priority,
-      placement,
-      cache,
-      maxStalenessMs,
-      ...(cacheTags === undefined ? {} : { cacheTags }),
-      parameters,
-    };
+    const { id, inputs, options } = parsed;
+    const outputs = parsed.outputs.map((output) => output.name);
+    const parts = { model, version, id, inputs, outputs, options, arrivedMs };
+    return makeInferRequest(parts, { defaultTimeoutMs, timeoutMsMax: limits.timeoutMsMax });
   }
 
   #refuse(request: IncomingMessage, response: ServerResponse, error: unknown): void {
@@ -226,10 +240,18 @@ class OipFront {
 }
 
 /** Answers 405 itself where the method is another. */
-function allowed(request: IncomingMessage, response: ServerResponse, method: 'GET' | 'POST'): boolean {
-  if (request.method === method || (method === 'GET' && request.method === 'HEAD')) return true;
-  sendJson(response, 405, { error: `method: ${request.method} is not allowed here, ${method} is` }, method);
+function allowed(request: IncomingMessage, response: ServerResponse, methods: readonly ('GET' | 'POST')[]): boolean {
+  const method = request.method === 'HEAD' ? 'GET' : request.method;
+  if (methods.some((candidate) => candidate === method)) return true;
+  const list = methods.join(', ');
+  sendJson(response, 405, { error: `method: ${request.method} is not allowed here, ${list} is` }, list);
   return false;
+}
+
+const PLAIN_CALLS: ReadonlySet<string> = new Set(['server', 'live', 'ready', 'metadata', 'model-ready', 'unknown']);
+
+function isExtension(route: PlainRoute | ExtensionRoute): route is ExtensionRoute {
+  return !PLAIN_CALLS.has(route.call);
 }
 
 function metadataJson(metadata: ModelMetadata): unknown {

@@ -16,6 +16,8 @@ import { readRequestOptions, type RequestOptions } from './request-options.js';
 export interface RequestedOutput {
   readonly name: string;
   readonly binary: boolean;
+  /** Classification extension: that many greatest elements; 0 = the output itself. */
+  readonly classes: number;
 }
 
 export interface ParsedInfer {
@@ -50,6 +52,7 @@ export function parseInfer(
   const json = body.subarray(0, end);
   const root = objectOf(parseJson(json), 'body');
   const options = readRequestOptions(root['parameters'], headers);
+  refuseSequence(options.parameters);
   const binary = new BinarySection(body, end);
   const inputs = readInputs(root['inputs'], binary, json);
   binary.finish();
@@ -234,23 +237,31 @@ function readOutputs(value: unknown, options: RequestOptions): RequestedOutput[]
     if (names.has(name)) throw invalid(`${field}.name`, `${JSON.stringify(name)} is asked for twice`);
     names.add(name);
     const parameters = optionalObject(output['parameters'], `${field}.parameters`);
-    if (parameters === undefined) return { name, binary: options.binaryDataOutput };
+    if (parameters === undefined) return { name, binary: options.binaryDataOutput, classes: 0 };
     refuseSharedMemory(parameters, field);
-    const classes = parameters['classification'];
-    if (classes !== undefined && classes !== null && classes !== 0) {
-      throw invalid(`${field}.parameters.classification`, 'the classification extension is not offered');
+    const classes = parameters['classification'] ?? 0;
+    if (typeof classes !== 'number' || !Number.isSafeInteger(classes) || classes < 0) {
+      throw invalid(`${field}.parameters.classification`, `expected a number of classes, got ${describe(classes)}`);
     }
     const binary = parameters['binary_data'] ?? options.binaryDataOutput;
     if (typeof binary !== 'boolean') {
       throw invalid(`${field}.parameters.binary_data`, `expected true or false, got ${describe(binary)}`);
     }
-    return { name, binary };
+    return { name, binary, classes };
   });
 }
 
 function refuseSharedMemory(parameters: JsonObject, field: string): void {
   if (parameters['shared_memory_region'] === undefined) return;
   throw invalid(`${field}.parameters.shared_memory_region`, 'the shared memory extensions are not offered');
+}
+
+/** A request of a sequence that was answered without its state would be answered wrongly. */
+function refuseSequence(parameters: RequestOptions['parameters']): void {
+  const id = parameters['sequence_id'];
+  if (id === undefined || id === 0 || id === '') return;
+  const text = 'parameters.sequence_id: sequences with state are not offered';
+  throw new ServingError('unimplemented', text, { field: 'parameters.sequence_id' });
 }
 
 function readId(value: unknown): string | undefined {

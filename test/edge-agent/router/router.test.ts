@@ -5,6 +5,7 @@ import { MemoryLayer } from '@tidegate/edge-agent/cache/memory-layer.js';
 import { Explanations } from '@tidegate/edge-agent/router/explanations.js';
 import { HubClient } from '@tidegate/edge-agent/router/hub-client.js';
 import { PrivacyDecisions } from '@tidegate/edge-agent/privacy/privacy-decisions.js';
+import { HUB_DECIDES } from '@tidegate/edge-agent/router/model-control.js';
 import { Router } from '@tidegate/edge-agent/router/router.js';
 import type { FinishedRequest } from '@tidegate/edge-agent/telemetry/answer-observer.js';
 import type { InferAnswer, InferRequest } from '@tidegate/shared/serving/inference-service.js';
@@ -71,6 +72,7 @@ function setUp(options: SetUpOptions = {}) {
   const model = fakeModel(options, runs);
   const explanations = new Explanations();
   const router = new Router({
+    control: HUB_DECIDES,
     models: { serving: (name) => (name === 'm' ? model : undefined), names: () => ['m'] },
     cache: new AnswerCache({ layers: [new MemoryLayer({ limitBytes: 1e6 }, { clock })], clock }),
     hub: options.hub === 'none' ? undefined : hub,

@@ -296,12 +296,119 @@ def _(client, _):
 
 @check("extensions that are not offered are refused by name")
 def _(client, _):
-    given = [tensor("x", np.zeros(4, np.float32), "FP32")]
-    ask = [InferRequestedOutput("y", class_count=3)]
-    refused(client, "400", "classification", lambda: client.infer("identity-fp32", given, outputs=ask))
     shared = InferInput("x", [4], "FP32")
     shared.set_shared_memory("region", 16)
     refused(client, "400", "shared_memory_region", lambda: client.infer("identity-fp32", [shared]))
+    given = [tensor("x", np.zeros(4, np.float32), "FP32")]
+    sequence = dict(sequence_id=7, sequence_start=True)
+    refused(client, "501", "sequence", lambda: client.infer("identity-fp32", given, **sequence))
+    refused(client, "501", "CUDA", lambda: client.get_cuda_shared_memory_status())
+    refused(client, "501", "CUDA", lambda: client.unregister_cuda_shared_memory())
+    refused(client, "501", "CUDA", lambda: client.register_cuda_shared_memory("r", b"handle", 0, 16))
+
+
+@check("classification: the greatest of each row")
+def _(client, _):
+    images = np.random.default_rng(3).random((4, 1, 28, 28), np.float32)
+    given = [tensor("image", images, "FP32")]
+    logits = client.infer("digits", given, outputs=[InferRequestedOutput("logits")]).as_numpy("logits")
+    for binary in (True, False):
+        ask = [InferRequestedOutput("logits", binary_data=binary, class_count=3)]
+        classes = client.infer("digits", given, outputs=ask).as_numpy("logits")
+        equal(classes.shape, (4, 3))
+        for row, scores in zip(classes, logits):
+            found = [one.decode() if isinstance(one, bytes) else one for one in row]
+            order = [int(one.split(":")[1]) for one in found]
+            equal(order, np.argsort(-scores, kind="stable")[:3].tolist())
+            holds(np.allclose([float(one.split(":")[0]) for one in found], scores[order], atol=1e-4), found)
+    wrong = [InferRequestedOutput("y", class_count=1)]
+    text = [tensor("x", np.array([b"a"], np.object_), "BYTES")]
+    refused(client, "400", "classification", lambda: client.infer("identity-bytes", text, outputs=wrong))
+
+
+@check("statistics: of a model, of a version, of all")
+def _(client, _):
+    def counts():
+        (stats,) = client.get_inference_statistics("identity-fp64")["model_stats"]
+        return stats
+
+    before = counts()
+    array = np.array([time_seed(), 1, 2], np.float64)
+    identity(client, "FP64", array)
+    identity(client, "FP64", array)  # from the cache
+    after = counts()
+    equal((after["name"], after["version"]), ("identity-fp64", "1"))
+    step = lambda *path: deep(after, path) - deep(before, path)
+    equal(step("inference_stats", "success", "count"), 2)
+    equal(step("inference_stats", "cache_hit", "count"), 1)
+    equal(step("inference_stats", "cache_miss", "count"), 1)
+    equal(step("execution_count"), 1)
+    holds(step("inference_stats", "compute_infer", "ns") > 0, "computing takes time")
+    holds(step("inference_stats", "success", "ns") > step("inference_stats", "compute_infer", "ns"), "in all of it")
+    equal(sum(b["compute_infer"]["count"] for b in after["batch_stats"]), after["execution_count"])
+    versioned = client.get_inference_statistics("identity-fp64", "1")["model_stats"]
+    equal(versioned[0]["inference_count"], after["inference_count"])
+    names = [stats["name"] for stats in client.get_inference_statistics()["model_stats"]]
+    holds("digits" in names and "ocr-line" in names, names)
+    refused(client, "404", "nosuch", lambda: client.get_inference_statistics("nosuch"))
+
+
+def deep(value, path):
+    for key in path:
+        value = value[key]
+    return value
+
+
+@check("model configuration")
+def _(client, _):
+    config = client.get_model_config("digits")
+    equal(config["max_batch_size"], 32)
+    equal(config["input"], [{"name": "image", "data_type": "TYPE_FP32", "dims": [1, 28, 28]}])
+    equal([o["data_type"] for o in config["output"]], ["TYPE_STRING", "TYPE_FP32", "TYPE_FP32"])
+    equal(config["instance_group"][0]["kind"], "KIND_CPU")
+    scalar = client.get_model_config("identity-fp32-scalar", "1")
+    equal((scalar["max_batch_size"], scalar["input"][0]["dims"]), (0, []))
+    refused(client, "404", "nosuch", lambda: client.get_model_config("nosuch"))
+
+
+@check("model repository: unload, index, load")
+def _(client, _):
+    array = np.arange(4, dtype=np.float32)
+    ask = lambda: client.infer("nonzero", [tensor(spec["name"], array, spec["datatype"])])
+    (spec,) = client.get_model_metadata("nonzero")["inputs"]
+    state = lambda: {m["name"]: m["state"] for m in client.get_model_repository_index()}
+    equal(state()["nonzero"], "READY")
+    client.unload_model("nonzero")
+    equal(state()["nonzero"], "UNAVAILABLE")
+    holds(not client.is_model_ready("nonzero"), "out of service")
+    refused(client, "404", "nonzero", ask)
+    client.load_model("nonzero")
+    equal(state()["nonzero"], "READY")
+    ask()
+    refused(client, "404", "nosuch", lambda: client.load_model("nosuch"))
+    refused(client, "404", "nosuch", lambda: client.unload_model("nosuch"))
+    refused(client, "400", "parameters.config", lambda: client.load_model("nonzero", config="{}"))
+
+
+@check("log settings take effect, or are refused by name")
+def _(client, _):
+    before = client.get_log_settings()
+    equal((before["log_info"], before["log_warning"], before["log_error"]), (False, True, True))
+    changed = client.update_log_settings({"log_info": True, "log_verbose_level": 1})
+    equal((changed["log_info"], changed["log_verbose_level"]), (True, 1))
+    equal(client.get_log_settings(), changed)
+    client.update_log_settings({"log_info": False, "log_verbose_level": 0})
+    equal(client.get_log_settings(), before)
+    refused(client, "400", "log_file", lambda: client.update_log_settings({"log_file": "/tmp/x"}))
+
+
+@check("trace settings say that nothing is traced")
+def _(client, _):
+    equal(client.get_trace_settings()["trace_level"], ["OFF"])
+    equal(client.get_trace_settings("digits"), client.get_trace_settings())
+    equal(client.update_trace_settings(settings={"trace_level": ["OFF"], "trace_rate": None})["trace_level"], ["OFF"])
+    on = {"trace_level": ["TIMESTAMPS"]}
+    refused(client, "400", "trace_level", lambda: client.update_trace_settings("digits", settings=on))
 
 
 @check("timeout, priority, placement, cache; where the answer came from")

@@ -58,10 +58,10 @@ function withBinary(json: Json, ...parts: ArrayBufferView[]): { body: Buffer; he
 
 describe('health and metadata', () => {
   test('server', async () => {
-    expect((await call('/v2')).json).toEqual({
+    expect((await call('/v2')).json).toMatchObject({
       name: 'echo',
       version: '0.0.1',
-      extensions: ['binary_tensor_data', 'schedule_policy'],
+      extensions: expect.arrayContaining(['binary_tensor_data', 'schedule_policy']),
     });
     expect((await call('/v2/health/live')).json).toEqual({ live: true });
     expect((await call('/v2/health/ready?verbose=1')).json).toEqual({ ready: true });
@@ -309,9 +309,9 @@ describe('refusals', () => {
     ],
     [
       'classes',
-      fp32([1, 2], { outputs: [{ name: 'OUTPUT0', parameters: { classification: 3 } }] }),
+      fp32([1, 2], { outputs: [{ name: 'OUTPUT0', parameters: { classification: -3 } }] }),
       'outputs[0].parameters.classification',
-      /classification extension is not offered/,
+      /expected a number of classes, got -3/,
     ],
     ['id', fp32([1, 2], { id: 5 }), 'id', /expected a string, got 5/],
     [

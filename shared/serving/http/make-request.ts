@@ -1,0 +1,60 @@
+// A parsed request -> what the service is asked. Any front may use it: how long a request may take is decided here, once.
+import type { InferRequest, InferenceService, ModelMetadata } from '../inference-service.js';
+import { ServingError } from '../serving-error.js';
+import type { RequestOptions } from './request-options.js';
+
+interface RequestParts {
+  readonly model: string;
+  readonly version: string | undefined;
+  readonly id: string | undefined;
+  readonly inputs: InferRequest['inputs'];
+  readonly outputs: readonly string[];
+  readonly options: RequestOptions;
+  /** Monotonic time at which the request began to arrive. */
+  readonly arrivedMs: number;
+  /** What the protocol itself grants from `arrivedMs` on, beside the request's own `timeout`; absent where it says nothing. */
+  readonly grantedMs?: number;
+}
+
+interface TimeLimits {
+  readonly defaultTimeoutMs: number;
+  readonly timeoutMsMax: number;
+}
+
+/** The default timeout holds only where neither the request nor its protocol states one. */
+export function makeInferRequest(parts: RequestParts, limits: TimeLimits): InferRequest {
+  const { model, version, id, inputs, outputs, options, arrivedMs, grantedMs = Number.POSITIVE_INFINITY } = parts;
+  const { timeoutUs, priority, placement, cache, maxStalenessMs, cacheTags, parameters } = options;
+  const statedMs = Math.min(timeoutUs === 0 ? Number.POSITIVE_INFINITY : timeoutUs / 1000, grantedMs);
+  const timeoutMs = Number.isFinite(statedMs) ? Math.min(statedMs, limits.timeoutMsMax) : limits.defaultTimeoutMs;
+  const deadlineMs = arrivedMs + timeoutMs;
+  const tags = cacheTags === undefined ? {} : { cacheTags };
+  return {
+    ...tags,
+    model,
+    version,
+    id,
+    inputs,
+    outputs,
+    deadlineMs,
+    priority,
+    placement,
+    cache,
+    maxStalenessMs,
+    parameters,
+  };
+}
+
+/** A model that isn't here may still be answered by the hub: `infer` decides. */
+export function metadataIfHere(
+  service: InferenceService,
+  model: string,
+  version: string | undefined,
+): ModelMetadata | undefined {
+  try {
+    return service.metadata(model, version);
+  } catch (error) {
+    if (error instanceof ServingError && error.code === 'not-found') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,182 @@
+// Triton's extensions around inference: model repository, model configuration, statistics, trace and log settings. Each call
+// gives the JSON of its answer or throws a ServingError; what this server does not offer is refused by its name with 501.
+import type { IncomingMessage } from 'node:http';
+import { z } from 'zod';
+import type { InferenceService } from '../inference-service.js';
+import { changedLevel, logSettings, type LogControl } from '../log-settings.js';
+import { modelConfig } from '../model-config.js';
+import { ServingError } from '../serving-error.js';
+import { traceSettings } from '../trace-settings.js';
+import type { BodyShare } from './body-budget.js';
+import { invalid } from './invalid.js';
+import type { ExtensionRoute, MemoryRoute } from './oip-route.js';
+import { readBody } from './read-body.js';
+import { statisticsJson } from './statistics-json.js';
+
+/** Bodies of these calls are small; beyond: 413. */
+const BODY_BYTES_MAX = 64 * 1024;
+
+const indexBody = z.strictObject({ ready: z.boolean().optional() });
+const loadBody = z.strictObject({ parameters: z.record(z.string(), z.unknown()).optional() });
+const settingsBody = z.record(z.string(), z.unknown());
+
+interface OipExtensionsModules {
+  readonly service: InferenceService;
+  /** Absent where callers of this front may not change the log. */
+  readonly logControl: LogControl | undefined;
+}
+
+/** The methods that a call is answered for. */
+export function methodsOf(route: ExtensionRoute): readonly ('GET' | 'POST')[] {
+  switch (route.call) {
+    case 'config':
+    case 'statistics':
+    case 'all-statistics':
+      return ['GET'];
+    case 'trace':
+    case 'logging':
+      return ['GET', 'POST'];
+    case 'shared-memory':
+      return route.action === 'status' ? ['GET'] : ['POST'];
+    default:
+      return ['POST'];
+  }
+}
+
+export class OipExtensions {
+  readonly #service: InferenceService;
+  readonly #logControl: LogControl | undefined;
+
+  constructor({ service, logControl }: OipExtensionsModules) {
+    this.#service = service;
+    this.#logControl = logControl;
+  }
+
+  /** The names under which the server's metadata lists what is offered. */
+  get names(): readonly string[] {
+    return [
+      'binary_tensor_data',
+      'classification',
+      'schedule_policy',
+      ...(this.#service.models === undefined ? [] : ['model_repository']),
+      ...(this.#service.details === undefined ? [] : ['model_configuration']),
+      ...(this.#service.statistics === undefined ? [] : ['statistics']),
+      ...(this.#logControl === undefined ? [] : ['logging']),
+    ];
+  }
+
+  /** The answer's JSON. Rejects with ServingError. */
+  async answer(
+    route: ExtensionRoute,
+    request: IncomingMessage,
+    share: BodyShare,
+    signal: AbortSignal,
+  ): Promise<unknown> {
+    switch (route.call) {
+      case 'index':
+        return this.#index(await readJson(request, share, indexBody));
+      case 'load':
+      case 'unload':
+        return this.#change(route.call, route.model, await readJson(request, share, loadBody), signal);
+      case 'config':
+        return this.#config(route.model, route.version);
+      case 'statistics':
+        return this.#statistics(route.model, route.version);
+      case 'all-statistics':
+        return statisticsJson(this.#offered('statistics')());
+      case 'trace':
+        if (route.model !== undefined) this.#service.metadata(route.model, undefined);
+        return traceSettings(await updateOf(request, share));
+      case 'logging':
+        return this.#logging(await updateOf(request, share));
+      case 'generate':
+        this.#service.metadata(route.model, route.version);
+        throw unimplemented('generate: language models are not served yet');
+      case 'shared-memory':
+        throw unimplemented(`${memoryName(route)} shared memory is not offered`);
+    }
+  }
+
+  #index({ ready }: z.infer<typeof indexBody>): unknown {
+    return this.#offered('models')()
+      .filter((model) => ready !== true || model.ready)
+      .map(({ name, version, ready: isReady, reason }) => ({
+        name,
+        version,
+        state: isReady ? 'READY' : 'UNAVAILABLE',
+        reason: reason ?? '',
+      }));
+  }
+
+  async #change(
+    call: 'load' | 'unload',
+    model: string,
+    { parameters }: z.infer<typeof loadBody>,
+    signal: AbortSignal,
+  ): Promise<object> {
+    for (const [name, value] of Object.entries(parameters ?? {})) {
+      const nothing = value === null || value === false;
+      if (call === 'unload' && name === 'unload_dependents' && nothing) continue;
+      const text = 'not offered: a model is what its files say';
+      throw invalid(`parameters.${name}`, text);
+    }
+    if (call === 'load') await this.#offered('load')(model, signal);
+    else await this.#offered('unload')(model);
+    return {};
+  }
+
+  #config(model: string, version: string | undefined): unknown {
+    return modelConfig(this.#offered('details')(model, version));
+  }
+
+  #statistics(name: string, version: string | undefined): object {
+    this.#service.metadata(name, version);
+    const all = this.#offered('statistics')();
+    return statisticsJson(
+      all.filter((model) => model.name === name && (version === undefined || model.version === version)),
+    );
+  }
+
+  #logging(update: Readonly<Record<string, unknown>> | undefined): unknown {
+    const control = this.#logControl;
+    if (control === undefined) throw unimplemented('logging: settings of the log are not shown or changed here');
+    if (update !== undefined) control.level = changedLevel(control.level, update);
+    return logSettings(control.level);
+  }
+
+  #offered<Call extends 'models' | 'details' | 'statistics' | 'load' | 'unload'>(
+    call: Call,
+  ): NonNullable<InferenceService[Call]> {
+    const found = this.#service[call];
+    if (found === undefined) throw unimplemented(`${call}: this server does not offer it`);
+    return found.bind(this.#service) as NonNullable<InferenceService[Call]>;
+  }
+}
+
+function memoryName({ kind }: MemoryRoute): string {
+  return kind === 'cuda' ? 'CUDA' : 'system';
+}
+
+function unimplemented(text: string): ServingError {
+  return new ServingError('unimplemented', text, { field: 'path' });
+}
+
+/** Undefined = the settings are only read. */
+async function updateOf(request: IncomingMessage, share: BodyShare): Promise<Record<string, unknown> | undefined> {
+  return request.method === 'POST' ? readJson(request, share, settingsBody) : undefined;
+}
+
+/** Nothing at all is an empty object: clients send no body where they have nothing to say. */
+async function readJson<T>(request: IncomingMessage, share: BodyShare, schema: z.ZodType<T>): Promise<T> {
+  const body = await readBody(request, { bodyBytesMax: BODY_BYTES_MAX, what: 'such a request', jsonBytes: 0, share });
+  let value: unknown;
+  try {
+    value = body.byteLength === 0 ? {} : JSON.parse(body.toString('utf8'));
+  } catch (cause) {
+    throw invalid('body', `not valid JSON: ${(cause as Error).message}`, cause);
+  }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw invalid(issue?.path.join('.') || 'body', issue?.message ?? 'wrong');
+}

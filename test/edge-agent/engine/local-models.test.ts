@@ -1,0 +1,93 @@
+// Real graphs in a real folder: what load and unload do to what is served.
+import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { EngineSlots } from '@tidegate/edge-agent/engine/engine-slots.js';
+import { findLocalModels, LocalModels, TwoModelsError } from '@tidegate/edge-agent/engine/local-models.js';
+import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
+import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
+import { systemClock } from '@tidegate/shared/system/clock.js';
+import { silentLog } from '@tidegate/shared/system/log.js';
+
+const fixtures = fileURLToPath(new URL('../../fixtures/onnx/', import.meta.url));
+const signal = new AbortController().signal;
+let folder: string;
+let runtime: ExecutorRuntime;
+let slots: EngineSlots;
+let models: LocalModels;
+let runs: [string, number][];
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tidegate-local-'));
+  const modules = { clock: systemClock, log: silentLog };
+  runtime = new ExecutorRuntime(modules);
+  runs = [];
+  const options = { providers: ['cpu'], intraOpThreads: 1, queueDepthMax: 8, heavy: false } as const;
+  const onRun = (model: string, _version: string, rows: number): unknown => runs.push([model, rows]);
+  slots = new EngineSlots(options, { runtime, inspect: inspectGraphFile, onRun, ...modules });
+  await copyFile(join(fixtures, 'add.onnx'), join(folder, 'sum.onnx'));
+  models = new LocalModels([folder], slots);
+  await models.loadAll(await findLocalModels([folder], signal), signal);
+});
+
+afterEach(async () => {
+  await slots.closeAll();
+  await runtime.close();
+  await rm(folder, { recursive: true });
+});
+
+const digestOf = (name: string): string | undefined => slots.active(name)?.source.versionDigest;
+const inputsOf = (name: string): unknown => slots.serving(name)?.metadata.inputs.map((input) => input.name);
+
+describe('local models', () => {
+  it('are read again when they are loaded again', async () => {
+    expect(inputsOf('sum')).toEqual(['a', 'b']);
+    const first = slots.active('sum');
+    await models.load('sum', signal);
+    expect(slots.active('sum')).toBe(first); // the same files
+    await copyFile(join(fixtures, 'identity-fp32.onnx'), join(folder, 'sum.onnx'));
+    const before = digestOf('sum');
+    await models.load('sum', signal);
+    expect(digestOf('sum')).not.toBe(before);
+    expect(inputsOf('sum')).toEqual(['x']);
+    await first?.served.closed; // the one before is not left behind
+  });
+
+  it('come into service when they appear', async () => {
+    await copyFile(join(fixtures, 'nonzero.onnx'), join(folder, 'late.onnx'));
+    await models.load('late', signal);
+    expect(slots.names()).toEqual(['late', 'sum']);
+  });
+
+  it('go out of service and come back', async () => {
+    await models.unload('sum');
+    expect(slots.names()).toEqual([]);
+    expect(models.unloaded()).toEqual([{ name: 'sum', version: '1', ready: false, reason: 'unloaded' }]);
+    await expect(models.unload('sum')).rejects.toMatchObject({ code: 'not-found' });
+    await models.load('sum', signal);
+    expect(slots.names()).toEqual(['sum']);
+    expect(models.unloaded()).toEqual([]);
+  });
+
+  it('serve on where the new files are broken or gone', async () => {
+    await writeFile(join(folder, 'sum.onnx'), 'no graph');
+    await expect(models.load('sum', signal)).rejects.toMatchObject({ code: 'failed' });
+    await rm(join(folder, 'sum.onnx'));
+    await copyFile(join(fixtures, 'add.onnx'), join(folder, 'other.onnx'));
+    await expect(models.load('sum', signal)).rejects.toMatchObject({ code: 'not-found' });
+    expect(inputsOf('sum')).toEqual(['a', 'b']);
+  });
+
+  it('tell of their runs', async () => {
+    const feed = (name: string) => ({ name, datatype: 'FP32' as const, shape: [2, 3], data: new Uint8Array(24) });
+    const request = { inputs: [feed('a'), feed('b')], outputs: [], deadlineMs: systemClock.monotonicMs() + 20_000 };
+    await slots.serving('sum')?.infer({ ...request, priority: 0 }, signal);
+    expect(runs).toEqual([['sum', expect.any(Number)]]);
+  });
+
+  it('have one name each', async () => {
+    await expect(findLocalModels([folder, folder], signal)).rejects.toBeInstanceOf(TwoModelsError);
+  });
+});
