@@ -7,7 +7,7 @@ export const ADDRESS_SETTINGS = ['host', 'httpPort', 'unixSocket', 'apiToken'] a
 
 const ANSWER_WITHIN_MS = 5000;
 
-export class AgentUnreachableError extends Error {
+class AgentUnreachableError extends Error {
   override readonly name = 'AgentUnreachableError';
 }
 

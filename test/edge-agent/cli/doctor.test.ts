@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { doctorVerb } from '@tidegate/edge-agent/cli/doctor.js';
+import type { Finding } from '@tidegate/edge-agent/doctor/finding.js';
 import { runProgram } from '@tidegate/edge-agent/cli/program.js';
 
 let folder: string;
@@ -24,16 +25,21 @@ async function examine(args: string[]) {
     environment: {},
     version: '1',
   });
-  const { findings } = JSON.parse(out) as { findings: { check: string; ok: boolean; detail: string }[] };
-  return { code, err, ok: Object.fromEntries(findings.map(({ check, ok }) => [check, ok])), findings };
+  const { findings } = JSON.parse(out) as { findings: Finding[] };
+  const levels = Object.fromEntries(findings.map(({ check, level }) => [check, level]));
+  const found = (check: string): string => findings.find((one) => one.check === check)?.found ?? '';
+  const mend = (check: string): string => findings.find((one) => one.check === check)?.mend ?? '';
+  return { code, err, levels, found, mend };
 }
 
 describe('doctor', () => {
   it('runs an inference, writes the data folder, and finds the port free', async () => {
-    const { code, ok, findings } = await examine(['--data-dir', join(folder, 'data'), '--http-port', '0']);
-    expect(ok).toEqual({ device: true, inference: true, 'data folder': true, 'agent or port': true });
+    const { code, levels, found } = await examine(['--data-dir', join(folder, 'data'), '--http-port', '0']);
+    const checks = ['inference', 'data folder', 'state database', 'models', 'identity', 'agent or port', 'hub'];
+    for (const check of checks) expect([check, levels[check]]).toEqual([check, 'ok']);
     expect(code).toBe(0);
-    expect(findings[1]?.detail).toMatch(/^ort-(capi|binding) .* on cpu/);
+    expect(found('inference')).toMatch(/^ort-(capi|binding) .* on cpu/);
+    expect(found('hub')).toContain('not enrolled');
   });
 
   it('fails where the data folder is a file and the port is taken by something else', async () => {
@@ -42,10 +48,17 @@ describe('doctor', () => {
     const other = createServer((socket) => socket.end('no HTTP')).listen(0, '127.0.0.1');
     await new Promise((resolve) => other.once('listening', resolve));
     const { port } = other.address() as AddressInfo;
-    const { code, ok, err } = await examine(['--data-dir', join(file, 'data'), '--http-port', String(port)]);
+    const { code, levels, err, found, mend } = await examine([
+      '--data-dir',
+      join(file, 'data'),
+      '--http-port',
+      String(port),
+    ]);
     other.close();
-    expect(ok).toMatchObject({ inference: true, 'data folder': false, 'agent or port': false });
+    expect(levels).toMatchObject({ inference: 'ok', 'data folder': 'fail', models: 'fail', 'agent or port': 'fail' });
+    if (process.platform === 'linux') expect(found('agent or port')).toContain(`taken by process ${process.pid} (`);
+    expect(mend('agent or port')).toContain('--http-port');
     expect(code).toBe(1);
-    expect(err).toContain('2 checks failed');
+    expect(err).toContain('4 checks failed');
   });
 });

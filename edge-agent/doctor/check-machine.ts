@@ -1,0 +1,69 @@
+// Memory, processor and clock of this device, with what its cgroup allows of them. Pure judgements over what was read.
+import { availableParallelism, freemem, totalmem } from 'node:os';
+import type { Files } from '@tidegate/shared/system/files.js';
+import { readCgroupLimits } from '../profile/cgroup-limits.js';
+import { fail, fine, warn, type Verdict } from './finding.js';
+
+const MEMORY_LEAST_BYTES = 96 * 2 ** 20;
+const MEMORY_COMFORTABLE_BYTES = 384 * 2 ** 20;
+/** By what a hub's Date header may differ before anybody cares: its own grain is a second. */
+const SKEW_MAX_MS = 30_000;
+
+export interface Machine {
+  readonly cores: number;
+  readonly quotaCores: number | undefined;
+  readonly totalBytes: number;
+  readonly freeBytes: number;
+  readonly limitBytes: number | undefined;
+  readonly usedOfLimitBytes: number | undefined;
+}
+
+export async function readMachine(files: Pick<Files, 'read'>, root = '/'): Promise<Machine> {
+  const { cpuCores, memoryBytes, memoryUsedBytes } = await readCgroupLimits(files, root);
+  return {
+    ...{ cores: availableParallelism(), quotaCores: cpuCores, totalBytes: totalmem(), freeBytes: freemem() },
+    ...{ limitBytes: memoryBytes, usedOfLimitBytes: memoryUsedBytes },
+  };
+}
+
+/** An agent and one small model need about 200 MiB. */
+export function judgeMemory({ totalBytes, freeBytes, limitBytes, usedOfLimitBytes = 0 }: Machine): Verdict {
+  const left = Math.min(freeBytes, (limitBytes ?? Infinity) - usedOfLimitBytes);
+  const limit = limitBytes === undefined ? 'no cgroup limit' : `cgroup limit ${size(limitBytes)}`;
+  const found = `${size(left)} free of ${size(totalBytes)}, ${limit}`;
+  const mend =
+    limitBytes !== undefined && limitBytes - usedOfLimitBytes < freeBytes
+      ? 'raise the memory limit of the container or service (MemoryMax, docker --memory)'
+      : 'end other programs, or take smaller models or variants';
+  if (left < MEMORY_LEAST_BYTES) return fail(found, mend);
+  return left < MEMORY_COMFORTABLE_BYTES ? warn(found, mend) : fine(found);
+}
+
+/** `threads` is the setting: threads of one run. */
+export function judgeProcessor({ cores, quotaCores }: Machine, threads: number): Verdict {
+  const quota = quotaCores === undefined ? 'no cgroup quota' : `cgroup quota ${quotaCores.toFixed(2)} cores`;
+  const found = `${cores} cores, ${quota}, ${threads} threads per run`;
+  const usable = Math.min(cores, quotaCores ?? cores);
+  if (usable < 0.5) return warn(found, 'raise the CPU quota: answers come in bursts below half a core');
+  if (threads > Math.ceil(usable)) {
+    return warn(found, `set --threads to at most ${Math.max(1, Math.floor(usable))}: more are throttled, not faster`);
+  }
+  return fine(found);
+}
+
+export function judgeClock(
+  state: 'plausible' | 'behind' | 'ahead',
+  skewMs: number | undefined,
+  nowMs: number,
+): Verdict {
+  const now = new Date(nowMs).toISOString();
+  const mend = 'let the system keep time: timedatectl set-ntp true, or replace the battery of the clock';
+  if (state !== 'plausible') return warn(`${now} is ${state} of what is certain (signed metadata, this release)`, mend);
+  if (skewMs === undefined) return fine(`${now}, plausible; there is no hub to compare it with`);
+  const seconds = `${Math.abs(skewMs / 1000).toFixed(0)} s ${skewMs < 0 ? 'behind' : 'ahead of'} the hub's`;
+  return Math.abs(skewMs) > SKEW_MAX_MS ? warn(`${now}, ${seconds}`, mend) : fine(`${now}, ${seconds}`);
+}
+
+function size(bytes: number): string {
+  return bytes >= 2 ** 30 ? `${(bytes / 2 ** 30).toFixed(1)} GiB` : `${(bytes / 2 ** 20).toFixed(0)} MiB`;
+}

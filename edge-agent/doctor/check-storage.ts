@@ -1,0 +1,113 @@
+// What lies in the data folder: room and the right to write, the state database, the models against their manifests, the key.
+// Reads; the one thing written is a probe file, which is removed again.
+import { createHash, X509Certificate } from 'node:crypto';
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Files } from '@tidegate/shared/system/files.js';
+import { hexOf, sha256, type Digest } from '@tidegate/shared/wire/digest.js';
+import { variantManifestSchema } from '@tidegate/shared/wire/manifest.js';
+import { identityPaths, loadIdentity } from '../identity/identity.js';
+import { renewalDue } from '../identity/renewal.js';
+import { ActiveMirror } from '../state/active-mirror.js';
+import { checkDatabase } from '../state/check-database.js';
+import { fail, fine, messageOf, warn, type Verdict } from './finding.js';
+
+const FREE_LEAST_BYTES = 64 * 2 ** 20;
+const FREE_COMFORTABLE_BYTES = 512 * 2 ** 20;
+const OTHERS_MAY = 0o007;
+const GROUP_MAY = 0o070;
+
+/** Rejects where nothing can be written. */
+export async function checkDataFolder(dataDir: string, files: Files): Promise<Verdict> {
+  const probe = join(dataDir, '.doctor');
+  await files.writeAtomic('doctor.probe', probe, 'written by doctor');
+  await files.remove('doctor.probe', probe);
+  const freeBytes = await files.freeBytes('doctor.free', dataDir);
+  const found = `${(freeBytes / 2 ** 20).toFixed(0)} MiB free in ${dataDir}, writable`;
+  const mend = 'make room on that volume, or set --data-dir to a larger one: models need room for two versions each';
+  if (freeBytes < FREE_LEAST_BYTES) return fail(found, mend);
+  return freeBytes < FREE_COMFORTABLE_BYTES ? warn(found, mend) : fine(found);
+}
+
+export function checkStateDatabase(dataDir: string): Verdict {
+  const health = checkDatabase(join(dataDir, 'state.db'));
+  switch (health.state) {
+    case 'none':
+      return fine('none yet: `run` makes it');
+    case 'sound':
+      return fine('sound');
+    case 'in-use':
+      return fine('in use by a running agent, which checked it at its start');
+    case 'broken':
+      return fail(
+        `broken: ${health.reason}`,
+        '`run` sets it aside and rebuilds it; look at the disk (smartctl, dmesg) too',
+      );
+  }
+}
+
+/** Every file of every model that is active, read whole against its digest. */
+export async function checkModels(dataDir: string, files: Files): Promise<Verdict> {
+  const active = [...(await new ActiveMirror(dataDir, files).read())];
+  if (active.length === 0) return fine('none installed');
+  const damaged: string[] = [];
+  let count = 0;
+  for (const [name, { running }] of active) {
+    const manifest = await manifestOf(dataDir, running.variantDigest, files);
+    if (typeof manifest === 'string') {
+      damaged.push(`${name}: ${manifest}`);
+      continue;
+    }
+    for (const file of manifest.files) {
+      const path = join(dataDir, 'models', 'packages', hexOf(running.variantDigest), file.path);
+      count += 1;
+      if ((await digestOf(path, files)) !== file.digest) damaged.push(`${name}: ${file.path}`);
+    }
+  }
+  if (damaged.length === 0) return fine(`${active.length} active, ${count} files as their manifests say`);
+  const mend =
+    'restart the agent: it verifies at its start and fetches what changed from the hub; look at the disk too';
+  return fail(`changed or missing: ${damaged.join(', ')}`, mend);
+}
+
+type Manifest = ReturnType<typeof variantManifestSchema.parse>;
+
+/** The manifest, or why there is none. */
+async function manifestOf(dataDir: string, digest: Digest, files: Files): Promise<Manifest | string> {
+  try {
+    const path = join(dataDir, 'models', 'manifests', `${hexOf(digest)}.json`);
+    const bytes = await files.read('doctor.manifest', path);
+    if (sha256(bytes) !== digest) return 'its manifest changed';
+    return variantManifestSchema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')));
+  } catch (error) {
+    return `its manifest can't be read: ${messageOf(error)}`;
+  }
+}
+
+async function digestOf(path: string, files: Files): Promise<string | undefined> {
+  const hash = createHash('sha256');
+  try {
+    for await (const chunk of files.stream('doctor.verify', path)) hash.update(chunk as Uint8Array);
+  } catch {
+    return undefined; // not there or not readable: not what the manifest says
+  }
+  return `sha256:${hash.digest('hex')}`;
+}
+
+/** Rejects with IdentityError where it is damaged. */
+export async function checkIdentity(dataDir: string, files: Files, nowMs: number): Promise<Verdict> {
+  const paths = identityPaths(dataDir);
+  if ((await files.sizeBytes('doctor.identity', paths.document)) === undefined) {
+    return fine('not enrolled: only `serve` works, and needs none');
+  }
+  const { deviceId, certificatePem } = await loadIdentity(dataDir, files);
+  const { validTo } = new X509Certificate(certificatePem);
+  const found = `${deviceId}, certificate until ${new Date(validTo).toISOString()}`;
+  const mode = process.platform === 'win32' ? 0 : (await stat(paths.key)).mode;
+  const mend = `chmod 600 ${paths.key}`;
+  if ((mode & OTHERS_MAY) !== 0) return fail(`${found}; everybody on this machine may open its key`, mend);
+  if ((mode & GROUP_MAY) !== 0) return warn(`${found}; its group may open its key`, mend);
+  const renew = 'a running agent renews it by itself as soon as the hub answers; see the checks of the hub';
+  if (Date.parse(validTo) < nowMs) return warn(`${found}: it has expired`, renew);
+  return renewalDue(certificatePem, nowMs) ? warn(`${found}: renewal is due`, renew) : fine(found);
+}

@@ -1,0 +1,33 @@
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { checkUnixSocket } from '@tidegate/edge-agent/doctor/check-ports.js';
+import { portOwner } from '@tidegate/edge-agent/doctor/port-owner.js';
+import { temporaryFolders } from '../../support/temporary-folder.js';
+
+const newFolder = temporaryFolders('ports');
+
+it('finds the process behind a listening port, and no other socket of that number', async () => {
+  const root = newFolder();
+  for (const folder of ['proc/net', 'proc/41/fd', 'proc/42/fd']) mkdirSync(join(root, folder), { recursive: true });
+  const header = '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode';
+  const socket = (state: string, inode: number) =>
+    `   0: 0100007F:1F40 00000000:0000 ${state} 00000000:00000000 00:00000000 00000000  1000        0 ${inode} 1`;
+  writeFileSync(join(root, 'proc/net/tcp'), [header, socket('01', 700), socket('0A', 701)].join('\n'));
+  symlinkSync('socket:[700]', join(root, 'proc/41/fd/3'));
+  symlinkSync('socket:[701]', join(root, 'proc/42/fd/9'));
+  writeFileSync(join(root, 'proc/42/comm'), 'nginx\n');
+  expect(await portOwner(8000, root)).toBe('42 (nginx)');
+  expect(await portOwner(8001, root)).toBeUndefined();
+  expect(await portOwner(8000, newFolder())).toBeUndefined();
+});
+
+it('wants the folder of the unix socket', async () => {
+  const folder = newFolder();
+  expect((await checkUnixSocket(join(folder, 's'))).level).toBe('ok');
+  expect(await checkUnixSocket(join(folder, 'none', 's'))).toMatchObject({
+    level: 'fail',
+    mend: `mkdir -p ${join(folder, 'none')}`,
+  });
+  expect((await checkUnixSocket(undefined)).level).toBe('ok');
+});
