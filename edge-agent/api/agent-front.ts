@@ -38,7 +38,7 @@ export class AgentFront {
       send(request, response, access.status, { error: access.error }, challenge);
       return;
     }
-    if (this.#modules.oip(request, response)) return;
+    if (this.#modules.oip(request, response, { unixSocket })) return;
     const url = request.url ?? '/';
     const path = url.split('?', 1)[0] ?? '/';
     if (request.method === 'DELETE' && path === '/agent/v1/cache') {

@@ -48,12 +48,24 @@ interface ServedModelModules {
   readonly onRun?: RunObserver | undefined;
 }
 
+/** One run of a graph on behalf of a request. */
+export interface RunFacts {
+  readonly graph: string;
+  readonly queueUs: number;
+  readonly computeUs: number;
+  /** The request's own rows, and those of the run that they shared with others. */
+  readonly rows: number;
+  readonly batchRows: number;
+}
+
 interface ModelRequest {
   readonly inputs: readonly NamedTensor[];
   readonly outputs: readonly string[];
   /** Monotonic. */
   readonly deadlineMs: number;
   readonly priority: number;
+  /** Hears of each run for this request that ended well. */
+  readonly onRun?: (run: RunFacts) => void;
 }
 
 export interface ModelAnswer {
@@ -190,7 +202,7 @@ export class ServedModel {
     this.details = {
       metadata: this.metadata,
       version: identity.version,
-      batchRowsMax: Math.min(...slots.map(({ batchRowsMax }) => batchRowsMax)),
+      batchRowsMax: slots.length === 0 ? 1 : Math.min(...slots.map(({ batchRowsMax }) => batchRowsMax)),
       cached: pack.yaml.cache.enabled && deterministic,
       instances: slots.map(({ graph, runner }) => ({
         graph,
@@ -337,6 +349,8 @@ export class ServedModel {
       const result = await slot.scheduler.run({ feeds, outputs, deadlineMs, priority }, inner);
       queueUs = Math.max(queueUs, result.queueUs);
       runs.set(`${graph} ${result.runId}`, result.computeUs); // items of one request may share a run
+      const { computeUs, batchRows } = result;
+      request.onRun?.({ graph, queueUs: result.queueUs, computeUs, rows: feeds[0]?.shape[0] ?? 1, batchRows });
       return result.outputs;
     };
     const asked = { inputs: request.inputs, outputs: request.outputs };

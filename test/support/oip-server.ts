@@ -4,6 +4,7 @@ import { DEFAULT_OIP_LIMITS, type OipLimits } from '@tidegate/shared/serving/htt
 import { startHttpServer, type HttpServer } from '@tidegate/shared/serving/http/http-server.js';
 import { CountedService } from '@tidegate/shared/serving/counted-service.js';
 import { InferenceStatistics } from '@tidegate/shared/serving/inference-statistics.js';
+import { SharedMemoryRegions } from '@tidegate/shared/serving/shared-memory.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import { EchoService } from './echo-service.js';
@@ -17,13 +18,15 @@ export interface OipServer {
   close(): Promise<void>;
 }
 
-export async function startOipServer(limits: Partial<OipLimits> = {}): Promise<OipServer> {
+export async function startOipServer(limits: Partial<OipLimits> = {}, memoryFolder?: string): Promise<OipServer> {
   const service = new EchoService();
   const statistics = new InferenceStatistics();
   const logControl = { level: 'info' };
+  const sharedMemory = new SharedMemoryRegions(memoryFolder);
   const handler = createOipHandler({
     service: new CountedService(service, { statistics, own: 'edge', clock: systemClock }),
     logControl,
+    sharedMemory,
     limits: { ...DEFAULT_OIP_LIMITS, lingerMs: 500, ...limits },
     defaultTimeoutMs: 30_000,
     clock: systemClock,

@@ -30,7 +30,12 @@ export function buildAnswer(
     const output = wanted === undefined ? (answer.outputs[i] as NamedTensor) : outputOf(answer, wanted.name);
     if (i > 0) outputs += ',';
     outputs += `{"name":${JSON.stringify(output.name)},"datatype":"${output.datatype}","shape":[${output.shape.join(',')}]`;
-    if (wanted === undefined ? binaryByDefault : wanted.binary) {
+    if (wanted?.place !== undefined) {
+      const { region, offset } = wanted.place;
+      wanted.place.write(output.data);
+      outputs += `,"parameters":{"shared_memory_region":${JSON.stringify(region)},"shared_memory_offset":${offset}`;
+      outputs += `,"shared_memory_byte_size":${output.data.byteLength}}}`;
+    } else if (wanted === undefined ? binaryByDefault : wanted.binary) {
       anyBinary = true;
       outputs += `,"parameters":{"binary_data_size":${output.data.byteLength}}}`;
       if (output.data.byteLength > 0) binary.push(output.data);

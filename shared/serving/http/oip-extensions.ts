@@ -6,9 +6,11 @@ import type { InferenceService } from '../inference-service.js';
 import { changedLevel, logSettings, type LogControl } from '../log-settings.js';
 import { modelConfig } from '../model-config.js';
 import { ServingError } from '../serving-error.js';
+import type { SharedMemoryRegions } from '../shared-memory.js';
 import { traceSettings } from '../trace-settings.js';
 import type { BodyShare } from './body-budget.js';
 import { invalid } from './invalid.js';
+import { memoryRefusal } from './memory-access.js';
 import type { ExtensionRoute, MemoryRoute } from './oip-route.js';
 import { readBody } from './read-body.js';
 import { statisticsJson } from './statistics-json.js';
@@ -18,12 +20,23 @@ const BODY_BYTES_MAX = 64 * 1024;
 
 const indexBody = z.strictObject({ ready: z.boolean().optional() });
 const loadBody = z.strictObject({ parameters: z.record(z.string(), z.unknown()).optional() });
+const registerBody = z.strictObject({ key: z.string(), offset: z.int().min(0).default(0), byte_size: z.int().min(1) });
 const settingsBody = z.record(z.string(), z.unknown());
 
 interface OipExtensionsModules {
   readonly service: InferenceService;
   /** Absent where callers of this front may not change the log. */
-  readonly logControl: LogControl | undefined;
+  readonly logControl?: LogControl | undefined;
+  readonly sharedMemory?: SharedMemoryRegions | undefined;
+}
+
+/** A call and what it may use. */
+interface ExtensionCall {
+  readonly request: IncomingMessage;
+  /** The caller is on this machine. */
+  readonly local: boolean;
+  readonly share: BodyShare;
+  readonly signal: AbortSignal;
 }
 
 /** The methods that a call is answered for. */
@@ -46,8 +59,10 @@ export function methodsOf(route: ExtensionRoute): readonly ('GET' | 'POST')[] {
 export class OipExtensions {
   readonly #service: InferenceService;
   readonly #logControl: LogControl | undefined;
+  readonly #sharedMemory: SharedMemoryRegions | undefined;
 
-  constructor({ service, logControl }: OipExtensionsModules) {
+  constructor({ service, logControl, sharedMemory }: OipExtensionsModules) {
+    this.#sharedMemory = sharedMemory;
     this.#service = service;
     this.#logControl = logControl;
   }
@@ -62,16 +77,13 @@ export class OipExtensions {
       ...(this.#service.details === undefined ? [] : ['model_configuration']),
       ...(this.#service.statistics === undefined ? [] : ['statistics']),
       ...(this.#logControl === undefined ? [] : ['logging']),
+      ...(this.#sharedMemory === undefined ? [] : ['system_shared_memory']),
     ];
   }
 
   /** The answer's JSON. Rejects with ServingError. */
-  async answer(
-    route: ExtensionRoute,
-    request: IncomingMessage,
-    share: BodyShare,
-    signal: AbortSignal,
-  ): Promise<unknown> {
+  async answer(route: ExtensionRoute, call: ExtensionCall): Promise<unknown> {
+    const { request, share, signal } = call;
     switch (route.call) {
       case 'index':
         return this.#index(await readJson(request, share, indexBody));
@@ -93,7 +105,7 @@ export class OipExtensions {
         this.#service.metadata(route.model, route.version);
         throw unimplemented('generate: language models are not served yet');
       case 'shared-memory':
-        throw unimplemented(`${memoryName(route)} shared memory is not offered`);
+        return this.#memory(route, call);
     }
   }
 
@@ -144,6 +156,25 @@ export class OipExtensions {
     return logSettings(control.level);
   }
 
+  async #memory({ kind, action, region }: MemoryRoute, { request, local, share }: ExtensionCall): Promise<unknown> {
+    if (kind === 'cuda') throw unimplemented('CUDA shared memory is not offered; system shared memory may be');
+    const regions = this.#sharedMemory;
+    if (regions === undefined || !local) throw memoryRefusal(regions !== undefined, 'path');
+    if (action === 'status') {
+      return regions
+        .status(region)
+        .map(({ name, key, offset, byteSize }) => ({ name, key, offset, byte_size: byteSize }));
+    }
+    if (action === 'unregister') {
+      await regions.unregister(region);
+      return {};
+    }
+    if (region === undefined) throw invalid('region', 'register takes one by name');
+    const { key, offset, byte_size: byteSize } = await readJson(request, share, registerBody);
+    regions.register({ name: region, key, offset, byteSize });
+    return {};
+  }
+
   #offered<Call extends 'models' | 'details' | 'statistics' | 'load' | 'unload'>(
     call: Call,
   ): NonNullable<InferenceService[Call]> {
@@ -151,10 +182,6 @@ export class OipExtensions {
     if (found === undefined) throw unimplemented(`${call}: this server does not offer it`);
     return found.bind(this.#service) as NonNullable<InferenceService[Call]>;
   }
-}
-
-function memoryName({ kind }: MemoryRoute): string {
-  return kind === 'cuda' ? 'CUDA' : 'system';
 }
 
 function unimplemented(text: string): ServingError {

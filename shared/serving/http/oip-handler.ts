@@ -9,11 +9,13 @@ import type { TensorSpec } from '../../tensor/tensor.js';
 import type { InferAnswer, InferRequest, InferenceService, ModelMetadata } from '../inference-service.js';
 import type { LogControl } from '../log-settings.js';
 import { ServingError } from '../serving-error.js';
+import type { RegionUse, SharedMemoryRegions } from '../shared-memory.js';
 import { buildAnswer } from './answer-body.js';
 import { classify } from '../classification.js';
 import { maxBatchSizeOf } from '../model-config.js';
 import { BodyBudget, type BodyShare } from './body-budget.js';
 import { checkRequest, rawInput } from './check-request.js';
+import { isLocalCaller, memoryAccess } from './memory-access.js';
 import { makeInferRequest, metadataIfHere } from './make-request.js';
 import { methodsOf, OipExtensions } from './oip-extensions.js';
 import type { OipLimits } from './oip-limits.js';
@@ -26,6 +28,8 @@ import { sendAnswer, sendError, sendJson } from './send.js';
 interface OipHandlerOptions {
   readonly service: InferenceService;
   readonly limits: OipLimits;
+  /** Of all protocols of one server together; one of its own (`limits.bodiesBytesMax`) where none is given. */
+  readonly budget?: BodyBudget;
   /** For a request that states no timeout. */
   readonly defaultTimeoutMs: number;
   readonly clock: Clock;
@@ -34,11 +38,18 @@ interface OipHandlerOptions {
   readonly serverVersion: string;
   /** For the logging extension; absent where callers may not change the log. */
   readonly logControl?: LogControl | undefined;
+  /** Absent where memory can't be shared with callers. */
+  readonly sharedMemory?: SharedMemoryRegions | undefined;
+}
+
+/** What the server that took the request knows of who sent it. */
+interface Caller {
+  readonly unixSocket: boolean;
 }
 
 export interface OipHandler {
   /** True when the request's path is the protocol's (`/v2...`); it is answered then. False: nothing was touched. */
-  (request: IncomingMessage, response: ServerResponse): boolean;
+  (request: IncomingMessage, response: ServerResponse, caller?: Caller): boolean;
   /** From now on new inference is refused with `not-ready` and the server reports that it isn't ready. */
   drain(): void;
   /** Inference requests that are being answered. */
@@ -47,13 +58,15 @@ export interface OipHandler {
 
 export function createOipHandler(options: OipHandlerOptions): OipHandler {
   const front = new OipFront(options);
-  const handler = (request: IncomingMessage, response: ServerResponse): boolean => {
+  const handler = (request: IncomingMessage, response: ServerResponse, caller?: Caller): boolean => {
     if (!isOipTarget(request.url ?? '')) return false;
-    front.handle(request, response);
+    front.handle(request, response, isLocalCaller(request, caller?.unixSocket === true));
     return true;
   };
   return Object.assign(handler, { drain: () => front.drain(), inFlight: () => front.inFlight });
 }
+
+type InferRoute = Pick<InferRequest, 'model' | 'version'>;
 
 class OipFront {
   readonly #options: OipHandlerOptions;
@@ -64,23 +77,23 @@ class OipFront {
 
   constructor(options: OipHandlerOptions) {
     this.#options = options;
-    this.#budget = new BodyBudget(options.limits.bodiesBytesMax);
-    this.#extensions = new OipExtensions({ service: options.service, logControl: options.logControl });
+    this.#budget = options.budget ?? new BodyBudget(options.limits.bodiesBytesMax);
+    this.#extensions = new OipExtensions(options);
   }
 
   drain(): void {
     this.#draining = true;
   }
 
-  handle(request: IncomingMessage, response: ServerResponse): void {
+  handle(request: IncomingMessage, response: ServerResponse, local: boolean): void {
     try {
       const route = parseOipRoute(request.url ?? '');
       if (route.call === 'infer') {
         if (!allowed(request, response, ['POST'])) return;
-        void this.#infer(request, response, route.model, route.version);
+        void this.#infer(request, response, route, local);
         return;
       }
-      if (isExtension(route)) void this.#extend(request, response, route);
+      if (isExtension(route)) void this.#extend(request, response, route, local);
       else this.#ask(request, response, route);
     } catch (error) {
       this.#refuse(request, response, error);
@@ -118,12 +131,17 @@ class OipFront {
     }
   }
 
-  async #extend(request: IncomingMessage, response: ServerResponse, route: ExtensionRoute): Promise<void> {
+  async #extend(
+    request: IncomingMessage,
+    response: ServerResponse,
+    route: ExtensionRoute,
+    local: boolean,
+  ): Promise<void> {
     if (!allowed(request, response, methodsOf(route))) return;
     const share = this.#budget.open();
     const abort = this.#abortOf(response, share);
     try {
-      sendJson(response, 200, await this.#extensions.answer(route, request, share, abort.signal));
+      sendJson(response, 200, await this.#extensions.answer(route, { request, local, share, signal: abort.signal }));
     } catch (error) {
       this.#refuse(request, response, error);
     }
@@ -142,16 +160,18 @@ class OipFront {
   async #infer(
     request: IncomingMessage,
     response: ServerResponse,
-    model: string,
-    version: string | undefined,
+    { model, version }: InferRoute,
+    local: boolean,
   ): Promise<void> {
     const arrivedMs = this.#options.clock.monotonicMs();
     const share = this.#budget.open();
     const abort = this.#abortOf(response, share);
+    const { sharedMemory, limits } = this.#options;
+    const memory = memoryAccess(sharedMemory, local, { bodyBytesMax: limits.bodyBytesMax, share });
     this.inFlight++;
     try {
       if (this.#draining) throw new ServingError('not-ready', 'the server is shutting down', { retryAfterMs: 1000 });
-      const parsed = await this.#read(request, model, version, share);
+      const parsed = await this.#read(request, { model, version }, share, memory);
       const { service } = this.#options;
       const answer = await service.infer(this.#requestOf(parsed, model, version, arrivedMs), abort.signal);
       const body = buildAnswer(
@@ -164,15 +184,16 @@ class OipFront {
     } catch (error) {
       this.#refuse(request, response, error);
     } finally {
+      memory.release();
       this.inFlight--;
     }
   }
 
   async #read(
     request: IncomingMessage,
-    model: string,
-    version: string | undefined,
+    { model, version }: InferRoute,
     share: BodyShare,
+    memory: RegionUse,
   ): Promise<ParsedInfer> {
     const { limits } = this.#options;
     const jsonBytes = readJsonBytes(request.headers);
@@ -188,7 +209,7 @@ class OipFront {
       const input = rawInput(this.#options.service.metadata(model, version), body);
       return { id: undefined, inputs: [input], outputs: [], options: readRequestOptions(undefined, request.headers) };
     }
-    const parsed = parseInfer(body, jsonBytes, request.headers, jsonBytesMax);
+    const parsed = parseInfer(body, jsonBytes, request.headers, jsonBytesMax, memory);
     const metadata = metadataIfHere(this.#options.service, model, version);
     if (metadata !== undefined) checkRequest(metadata, parsed.inputs, parsed.outputs);
     return parsed;

@@ -10,7 +10,9 @@ import { describe, tensorDataFromJson } from '../../tensor/json-data.js';
 import { elementCount, sizeBytes, type NamedTensor } from '../../tensor/tensor.js';
 import { TensorDataError } from '../../tensor/tensor-data-error.js';
 import { ServingError } from '../serving-error.js';
+import type { OutputPlace, RegionUse } from '../shared-memory.js';
 import { invalid } from './invalid.js';
+import { memoryParameters } from './memory-parameters.js';
 import { readRequestOptions, type RequestOptions } from './request-options.js';
 
 export interface RequestedOutput {
@@ -18,6 +20,8 @@ export interface RequestedOutput {
   readonly binary: boolean;
   /** Classification extension: that many greatest elements; 0 = the output itself. */
   readonly classes: number;
+  /** Where it goes instead of into the answer; undefined = into the answer. */
+  readonly place?: OutputPlace | undefined;
 }
 
 export interface ParsedInfer {
@@ -27,6 +31,8 @@ export interface ParsedInfer {
   readonly outputs: readonly RequestedOutput[];
   readonly options: RequestOptions;
 }
+
+type MemoryAccess = Pick<RegionUse, 'read' | 'place'>;
 
 type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -39,6 +45,7 @@ export function parseInfer(
   jsonBytes: number | undefined,
   headers: IncomingHttpHeaders,
   jsonBytesMax: number,
+  memory: MemoryAccess,
 ): ParsedInfer {
   const end = jsonBytes ?? body.byteLength;
   if (end > body.byteLength) {
@@ -54,9 +61,9 @@ export function parseInfer(
   const options = readRequestOptions(root['parameters'], headers);
   refuseSequence(options.parameters);
   const binary = new BinarySection(body, end);
-  const inputs = readInputs(root['inputs'], binary, json);
+  const inputs = readInputs(root['inputs'], binary, json, memory);
   binary.finish();
-  return { id: readId(root['id']), inputs, outputs: readOutputs(root['outputs'], options), options };
+  return { id: readId(root['id']), inputs, outputs: readOutputs(root['outputs'], options, memory), options };
 }
 
 /** The value of Inference-Header-Content-Length; undefined where it isn't sent. */
@@ -109,29 +116,44 @@ class BinarySection {
   }
 }
 
-function readInputs(value: unknown, binary: BinarySection, json: Buffer): NamedTensor[] {
+function readInputs(value: unknown, binary: BinarySection, json: Buffer, memory: MemoryAccess): NamedTensor[] {
   if (!Array.isArray(value)) throw invalid('inputs', `expected an array, got ${describe(value)}`);
   if (value.length === 0) throw invalid('inputs', 'expected at least one input');
-  const lossless = new LosslessInputs(json);
+  const sources = { binary, lossless: new LosslessInputs(json), memory };
   const names = new Set<string>();
   return value.map((input, i) => {
-    const tensor = readInput(objectOf(input, `inputs[${i}]`), i, binary, lossless);
+    const tensor = readInput(objectOf(input, `inputs[${i}]`), i, sources);
     if (names.has(tensor.name)) throw invalid(`inputs[${i}].name`, `${JSON.stringify(tensor.name)} is given twice`);
     names.add(tensor.name);
     return tensor;
   });
 }
 
-function readInput(input: JsonObject, index: number, binary: BinarySection, lossless: LosslessInputs): NamedTensor {
+/** Where the elements of inputs come from. */
+interface InputSources {
+  readonly binary: BinarySection;
+  readonly lossless: LosslessInputs;
+  readonly memory: MemoryAccess;
+}
+
+function readInput(input: JsonObject, index: number, { binary, lossless, memory }: InputSources): NamedTensor {
   const field = `inputs[${index}]`;
   const name = stringOf(input['name'], `${field}.name`);
   const datatype = input['datatype'];
   if (!isDatatype(datatype)) throw invalid(`${field}.datatype`, `${describe(datatype)} is no datatype`);
   const shape = readShape(input['shape'], `${field}.shape`);
   const parameters = optionalObject(input['parameters'], `${field}.parameters`);
-  if (parameters !== undefined) refuseSharedMemory(parameters, field);
   const binarySize = parameters?.['binary_data_size'];
   const data = input['data'];
+  const place = parameters === undefined ? undefined : memoryParameters(parameters, field);
+  if (place !== undefined) {
+    if ((data ?? binarySize ?? null) !== null) {
+      throw invalid(`${field}.parameters.shared_memory_region`, 'given beside data: one of them only');
+    }
+    const bytes = memory.read(place, field);
+    checkBinary(datatype, shape, bytes, `${field}.parameters.shared_memory_byte_size`);
+    return { name, datatype, shape, data: bytes };
+  }
   if (binarySize === undefined || binarySize === null) {
     if (data === undefined)
       throw invalid(`${field}.data`, `input ${JSON.stringify(name)} has neither data nor binary_data_size`);
@@ -226,7 +248,7 @@ function readShape(value: unknown, field: string): readonly number[] {
   return shape;
 }
 
-function readOutputs(value: unknown, options: RequestOptions): RequestedOutput[] {
+function readOutputs(value: unknown, options: RequestOptions, memory: MemoryAccess): RequestedOutput[] {
   if (value === undefined || value === null) return [];
   if (!Array.isArray(value)) throw invalid('outputs', `expected an array, got ${describe(value)}`);
   const names = new Set<string>();
@@ -238,7 +260,7 @@ function readOutputs(value: unknown, options: RequestOptions): RequestedOutput[]
     names.add(name);
     const parameters = optionalObject(output['parameters'], `${field}.parameters`);
     if (parameters === undefined) return { name, binary: options.binaryDataOutput, classes: 0 };
-    refuseSharedMemory(parameters, field);
+    const place = memoryParameters(parameters, field);
     const classes = parameters['classification'] ?? 0;
     if (typeof classes !== 'number' || !Number.isSafeInteger(classes) || classes < 0) {
       throw invalid(`${field}.parameters.classification`, `expected a number of classes, got ${describe(classes)}`);
@@ -247,13 +269,8 @@ function readOutputs(value: unknown, options: RequestOptions): RequestedOutput[]
     if (typeof binary !== 'boolean') {
       throw invalid(`${field}.parameters.binary_data`, `expected true or false, got ${describe(binary)}`);
     }
-    return { name, binary, classes };
+    return { name, binary, classes, place: place === undefined ? undefined : memory.place(place, field) };
   });
-}
-
-function refuseSharedMemory(parameters: JsonObject, field: string): void {
-  if (parameters['shared_memory_region'] === undefined) return;
-  throw invalid(`${field}.parameters.shared_memory_region`, 'the shared memory extensions are not offered');
 }
 
 /** A request of a sequence that was answered without its state would be answered wrongly. */

@@ -13,6 +13,7 @@ import ml_dtypes
 import numpy as np
 import tritonclient.http
 import tritonclient.http.aio
+import tritonclient.utils.shared_memory as shm
 from tritonclient.utils import InferenceServerException
 
 from checks import check, equal, holds, run
@@ -400,6 +401,98 @@ def _(client, _):
     client.update_log_settings({"log_info": False, "log_verbose_level": 0})
     equal(client.get_log_settings(), before)
     refused(client, "400", "log_file", lambda: client.update_log_settings({"log_file": "/tmp/x"}))
+
+
+def region(client, name, size):
+    """A region of Triton's own utility, registered under its name."""
+    handle = shm.create_shared_memory_region(name, f"/tidegate-interop-{name}", size)
+    client.register_system_shared_memory(name, f"/tidegate-interop-{name}", size)
+    return handle
+
+
+def unregion(client, name, handle):
+    client.unregister_system_shared_memory(name)
+    shm.destroy_shared_memory_region(handle)
+
+
+@check("system shared memory: inputs and outputs by reference")
+def _(client, _):
+    a = np.arange(6, dtype=np.float32).reshape(2, 3)
+    b = np.full((2, 3), 2, np.float32)
+    given, taken = region(client, "in", 48), region(client, "out", 64)
+    try:
+        shm.set_shared_memory_region(given, [a, b])
+        inputs = [InferInput(name, [2, 3], "FP32") for name in ("a", "b")]
+        inputs[0].set_shared_memory("in", 24)
+        inputs[1].set_shared_memory("in", 24, offset=24)
+        ask = [InferRequestedOutput("sum"), InferRequestedOutput("difference")]
+        ask[0].set_shared_memory("out", 24)
+        ask[1].set_shared_memory("out", 32, offset=32)
+        result = client.infer("add", inputs, outputs=ask)
+        sum_, difference = result.get_output("sum"), result.get_output("difference")
+        equal((sum_["shape"], sum_["datatype"]), ([2, 3], "FP32"))
+        holds("data" not in sum_, "nothing in the answer")
+        equal(difference["parameters"]["shared_memory_offset"], 32)
+        same(shm.get_contents_as_numpy(taken, np.float32, [2, 3]), a + b, "FP32", "sum")
+        same(shm.get_contents_as_numpy(taken, np.float32, [2, 3], 32), a - b, "FP32", "difference")
+        plain = client.infer("add", inputs, outputs=[InferRequestedOutput("sum")])
+        same(plain.as_numpy("sum"), a + b, "FP32", "input by reference, output in the answer")
+    finally:
+        unregion(client, "in", given)
+        unregion(client, "out", taken)
+
+
+for datatype in ALL:
+
+    @check(f"{datatype} through system shared memory")
+    def _(client, _, datatype=datatype):
+        array = any_bits(datatype, ml_dtypes.bfloat16)
+        raw = InferInput("x", list(array.shape), datatype)
+        raw.set_data_from_numpy(array)
+        data = raw._get_binary_data()
+        handle = region(client, "bits", 2 * len(data))
+        try:
+            shm.set_shared_memory_region(handle, [np.frombuffer(data, np.uint8)])
+            given = InferInput("x", list(array.shape), datatype)
+            given.set_shared_memory("bits", len(data))
+            ask = InferRequestedOutput("y")
+            ask.set_shared_memory("bits", len(data), offset=len(data))
+            client.infer(f"identity-{datatype.lower()}", [given], outputs=[ask])
+            back = shm.get_contents_as_numpy(handle, np.uint8, [len(data)], len(data))
+            equal(back.tobytes(), data, datatype)
+        finally:
+            unregion(client, "bits", handle)
+
+
+@check("system shared memory: status, and what is refused")
+def _(client, _):
+    before = client.get_system_shared_memory_status()
+    handle = region(client, "one", 16)
+    try:
+        (row,) = client.get_system_shared_memory_status("one")
+        wanted = {"name": "one", "key": "/tidegate-interop-one", "offset": 0, "byte_size": 16}
+        equal(row, wanted)
+        equal(len(client.get_system_shared_memory_status()), len(before) + 1)
+        again = lambda: client.register_system_shared_memory("one", "/tidegate-interop-one", 16)
+        refused(client, "400", "registered already", again)
+        refused(client, "400", "byte_size", lambda: client.register_system_shared_memory("two", "/tidegate-interop-one", 17))
+        refused(client, "400", "key", lambda: client.register_system_shared_memory("two", "/tidegate-interop-nosuch", 16))
+        refused(client, "400", "key", lambda: client.register_system_shared_memory("two", "../etc/passwd", 16))
+        given = InferInput("x", [5], "FP32")
+        given.set_shared_memory("one", 20)
+        refused(client, "400", "shared_memory_byte_size", lambda: client.infer("identity-fp32", [given]))
+        given = InferInput("x", [4], "FP32")
+        given.set_shared_memory("one", 12)
+        refused(client, "400", "12 bytes", lambda: client.infer("identity-fp32", [given]))
+        ask = InferRequestedOutput("y")
+        ask.set_shared_memory("one", 12)
+        values = tensor("x", np.zeros(4, np.float32), "FP32")
+        refused(client, "400", "takes 16 bytes", lambda: client.infer("identity-fp32", [values], outputs=[ask]))
+    finally:
+        client.unregister_system_shared_memory()
+        shm.destroy_shared_memory_region(handle)
+    equal(client.get_system_shared_memory_status(), [])
+    refused(client, "404", "one", lambda: client.get_system_shared_memory_status("one"))
 
 
 @check("trace settings say that nothing is traced")

@@ -41,7 +41,7 @@ const statsOf = async (path: string): Promise<Stats[]> => (await get(path)).json
 
 test('the server names what it offers', async () => {
   const extensions = ['binary_tensor_data', 'classification', 'schedule_policy', 'model_repository'];
-  extensions.push('model_configuration', 'statistics', 'logging');
+  extensions.push('model_configuration', 'statistics', 'logging', 'system_shared_memory');
   expect((await get('/v2')).json['extensions']).toEqual(extensions);
 });
 

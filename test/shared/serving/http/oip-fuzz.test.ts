@@ -3,6 +3,8 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { DATATYPES } from '@tidegate/shared/tensor/datatype.js';
+import { BodyBudget } from '@tidegate/shared/serving/http/body-budget.js';
+import { memoryAccess } from '@tidegate/shared/serving/http/memory-access.js';
 import { parseInfer } from '@tidegate/shared/serving/http/parse-infer.js';
 import { isOipTarget, parseOipRoute } from '@tidegate/shared/serving/http/oip-route.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
@@ -98,11 +100,19 @@ const body = fc
     return { whole, jsonBytes: stated === 'right' ? text.byteLength : stated === 'none' ? undefined : stated };
   });
 
+const memory = memoryAccess(undefined, true, { bodyBytesMax: 0, share: new BodyBudget(0).open() });
+
 test('the parser answers every body with tensors or with an error that names a field', () => {
   fc.assert(
     fc.property(body, ({ whole, jsonBytes }) => {
       try {
-        const { inputs } = parseInfer(whole, jsonBytes === undefined ? undefined : Math.max(0, jsonBytes), {}, 1 << 16);
+        const { inputs } = parseInfer(
+          whole,
+          jsonBytes === undefined ? undefined : Math.max(0, jsonBytes),
+          {},
+          1 << 16,
+          memory,
+        );
         for (const { data } of inputs) expect(data.byteLength).toBeLessThan(1 << 16);
       } catch (error) {
         expect(error).toBeInstanceOf(ServingError);

@@ -297,8 +297,8 @@ describe('refusals', () => {
     [
       'shared memory',
       one({ parameters: { shared_memory_region: 'r' } }),
-      'inputs[0].parameters.shared_memory_region',
-      /not offered/,
+      'inputs[0].parameters.shared_memory_byte_size',
+      /expected a number of bytes/,
     ],
     ['twice', JSON.stringify({ inputs: [input, input] }), 'inputs[1].name', /given twice/],
     [
