@@ -1,9 +1,12 @@
 // Runs the selected nodes for one item, each as soon as its inputs are there. Values are promises, so branches run side by
 // side and a value that two nodes take is made once. A value is let go when its last taker has run: decoded pictures must
-// not lie in memory while their requests wait for a graph.
+// not lie in memory while their requests wait for a graph. A node that is fed a list runs for each of its items; a graph takes
+// several of them at once where its package says how.
 import type { PlannedNode } from '../package/dataflow.js';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { StepError, type PreparedStep } from '../steps/step.js';
 import type { NamedTensor, Tensor } from '../tensor/tensor.js';
+import { planBatches, splitBatch } from './pipeline-batches.js';
 import type { PreparedDataflow, StepVariations } from './pipeline-prepare.js';
 import type { Selection } from './pipeline-selection.js';
 import { ServingError } from './serving-error.js';
@@ -17,8 +20,18 @@ export type RunGraph = (
 ) => Promise<readonly NamedTensor[]>;
 
 type Values = ReadonlyMap<string, Tensor>;
+/** Inside the pipeline a value may be a list. Its items are made one after another, and differ in shape. */
+type Value = Tensor | readonly Tensor[];
+type Made = Map<string, Value>;
 /** By node: what it makes, by value name; values that nobody takes any more are taken out. */
-type Running = Map<PlannedNode, Promise<Map<string, Tensor>>>;
+type Running = Map<PlannedNode, Promise<Made>>;
+
+/** What the items of one list may take: boxes of a picture may overlap, and each be enlarged. */
+const LIMIT_LIST_BYTES = 256 * 1024 * 1024;
+/** Runs of one list's items that wait for the same graph: the next is there when one ends, and the queue is left to others. */
+const BATCHES_AT_ONCE = 2;
+/** After so many items the event loop gets its turn: steps run in the process that answers everybody. */
+const ITEMS_A_TURN = 8;
 /** How many takers of a value have yet to run. */
 type Takers = Map<string, number>;
 
@@ -114,7 +127,9 @@ class Evaluation {
     await Promise.all(this.running.values());
     const values = new Map<string, Tensor>();
     for (const name of this.#kept()) {
-      values.set(name, await this.#value(name));
+      const value = await this.#value(name);
+      if (isList(value)) throw new Error(`the list ${name} leaves the pipeline`);
+      values.set(name, value);
       await this.#release(name);
     }
     return values;
@@ -139,7 +154,7 @@ class Evaluation {
     (await this.running.get(maker))?.delete(name);
   }
 
-  async #value(name: string): Promise<Tensor> {
+  async #value(name: string): Promise<Value> {
     const given = this.#given.get(name);
     if (given !== undefined) return given;
     const maker = this.#dataflow.plan.makerOf.get(name);
@@ -148,21 +163,28 @@ class Evaluation {
     return made;
   }
 
-  async #run(node: PlannedNode): Promise<Map<string, Tensor>> {
+  async #run(node: PlannedNode): Promise<Made> {
     const inputs = await Promise.all(node.inputs.map(({ value }) => this.#value(value)));
     this.#signal.throwIfAborted();
     const step = this.#sharing.variations.get(node) ?? this.#dataflow.steps.get(node);
-    const made = step === undefined ? this.#runGraphNode(node, inputs) : this.#runStepNode(node, step, inputs);
-    const values = await made;
+    const made = await (step === undefined ? this.#runGraphNode(node, inputs) : this.#runStepNode(node, step, inputs));
     for (const { value } of node.inputs) await this.#release(value);
-    return values;
+    return made;
   }
 
-  async #runStepNode(node: PlannedNode, step: PreparedStep, inputs: readonly Tensor[]): Promise<Map<string, Tensor>> {
+  async #runStepNode(node: PlannedNode, step: PreparedStep, inputs: readonly Value[]): Promise<Made> {
     try {
-      const made = await step.run(inputs, this.#signal);
-      return new Map(
-        node.outputs.flatMap(({ value }, at) => (made[at] === undefined ? [] : [[value, made[at]] as const])),
+      const lists = this.#dataflow.listNodes.get(node);
+      const name = node.outputs[0]?.value ?? '';
+      if (lists === 'makes') return new Map([[name, await step.run(tensorsOf(node, inputs), this.#signal)]]);
+      if (lists === 'joins') return new Map([[name, await this.#join(name, step, inputs[0] ?? [])]]);
+      const count = itemCount(inputs);
+      if (count === undefined) return named(node, await step.run(tensorsOf(node, inputs), this.#signal));
+      return await this.#runForEach(node, count, (at) =>
+        step.run(
+          inputs.map((value) => itemOf(value, at)),
+          this.#signal,
+        ),
       );
     } catch (cause) {
       if (cause instanceof StepError) throw this.#stepFault(node, cause);
@@ -170,13 +192,73 @@ class Evaluation {
     }
   }
 
-  async #runGraphNode(planned: PlannedNode, inputs: readonly Tensor[]): Promise<Map<string, Tensor>> {
+  async #runForEach(node: PlannedNode, count: number, run: (at: number) => Promise<Tensor[]>): Promise<Made> {
+    const lists = node.outputs.map((): Tensor[] => []);
+    let bytes = 0;
+    for (let at = 0; at < count; at += 1) {
+      if (at % ITEMS_A_TURN === ITEMS_A_TURN - 1) await nextTurn();
+      this.#signal.throwIfAborted();
+      const made = await run(at);
+      for (const [output, list] of lists.entries()) {
+        const item = made[output];
+        if (item === undefined) throw new Error(`${node.title} made no output ${output}`);
+        list.push(item);
+        bytes += item.data.byteLength;
+      }
+      if (bytes > LIMIT_LIST_BYTES) throw tooLarge(node);
+    }
+    return new Map(node.outputs.map(({ value }, output) => [value, lists[output] ?? []]));
+  }
+
+  async #join(name: string, step: PreparedStep, list: Value): Promise<Tensor> {
+    const items = isList(list) ? list : [list];
+    const type = this.#dataflow.types.get(name);
+    if (items.length === 0 && type !== undefined) {
+      const shape = [0, ...type.shape.slice(1).map((size) => Math.max(size, 0))];
+      return { datatype: type.datatype, shape, data: new Uint8Array() };
+    }
+    const [joined] = await step.run(items, this.#signal);
+    if (joined === undefined) throw new Error(`nothing was joined to ${name}`);
+    return joined;
+  }
+
+  async #runGraphNode(planned: PlannedNode, inputs: readonly Value[]): Promise<Made> {
+    const count = itemCount(inputs);
+    if (count === undefined) {
+      const made = await this.#runOnce(planned, tensorsOf(planned, inputs));
+      return new Map(made);
+    }
+    const items = Array.from({ length: count }, (_, at) => inputs.map((value) => itemOf(value, at)));
+    const batches = planBatches(items, 'graph' in planned.node ? planned.node.batch : undefined);
+    const lists = new Map<string, Tensor[]>(this.#wantedOf(planned).map(({ value }) => [value, []]));
+    let [next, bytes] = [0, 0];
+    const worker = async (): Promise<void> => {
+      for (let batch = batches[next++]; batch !== undefined; batch = batches[next++]) {
+        this.#signal.throwIfAborted();
+        const rows = batch.items.map((at) => items[at]?.[0]?.shape[0] ?? 1);
+        for (const [value, made] of await this.#runOnce(planned, batch.feeds)) {
+          const parts = batch.items.length === 1 ? [made] : splitBatch(planned.title, made, rows);
+          for (const [row, at] of batch.items.entries()) lists.get(value)![at] = parts[row]!;
+          bytes += made.data.byteLength;
+        }
+        if (bytes > LIMIT_LIST_BYTES) throw tooLarge(planned);
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(BATCHES_AT_ONCE, batches.length) }, worker));
+    return lists;
+  }
+
+  #wantedOf(planned: PlannedNode): PlannedNode['outputs'] {
+    return planned.outputs.filter(({ value }) => this.#selection.values.has(value));
+  }
+
+  async #runOnce(planned: PlannedNode, inputs: readonly Tensor[]): Promise<Map<string, Tensor>> {
     const { node } = planned;
     if (!('graph' in node)) throw new Error(`${planned.title} was not prepared`);
     const feeds = planned.inputs.flatMap(({ port }, at) =>
       inputs[at] === undefined ? [] : [{ ...inputs[at], name: port }],
     );
-    const wanted = planned.outputs.filter(({ value }) => this.#selection.values.has(value));
+    const wanted = this.#wantedOf(planned);
     const made = await this.#runGraph(
       node.graph,
       feeds,
@@ -215,4 +297,35 @@ class Evaluation {
     }
     return found;
   }
+}
+
+function isList(value: Value): value is readonly Tensor[] {
+  return Array.isArray(value);
+}
+
+/** Items of the lists among the values; undefined where there is none. They are equally many: their origin is one. */
+function itemCount(values: readonly Value[]): number | undefined {
+  return values.find(isList)?.length;
+}
+
+/** What stands for item `at`: of a list its item, of any other value the value. */
+function itemOf(value: Value, at: number): Tensor {
+  const item = isList(value) ? value[at] : value;
+  if (item === undefined) throw new Error(`a list has no item ${at}`);
+  return item;
+}
+
+function tensorsOf(node: PlannedNode, values: readonly Value[]): Tensor[] {
+  return values.map((value) => {
+    if (isList(value)) throw new Error(`${node.title} was fed a list`);
+    return value;
+  });
+}
+
+function named(node: PlannedNode, made: readonly Tensor[]): Made {
+  return new Map(node.outputs.flatMap(({ value }, at) => (made[at] === undefined ? [] : [[value, made[at]] as const])));
+}
+
+function tooLarge({ title }: PlannedNode): ServingError {
+  return new ServingError('too-large', `the items of ${title} pass ${LIMIT_LIST_BYTES} bytes`);
 }

@@ -3,12 +3,12 @@
 // is said as a PackageError that names the node.
 import { DataflowError, planDataflow, type DataflowPlan, type PlannedNode } from '../package/dataflow.js';
 import type { GraphSignature } from '../package/model-package.js';
-import { PackageError } from '../package/package-error.js';
 import { findStep, type StepCatalogue } from '../steps/step-catalogue.js';
-import { StepError, type PreparedStep, type StepAssets, type ValueType } from '../steps/step.js';
-import { typeName } from '../steps/step-types.js';
+import type { PreparedStep, StepAssets, ValueType } from '../steps/step.js';
 import type { TensorSpec } from '../tensor/tensor.js';
 import type { ModelYaml } from '../wire/model-yaml.js';
+import { inferTypes } from './pipeline-types.js';
+import { inField, inNode, invalidModel } from './pipeline-faults.js';
 
 /** One variation of a step, for `heavy`. */
 export interface StepVariations {
@@ -26,7 +26,10 @@ export interface PreparedDataflow {
   readonly itemNodes: ReadonlySet<PlannedNode>;
   /** What graphs declare of the values that feed them. */
   readonly graphInputs: ReadonlyMap<string, TensorSpec>;
+  /** Of every value but lists, which stay inside: no request gives one or gets one. */
   readonly types: ReadonlyMap<string, ValueType>;
+  /** Nodes that make a list, or join one. */
+  readonly listNodes: ReadonlyMap<PlannedNode, 'makes' | 'joins'>;
   readonly heavy: StepVariations | undefined;
 }
 
@@ -40,16 +43,18 @@ export async function prepareDataflow(
   const plan = planOrThrow(yaml, signatures);
   const steps = new Map<PlannedNode, PreparedStep>();
   const itemNodes = new Set<PlannedNode>();
+  const listNodes = new Map<PlannedNode, 'makes' | 'joins'>();
   for (const planned of plan.nodes) {
     const { node } = planned;
     if (!('step' in node)) continue;
     const step = await inNode(planned, () => findStep(node.step, catalogue));
     if (step.takesItems) itemNodes.add(planned);
+    if (step.lists !== undefined) listNodes.set(planned, step.lists);
     steps.set(planned, await inNode(planned, () => step.prepare(node.with, assets)));
   }
-  const { types, graphInputs } = await inferTypes(yaml, plan, steps, signatures);
+  const { types, graphInputs } = await inferTypes(yaml, plan, { steps, listNodes, signatures });
   const heavy = await prepareHeavy(yaml, plan, assets, catalogue);
-  return { plan, steps, itemNodes, graphInputs, types, heavy };
+  return { plan, steps, itemNodes, listNodes, graphInputs, types, heavy };
 }
 
 function planOrThrow(yaml: ModelYaml, signatures: ReadonlyMap<string, GraphSignature>): DataflowPlan {
@@ -59,68 +64,6 @@ function planOrThrow(yaml: ModelYaml, signatures: ReadonlyMap<string, GraphSigna
     if (!(cause instanceof DataflowError)) throw cause;
     throw invalidModel(cause.path.map(String).join('.'), cause.message, cause);
   }
-}
-
-async function inferTypes(
-  yaml: ModelYaml,
-  plan: DataflowPlan,
-  steps: ReadonlyMap<PlannedNode, PreparedStep>,
-  signatures: ReadonlyMap<string, GraphSignature>,
-): Promise<{ types: Map<string, ValueType>; graphInputs: Map<string, TensorSpec> }> {
-  const types = new Map<string, ValueType>(yaml.inputs.map(({ name, datatype, shape }) => [name, { datatype, shape }]));
-  const graphInputs = new Map<string, TensorSpec>();
-  const typeOf = (value: string): ValueType => {
-    const type = types.get(value);
-    if (type === undefined) throw new Error(`the plan is out of order at ${value}`);
-    return type;
-  };
-  for (const planned of plan.nodes) {
-    const step = steps.get(planned);
-    if (step !== undefined) {
-      const made = await inNode(planned, () => step.inferTypes(planned.inputs.map(({ value }) => typeOf(value))));
-      checkOutputCount(planned, made.length);
-      for (const [at, { value }] of planned.outputs.entries()) types.set(value, made[at] ?? typeOf(value));
-      continue;
-    }
-    const signature = 'graph' in planned.node ? signatures.get(planned.node.graph) : undefined;
-    for (const { port, value } of planned.inputs) {
-      const spec = signature?.inputs.find(({ name }) => name === port);
-      if (spec === undefined) continue;
-      checkFits(planned, port, spec, typeOf(value));
-      graphInputs.set(value, spec);
-    }
-    for (const { port, value } of planned.outputs) {
-      const spec = signature?.outputs.find(({ name }) => name === port);
-      if (spec !== undefined) types.set(value, spec);
-    }
-  }
-  checkPublicOutputs(yaml, typeOf);
-  return { types, graphInputs };
-}
-
-function checkOutputCount({ index, title, outputs }: PlannedNode, made: number): void {
-  if (outputs.length <= made) return;
-  throw invalidModel(`pipeline.${index}.outputs`, `${title} makes ${made} values, but ${outputs.length} are named`);
-}
-
-function checkFits({ index, title }: PlannedNode, port: string, spec: TensorSpec, given: ValueType): void {
-  if (compatible(spec, given)) return;
-  const message = `${title} takes ${typeName(spec)} as '${port}', but is fed ${typeName(given)}`;
-  throw invalidModel(`pipeline.${index}.inputs.${port}`, message);
-}
-
-function checkPublicOutputs(yaml: ModelYaml, typeOf: (value: string) => ValueType): void {
-  for (const [at, output] of yaml.outputs.entries()) {
-    const made = typeOf(output.name);
-    if (compatible(output, made)) continue;
-    const message = `'${output.name}' is declared as ${typeName(output)}, but the pipeline makes ${typeName(made)}`;
-    throw invalidModel(`outputs.${at}`, message);
-  }
-}
-
-function compatible(a: ValueType, b: ValueType): boolean {
-  const sizes = a.shape.every((size, at) => size < 0 || (b.shape[at] ?? -1) < 0 || size === b.shape[at]);
-  return a.datatype === b.datatype && a.shape.length === b.shape.length && sizes;
 }
 
 async function prepareHeavy(
@@ -142,26 +85,4 @@ async function prepareHeavy(
     steps.push(await inField(`heavy.vary.values.${at}`, () => findStep(step, catalogue).prepare(varied, assets)));
   }
   return { node: planned, steps, keep: heavy.keep };
-}
-
-function inNode<T>({ index }: PlannedNode, act: () => T | Promise<T>): Promise<T> {
-  return inField(`pipeline.${index}`, act);
-}
-
-async function inField<T>(field: string, act: () => T | Promise<T>): Promise<T> {
-  try {
-    return await act();
-  } catch (cause) {
-    if (!(cause instanceof StepError)) throw cause;
-    throw invalidModel(field, cause.message, cause);
-  }
-}
-
-function invalidModel(field: string, message: string, cause?: unknown): PackageError {
-  return new PackageError(
-    'invalid-model',
-    message,
-    { file: 'model.yaml', field },
-    cause === undefined ? {} : { cause },
-  );
 }

@@ -73,7 +73,7 @@ function turn(pixels: Tensor, degrees: RotateParameters['degrees']): Tensor {
 }
 
 /** Row-major pixels, channels interleaved, turned counter-clockwise; 90 and 270 swap height and width. */
-function turnPixels(
+export function turnPixels(
   from: Uint8Array,
   height: number,
   width: number,

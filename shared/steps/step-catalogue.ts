@@ -6,10 +6,12 @@ import { crop } from './crop.js';
 import { ctcDecode } from './ctc-decode.js';
 import { decodeImage } from './decode-image.js';
 import { filterRows } from './filter-rows.js';
+import { join } from './join.js';
 import { nonMaximumSuppression } from './non-maximum-suppression.js';
 import { normalise } from './normalise.js';
 import { padWidth } from './pad-width.js';
 import { parseParameters } from './parameters.js';
+import { perspectiveCrop } from './perspective-crop.js';
 import { resize } from './resize.js';
 import { rotate } from './rotate.js';
 import { softmax } from './softmax.js';
@@ -21,6 +23,7 @@ import { topK } from './top-k.js';
 export interface CatalogueStep {
   readonly name: string;
   readonly takesItems: boolean;
+  readonly lists?: 'makes' | 'joins';
   /** The schema of its parameters, for documentation; `prepare` parses by itself. */
   readonly parameters: z.ZodType;
   /** Rejects with StepError that names the parameter or the asset. */
@@ -33,6 +36,7 @@ function catalogueStep<P>(step: StepDefinition<P>): CatalogueStep {
   return Object.freeze({
     name: step.name,
     takesItems: step.takesItems === true,
+    ...(step.lists === undefined ? {} : { lists: step.lists }),
     parameters: step.parameters,
     prepare: async (parameters: unknown, assets: StepAssets) =>
       step.prepare(parseParameters(step.name, step.parameters, parameters), assets),
@@ -45,9 +49,11 @@ const steps = [
   catalogueStep(ctcDecode),
   catalogueStep(decodeImage),
   catalogueStep(filterRows),
+  catalogueStep(join),
   catalogueStep(nonMaximumSuppression),
   catalogueStep(normalise),
   catalogueStep(padWidth),
+  catalogueStep(perspectiveCrop),
   catalogueStep(resize),
   catalogueStep(rotate),
   catalogueStep(softmax),

@@ -25,6 +25,12 @@ export interface StepDefinition<Parameters> {
   readonly parameters: z.ZodType<Parameters>;
   /** The step takes one item ([1]) at a time: the pipeline splits a request's [N] along dimension 0 and joins the answers. */
   readonly takesItems?: true;
+  /**
+   * `makes`: its output is a list, and what `run` and `inferTypes` give are the items and their one type; such items may differ in
+   * shape. `joins`: its input is a list, whose items (at least one) are the inputs of `run`. Any other step that is fed a list
+   * runs once for each item.
+   */
+  readonly lists?: 'makes' | 'joins';
   prepare(parameters: Parameters, assets: StepAssets): Promise<PreparedStep>;
 }
 

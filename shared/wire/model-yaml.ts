@@ -36,6 +36,16 @@ const graphNodeSchema = z.strictObject({
   inputs: z.record(valueName, valueName).optional(),
   /** The graph's output name -> the value that it makes. Default: values of the same names. */
   outputs: z.record(valueName, valueName).optional(),
+  /** For a graph that is fed a list: how its items share runs. Without it each item runs by itself. */
+  batch: z
+    .strictObject({
+      /** Most items of one run. */
+      maxRows: z.int().min(1).max(64),
+      /** The dimension in which items may differ: those of one run are padded to the largest, and run in order of their size. */
+      padAxis: z.int().min(1).max(7).optional(),
+      padValue: z.number().default(0),
+    })
+    .optional(),
 });
 
 const pipelineNodeSchema = z.union([stepNodeSchema, graphNodeSchema], {
