@@ -1,5 +1,6 @@
 // The agent's composition root: runtime, models, cache, router and the HTTP server, wired once. `serve` puts local files into
 // the slots; `run` gives the slots to synchronisation and a hub connection of its own. Nothing here decides anything.
+import { join } from 'node:path';
 import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
 import { CountedService } from '@tidegate/shared/serving/counted-service.js';
 import { InferenceStatistics } from '@tidegate/shared/serving/inference-statistics.js';
@@ -9,11 +10,13 @@ import { DEFAULT_OIP_LIMITS } from '@tidegate/shared/serving/http/oip-limits.js'
 import { createOipHandler } from '@tidegate/shared/serving/http/oip-handler.js';
 import type { LogControl } from '@tidegate/shared/serving/log-settings.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
+import { systemFiles } from '@tidegate/shared/system/files.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import type { Privacy } from '@tidegate/shared/wire/privacy.js';
 import { AgentFront } from './api/agent-front.js';
 import { Metrics } from './api/metrics.js';
 import { AnswerCache } from './cache/answer-cache.js';
+import { DiskLayer } from './cache/disk-layer.js';
 import { MemoryLayer } from './cache/memory-layer.js';
 import type { CaptureStatus } from './capture/captures.js';
 import type { Settings } from './config/settings-table.js';
@@ -23,6 +26,7 @@ import { Explanations } from './router/explanations.js';
 import { HubClient, type HubLink } from './router/hub-client.js';
 import { HUB_DECIDES, type ModelControl } from './router/model-control.js';
 import { Router } from './router/router.js';
+import { openAnswerStore } from './state/answer-store.js';
 import type { AnswerObserver } from './telemetry/answer-observer.js';
 
 /** Weighted failures in a row (a timeout counts double) that open the hub's breaker. */
@@ -80,7 +84,9 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
       onRun: (...run) => statistics.ran(...run),
     },
   );
-  const layers = settings.cacheSize === 0 ? [] : [new MemoryLayer({ limitBytes: settings.cacheSize }, { clock })];
+  const memory = settings.cacheSize === 0 ? undefined : new MemoryLayer({ limitBytes: settings.cacheSize }, { clock });
+  const disk = settings.diskCache === 0 ? undefined : diskLayer(settings, modules);
+  const layers = [memory, disk].filter((layer) => layer !== undefined);
   const cache = new AnswerCache({ layers, clock });
   const breaker = { failuresMax: HUB_FAILURES_MAX, probeIntervalMs: settings.hubProbeInterval };
   const hub = modules.hub === undefined ? undefined : new HubClient(modules.hub, breaker, { clock, log });
@@ -134,6 +140,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     hub,
     privacy,
     listen: async () => {
+      await disk?.open();
       const { host, httpPort: port, unixSocket: path } = settings;
       const http = await startHttpServer({ handler: front.overTcp, listen: { host, port }, flag: '--http-port' });
       servers.push(http);
@@ -143,16 +150,26 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
       return { http: http.address, unixSocket: socket.address };
     },
     open: () => {
+      cache.keepOnly(slots.names());
       state = 'serving';
     },
     close: async (timeoutMs) => {
       state = 'draining';
       oip.drain();
       await Promise.all(servers.map((server) => server.close(timeoutMs)));
+      await disk?.close();
       await slots.closeAll();
       await runtime.close();
     },
   };
+}
+
+function diskLayer({ dataDir, diskCache: limitBytes }: Settings, { clock, log }: AgentModules): DiskLayer {
+  const path = join(dataDir, 'answers.db');
+  return new DiskLayer(
+    { limitBytes },
+    { open: (anew) => openAnswerStore(path, limitBytes, systemFiles, anew), clock, log },
+  );
 }
 
 /** A unix socket that only this user may open: the mode is there from the first moment, since bind takes the mask. */

@@ -39,6 +39,8 @@ const CACHE_FAMILIES = {
   tidegate_cache_stale_total: ['Lookups for which the layer had only a too old answer', 'stale'],
   tidegate_cache_stores_total: ['Answers put into the layer', 'stores'],
   tidegate_cache_evictions_total: ['Answers that had to make room', 'evictions'],
+  tidegate_cache_broken_total: ['Entries that were not what was written, and calls of the disk that failed', 'broken'],
+  tidegate_cache_dropped_total: ['Answers that were to be written to disk and were given up', 'dropped'],
   tidegate_cache_entries: ['Answers in the layer', 'entries'],
   tidegate_cache_size_bytes: ['Bytes that the layer holds', 'sizeBytes'],
   tidegate_cache_limit_bytes: ['Bytes that the layer may hold', 'limitBytes'],
@@ -137,7 +139,10 @@ export class Metrics {
   #addCache(cache: AnswerCache): void {
     for (const [name, [help, field]] of Object.entries(CACHE_FAMILIES)) {
       this.#scraped(name, help, ['layer'], () =>
-        Object.entries(cache.counts.layers).map(([layer, counts]) => ({ labels: { layer }, value: counts[field] })),
+        Object.entries(cache.counts.layers).map(([layer, counts]) => ({
+          labels: { layer },
+          value: counts[field] ?? 0,
+        })),
       );
     }
     this.#scraped('tidegate_cache_model_hits_total', 'Answers given from a layer', ['model', 'layer'], () =>

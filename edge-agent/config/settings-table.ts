@@ -34,7 +34,7 @@ export const SETTINGS = {
     fallback: join(homedir(), '.tidegate', 'agent'),
     placeholder: 'DIR',
     allowed: 'a folder',
-    description: "Where the agent keeps its identity, state and models. `serve` doesn't write there.",
+    description: 'Where the agent keeps its identity, state and models. `serve` writes there only with --disk-cache.',
   }),
   host: setting({
     schema: anyText,
@@ -71,6 +71,14 @@ export const SETTINGS = {
     placeholder: 'BYTES',
     allowed: 'a size such as 512MiB; 0 turns the cache off',
     description: 'Memory that cached answers may take.',
+  }),
+  diskCache: setting({
+    schema: bytesText,
+    fallback: '0',
+    placeholder: 'BYTES',
+    allowed: 'a size such as 512MiB; 0 keeps nothing on disk',
+    description:
+      'Disk space, in --data-dir, for answers that were asked for twice or slow to compute; they outlive a restart. Not encrypted.',
   }),
   queueDepth: setting({
     schema: wholeText(1, 10_000),
