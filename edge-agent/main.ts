@@ -11,6 +11,7 @@ const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
   run: async () => (await import('./cli/run.js')).runVerb,
   status: async () => (await import('./cli/status.js')).statusVerb,
   doctor: async () => (await import('./cli/doctor.js')).doctorVerb,
+  explain: async () => (await import('./cli/explain.js')).explainVerb,
   profile: async () => (await import('./cli/profile.js')).profileVerb,
   version: async () => (await import('./cli/version.js')).versionVerb,
 };

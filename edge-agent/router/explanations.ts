@@ -1,7 +1,7 @@
 // Why the last requests went where they went: a bounded ring in memory, read by `/agent/v1/explain`. Holds names, times and
 // reasons, never inputs or outputs.
 
-interface Explanation {
+export interface Explanation {
   /** The request's id, or one that the agent gave (`#17`). */
   readonly id: string;
   readonly model: string;
@@ -10,6 +10,14 @@ interface Explanation {
   readonly acceptedAtMs: number;
   readonly totalMs: number;
   readonly result: string;
+  /** What the time went to, in milliseconds; the rest is steps before and after graphs, and the way between processes. */
+  readonly spent: {
+    /** Longest wait for an executor. */
+    readonly queueMs: number;
+    /** Inside the engine, over all runs that it took part in. */
+    readonly runMs: number;
+    readonly hubMs: number;
+  };
   /** Each decision with the milliseconds since acceptance. */
   readonly steps: readonly { readonly afterMs: number; readonly what: string }[];
 }

@@ -1,7 +1,7 @@
 // What happened to one request, told twice when it ended: to `explain` in sentences, to the observers (telemetry, metrics)
 // in figures.
 import type { InferAnswer, InferRequest } from '@tidegate/shared/serving/inference-service.js';
-import type { ServedModel } from '@tidegate/shared/serving/served-model.js';
+import type { RunFacts, ServedModel } from '@tidegate/shared/serving/served-model.js';
 import { ServingError, type ServingErrorCode } from '@tidegate/shared/serving/serving-error.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { AnswerObserver, FinishedRequest, OwnAnswer } from '../telemetry/answer-observer.js';
@@ -33,6 +33,7 @@ export class RequestTrail {
   readonly #acceptedMs: number;
   readonly #acceptedAtMs: number;
   readonly #steps: { afterMs: number; what: string }[] = [];
+  readonly #spent = { queueMs: 0, runMs: 0, hubMs: 0 };
   /** The device's model for this request, once known. */
   model: Pick<ServedModel, 'identity' | 'yaml'> | undefined;
   /** Confidence of the device's own fresh answer. */
@@ -49,6 +50,20 @@ export class RequestTrail {
 
   note(what: string): void {
     this.#steps.push({ afterMs: this.#elapsedMs(), what });
+  }
+
+  ran({ graph, queueUs, computeUs, rows, batchRows }: RunFacts): void {
+    this.#spent.queueMs = Math.max(this.#spent.queueMs, queueUs / 1000);
+    this.#spent.runMs += computeUs / 1000;
+    const mates = batchRows > rows ? `, together with ${batchRows - rows} rows of others` : '';
+    this.note(`${graph}: waited ${ms(queueUs / 1000)} for an executor, ran ${ms(computeUs / 1000)}${mates}`);
+  }
+
+  hubAnswered(tookMs: number, { queueUs, computeUs }: InferAnswer['provenance']): void {
+    this.#spent.hubMs += tookMs;
+    this.note(
+      `the hub answered after ${ms(tookMs)}, of which it waited ${ms(queueUs / 1000)} and ran ${ms(computeUs / 1000)}`,
+    );
   }
 
   answered(answer: InferAnswer): void {
@@ -79,6 +94,7 @@ export class RequestTrail {
       acceptedAtMs: this.#acceptedAtMs,
       totalMs,
       result,
+      spent: this.#spent,
       steps: this.#steps,
     });
     if (this.model === undefined) return; // the device runs no such model: nothing to judge
@@ -101,4 +117,8 @@ export class RequestTrail {
   #elapsedMs(): number {
     return this.#modules.clock.monotonicMs() - this.#acceptedMs;
   }
+}
+
+function ms(value: number): string {
+  return `${value.toFixed(value < 10 ? 2 : 0)} ms`;
 }

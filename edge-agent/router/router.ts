@@ -9,7 +9,7 @@ import type {
   ModelMetadata,
   ModelState,
 } from '@tidegate/shared/serving/inference-service.js';
-import type { ServedModel } from '@tidegate/shared/serving/served-model.js';
+import type { RunFacts, ServedModel } from '@tidegate/shared/serving/served-model.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { AnswerCache, CacheOutcome, ComputedAnswer } from '../cache/answer-cache.js';
@@ -131,8 +131,10 @@ export class Router implements InferenceService {
     if (decision.place === 'hub' || model === undefined) {
       const reason = decision.place === 'hub' ? decision.reason : '';
       trail.note(`asking the hub: ${reason}`);
-      return this.#askHub(request, model, reason, request.deadlineMs - this.#modules.clock.monotonicMs(), signal);
+      const remainingMs = request.deadlineMs - this.#modules.clock.monotonicMs();
+      return this.#askHub(request, model, reason, remainingMs, trail, signal);
     }
+    trail.note(`here: the model is on the device${request.placement === 'local' ? ', and placement local' : ''}`);
     return this.#answerHere(request, model, view, trail, signal);
   }
 
@@ -152,9 +154,10 @@ export class Router implements InferenceService {
     });
     try {
       outcome = await this.#cached(request, model, 'edge', signal, async (asked, inner) => {
-        const own = await computeHere(asked, model, inner);
-        if (asked === request) computed = own; // not what renews a stale answer: nobody waits for it
-        return own;
+        if (asked !== request) return computeHere(asked, model, inner); // renews a stale answer: nobody waits for it
+        trail.note(whyComputed(request, model));
+        computed = await computeHere(request, model, inner, (run) => trail.ran(run));
+        return computed;
       });
     } catch (error) {
       if (!(error instanceof ServingError) || !RESCUED.has(error.code)) throw error;
@@ -163,6 +166,8 @@ export class Router implements InferenceService {
       return this.#rescueError(request, model, { ...now(), trouble, detail: error.message }, error, trail, signal);
     }
     const local = answerOf(request, outcome);
+    if (computed === undefined && outcome.layer === undefined)
+      trail.note('waited for an equal request, and took its answer');
     trail.note(local.provenance.reason);
     const { confidence } = outcome.answer;
     trail.edgeConfidence = outcome.layer === undefined ? confidence : undefined;
@@ -187,7 +192,7 @@ export class Router implements InferenceService {
     if (decision.place === 'local' || (this.#modules.hub?.times.meanMs ?? 0) > remainingMs) throw error;
     trail.note(`asking the hub: ${decision.reason}`);
     try {
-      return await this.#askHub(request, model, decision.reason, remainingMs, signal);
+      return await this.#askHub(request, model, decision.reason, remainingMs, trail, signal);
     } catch (cause) {
       trail.note(`the hub: ${messageOf(cause)}`);
       if (signal.aborted) throw cause;
@@ -213,7 +218,7 @@ export class Router implements InferenceService {
     const waitMs = hubWaitMs(hub.times, request.deadlineMs - clock.monotonicMs());
     trail.note(`asking the hub for at most ${Math.round(waitMs)} ms: ${decision.reason}`);
     try {
-      return await this.#askHub(request, model, decision.reason, waitMs, signal);
+      return await this.#askHub(request, model, decision.reason, waitMs, trail, signal);
     } catch (error) {
       if (signal.aborted) throw error;
       trail.note(`the hub: ${messageOf(error)}`);
@@ -226,17 +231,24 @@ export class Router implements InferenceService {
     model: ServedModel | undefined,
     reason: string,
     waitMs: number,
+    trail: RequestTrail,
     signal: AbortSignal,
   ): Promise<InferAnswer> {
-    const { hub } = this.#modules;
+    const { hub, clock } = this.#modules;
     if (hub === undefined) throw new ServingError('hub-unavailable', 'this agent has no hub');
     const forHub: InferRequest = { ...request, placement: 'auto' }; // where it may run has been decided here
-    if (model === undefined) return fromHub(await hub.ask(forHub, waitMs, signal), reason);
+    const ask = async (inner: AbortSignal): Promise<InferAnswer> => {
+      const startMs = clock.monotonicMs();
+      const answer = await hub.ask(forHub, waitMs, inner);
+      trail.hubAnswered(clock.monotonicMs() - startMs, answer.provenance);
+      return answer;
+    };
+    if (model === undefined) return fromHub(await ask(signal), reason);
     let asked: InferAnswer | undefined;
     const outcome = await this.#cached(forHub, model, 'hub', signal, async (request, inner) => {
-      const answer = await hub.ask(request, waitMs, inner);
-      if (request === forHub) asked = answer;
-      return computedOf(answer);
+      if (request !== forHub) return computedOf(await hub.ask(request, waitMs, inner));
+      asked = await ask(inner);
+      return computedOf(asked);
     });
     return asked === undefined ? answerOf(request, outcome, reason) : fromHub(asked, reason);
   }
@@ -282,10 +294,22 @@ export class Router implements InferenceService {
   }
 }
 
-async function computeHere(request: InferRequest, model: ServedModel, signal: AbortSignal): Promise<ComputedAnswer> {
+/** Why the cache did not answer. */
+function whyComputed({ cache }: InferRequest, model: ServedModel): string {
+  if (!model.yaml.cache.enabled || !model.deterministic) return 'computing: answers of this model are not cached';
+  if (cache === 'bypass') return 'computing: the caller bypasses the cache';
+  return cache === 'refresh' ? 'computing: the caller wants a fresh answer' : 'computing: no cached answer fits';
+}
+
+async function computeHere(
+  request: InferRequest,
+  model: ServedModel,
+  signal: AbortSignal,
+  onRun: (run: RunFacts) => void = () => undefined,
+): Promise<ComputedAnswer> {
   const { inputs, outputs, deadlineMs, priority } = request;
   const { version, versionDigest, variant, variantDigest } = model.identity;
-  const answer = await model.infer({ inputs, outputs, deadlineMs, priority }, signal);
+  const answer = await model.infer({ inputs, outputs, deadlineMs, priority, onRun }, signal);
   return { ...answer, answeredBy: 'edge', version, modelDigest: versionDigest, variant, variantDigest };
 }
 

@@ -83,8 +83,12 @@ describe('with a hub that answers', () => {
     const explained = await agent.get<{ steps: { what: string }[]; result: string }>('/agent/v1/explain/why%2F3');
     expect(explained.result).toMatch(/^hub: confidence/);
     expect(explained.steps.map(({ what }) => what)).toEqual([
+      'here: the model is on the device',
+      'computing: the caller bypasses the cache',
+      expect.stringMatching(/^\S+\.onnx: waited \S+ ms for an executor, ran \S+ ms$/) as string,
       'answered on the device',
       expect.stringContaining('asking the hub') as string,
+      expect.stringMatching(/^the hub answered after \S+ ms, of which it waited \S+ ms and ran \S+ ms$/) as string,
     ]);
   });
 });

@@ -29,7 +29,8 @@ describe('answerAgentRoute', () => {
   });
 
   it('explains by id, also by ids that a path must escape', () => {
-    const one = { model: 'm', version: '1', acceptedAtMs: 0, totalMs: 1, result: 'edge', steps: [] };
+    const spent = { queueMs: 0, runMs: 0, hubMs: 0 };
+    const one = { model: 'm', version: '1', acceptedAtMs: 0, totalMs: 1, result: 'edge', spent, steps: [] };
     explanations.add({ ...one, id: 'a/b #1' });
     expect(answerAgentRoute('/agent/v1/explain/a%2Fb%20%231', modules).status).toBe(200);
     expect(answerAgentRoute('/agent/v1/explain/%', modules).status).toBe(404);

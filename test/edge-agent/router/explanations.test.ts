@@ -7,6 +7,7 @@ const one = (id: string) => ({
   version: '1',
   acceptedAtMs: 0,
   totalMs: 1,
+  spent: { queueMs: 0, runMs: 0, hubMs: 0 },
   result: `result of ${id}`,
   steps: [],
 });
