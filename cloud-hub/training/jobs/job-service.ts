@@ -1,6 +1,7 @@
 // Training jobs as the admin API sees them: asked for, listed, cancelled; and what follows when one is done: its result is judged, becomes
 // a version by the registry's own way, and the job has succeeded once that version is ready. Running them is job-places.ts'.
 import { randomBytes } from 'node:crypto';
+import { isDiskFull } from '@tidegate/shared/content/content-error.js';
 import { delay, type Clock } from '@tidegate/shared/system/clock.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import type { CreateJob, Evaluation, Job, JobPoint, JobState } from '@tidegate/shared/wire/training-api.js';
@@ -66,6 +67,8 @@ export class JobService {
   readonly #places: JobPlaces;
   readonly #stop = new AbortController();
   readonly #publishing = new Map<string, Promise<void>>();
+  /** For the disk, at the start. */
+  #waiting: Promise<void> = Promise.resolve();
 
   constructor(options: JobServiceOptions, modules: JobServiceModules) {
     this.#options = options;
@@ -81,20 +84,50 @@ export class JobService {
     });
   }
 
-  /** Goes on with what the database holds. */
+  /** Goes on with what the database holds; where the disk is full, once it has space: the hub starts all the same. */
   async start(): Promise<void> {
-    for (const { id } of await jobsInState(this.#m.db, ['running'])) {
+    const interrupted = (await jobsInState(this.#m.db, ['running'])).map(({ id }) => id);
+    try {
+      await this.#goOn(interrupted);
+    } catch (cause) {
+      if (!isDiskFull(cause)) throw cause;
+      this.#m.log.error({ err: cause }, 'training jobs wait until the disk has space');
+      this.#waiting = this.#goOnLater(interrupted);
+    }
+  }
+
+  /** Takes from the list what it has done: such a job may run again by the time the rest is tried anew. */
+  async #goOn(interrupted: string[]): Promise<void> {
+    for (let id = interrupted[0]; id !== undefined; id = interrupted[0]) {
       const detail = `the hub ended; goes on from step ${await this.#m.jobs.checkpointStep(id)}`;
       await this.#change(id, ['running'], { state: 'preempted', detail });
+      interrupted.shift();
     }
     await this.#tidy();
-    for (const job of await jobsInState(this.#m.db, ['publishing'])) this.#publish(job);
+    for (const job of await jobsInState(this.#m.db, ['publishing'])) {
+      if (!this.#publishing.has(job.id)) this.#publish(job);
+    }
     this.#places.wake();
+  }
+
+  async #goOnLater(interrupted: string[]): Promise<void> {
+    const { signal } = this.#stop;
+    for (;;) {
+      await delay(this.#m.clock, RETRY_DELAY_MS, signal).catch(() => undefined); // stopping: seen below
+      if (signal.aborted) return;
+      try {
+        await this.#goOn(interrupted);
+        return;
+      } catch (cause) {
+        if (!isDiskFull(cause)) this.#m.log.error({ err: cause }, 'training jobs could not go on yet');
+      }
+    }
   }
 
   /** Every process saves and ends, within seconds; publishing goes on at the next start. */
   async close(): Promise<void> {
     this.#stop.abort(new Error('the hub stops'));
+    await this.#waiting;
     await this.#places.close();
     await Promise.all(this.#publishing.values());
   }

@@ -281,6 +281,29 @@ describe('the end of the hub', () => {
     expect(done.progress?.resumedFromStep).toBeGreaterThanOrEqual(5);
   });
 
+  test('and a start on a full disk: the hub stands, and the job goes on once there is space', async () => {
+    const { id } = await desk.create(1, {}, SLOW);
+    await desk.becomes(id, (job) => step(job) >= 5);
+    const { db } = desk.parts;
+    await jobs().close();
+    await db.updateTable('jobs').set({ state: 'running' }).where('id', '=', id).execute(); // as after kill -9
+    await sql`create table ballast (bytes blob)`.execute(db);
+    await sql`create trigger full before update on jobs begin insert into ballast values (zeroblob(1000000)); end`.execute(
+      db,
+    );
+    const { rows } = await sql<{ page_count: number }>`pragma page_count`.execute(db);
+    await sql.raw(`pragma max_page_count = ${rows[0]!.page_count}`).execute(db);
+    await desk.restart();
+    expect(await jobs().get(id)).toMatchObject({ state: 'running' });
+    await sql`drop trigger full`.execute(db);
+    await sql.raw('pragma max_page_count = 1000000').execute(db);
+    await desk.becomes(
+      id,
+      ({ state, detail }) => state === 'preempted' && detail!.startsWith('the hub ended; goes on from'),
+    );
+    await desk.reaches(id, 'succeeded');
+  });
+
   test('while a result is being published loses nothing: the next start publishes it, once', async () => {
     const before = (await desk.registry.registry.versions({ model: 'tiny', limit: 100 })).length;
     const { id } = await desk.create(1);
