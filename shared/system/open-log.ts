@@ -12,7 +12,17 @@ type LogSettings = Pick<SettingsOf<typeof SERVER_SETTINGS>, 'logLevel' | 'logFor
 export function openLog(settings: LogSettings, stderr: NodeJS.WriteStream): Log & { level: string } {
   const pretty = settings.logFormat === 'pretty' || (settings.logFormat === 'auto' && stderr.isTTY);
   const options: pino.LoggerOptions = { level: settings.logLevel, base: { pid: process.pid } };
-  return pretty ? pino(options, prettyStream(stderr)) : pino(options, pino.destination({ fd: 2, sync: true }));
+  if (pretty) {
+    surviving(stderr);
+    return pino(options, prettyStream(stderr));
+  }
+  return pino(options, surviving(pino.destination({ fd: 2, sync: true })));
+}
+
+/** A log that can't be written, on a full disk or into a pipe that nobody reads, is no reason to stop serving. */
+function surviving<T extends { on(event: 'error', listener: () => void): unknown }>(stream: T): T {
+  stream.on('error', () => undefined);
+  return stream;
 }
 
 const LEVELS: Readonly<Record<number, string>> = { 20: 'debug', 30: 'info', 40: 'warn', 50: 'error' };

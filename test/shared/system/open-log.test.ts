@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, openSync } from 'node:fs';
 import { prettyLine } from '@tidegate/shared/system/open-log.js';
 import { expect, it } from 'vitest';
 
@@ -13,4 +15,20 @@ it('shows an error with its stack', () => {
 
 it('shows what is no JSON as it came', () => {
   expect(prettyLine('oops\n')).toBe('oops\n');
+});
+
+/** Logs, does something else, logs again. */
+const PROGRAM = (format: string) => `
+  import { openLog } from '@tidegate/shared/system/open-log.js';
+  const log = openLog({ logLevel: 'info', logFormat: '${format}' }, process.stderr);
+  for (let i = 0; i < 100; i += 1) log.info({ i }, 'first'.repeat(1000));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  log.info({}, 'last');
+  process.stdout.write('went on');
+`;
+
+it.skipIf(!existsSync('/dev/full')).each(['json', 'pretty'])('a full disk under the %s log ends nothing', (format) => {
+  const args = ['--input-type=module', '-e', PROGRAM(format)];
+  const ran = spawnSync(process.execPath, args, { stdio: ['ignore', 'pipe', openSync('/dev/full', 'w')] });
+  expect([ran.status, ran.stdout.toString()]).toEqual([0, 'went on']);
 });
