@@ -5,12 +5,14 @@
 //   2. an operand of Add, Sub, Mul or Div with more than one element, where the other operand comes out of such an operator: a
 //      bias after MatMul is trained, the mean that is taken off the picture is not;
 //   3. an operand of Concat beside such a value: a class token;
-//   4. through operators that only move elements (a Transpose or Identity between the initializer and its reader).
+//   4. through operators that only move elements (a Transpose or Identity between the initializer and its reader), and of a weight
+//      that is computed from initializers alone (the norm and direction of a weight norm, the gates that an LSTM's are made of) each.
 // Running statistics of BatchNormalization are no parameters (the gradient does not reach them): they come apart. So do weights of
 // other types (half precision, quantized), which no gradient can be added to.
 import { domainName } from '@tidegate/shared/onnx/inspect-model.js';
 import type { GraphProto, NodeProto, TensorProto } from '@tidegate/shared/onnx/model-proto.js';
 import { floatsOf } from '@tidegate/shared/onnx/tensor-data.js';
+import { elementCount } from '@tidegate/shared/tensor/tensor.js';
 
 const FLOAT = 1;
 /** Real types that are not trained. */
@@ -58,13 +60,18 @@ export function findParameters(graph: GraphProto): Found {
   const views: Views = new Map([...initializers].map(([name, { dims }]) => [name, { root: name, dims }]));
   const learned = new Set<string>();
   const makers = new Map<string, string>();
+  const sources = new Map<string, readonly string[]>();
   const found = new Map<string, FoundParameter>();
   const foreign = new Map<string, ForeignParameter>();
   const statistics: RunningStatistics[] = [];
   const take = (value: string | undefined, role: ParameterRole, fanIn = 1): void => {
     const { root, isQuantized } = views.get(value ?? '') ?? {};
     const tensor = initializers.get(root ?? '');
-    if (root === undefined || tensor === undefined || found.has(root)) return;
+    if (root === undefined || tensor === undefined) {
+      for (const source of sources.get(value ?? '') ?? []) take(source, role, fanIn);
+      return;
+    }
+    if (found.has(root)) return;
     const type = isQuantized === true ? 'quantized' : REAL_NAMES[tensor.dataType ?? 0];
     if (type !== undefined) foreign.set(root, { name: root, type });
     else if (tensor.dataType === FLOAT) found.set(root, { name: root, tensor, role, fanIn });
@@ -78,7 +85,11 @@ export function findParameters(graph: GraphProto): Found {
     }
     const trained = node.input.some((name) => learned.has(name) || found.has(views.get(name)?.root ?? ''));
     if (trained && !views.has(node.output[0] ?? '')) node.output.forEach((name) => learned.add(name));
-    node.output.forEach((name) => makers.set(name, node.opType ?? ''));
+    const made = sourcesOf(node, initializers, sources);
+    for (const name of node.output) {
+      makers.set(name, node.opType ?? '');
+      if (made !== undefined) sources.set(name, made);
+    }
   }
   return { parameters: [...found.values()], foreign: [...foreign.values()], statistics };
 }
@@ -91,6 +102,20 @@ interface View {
   readonly dims: readonly number[];
   readonly isQuantized?: boolean;
   readonly isExpanded?: boolean;
+}
+
+/** Initializers of several elements that a node's results are computed from; undefined where they hang on anything else. */
+function sourcesOf(
+  { input }: NodeProto,
+  initializers: ReadonlyMap<string, TensorProto>,
+  sources: ReadonlyMap<string, readonly string[]>,
+): readonly string[] | undefined {
+  const behind = input.filter(Boolean).map((name) => {
+    const tensor = initializers.get(name);
+    if (tensor === undefined) return sources.get(name);
+    return tensor.dataType === FLOAT && (elementCount(tensor.dims) ?? 0) > 1 ? [name] : [];
+  });
+  return behind.every((names) => names !== undefined) ? [...new Set(behind.flat())] : undefined;
 }
 
 /** Reshapes are not followed: their dimensions stay those before (only fan-ins are read from them). */
