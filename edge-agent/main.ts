@@ -12,6 +12,7 @@ const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
   status: async () => (await import('./cli/status.js')).statusVerb,
   doctor: async () => (await import('./cli/doctor.js')).doctorVerb,
   explain: async () => (await import('./cli/explain.js')).explainVerb,
+  'support-bundle': async () => (await import('./cli/support-bundle.js')).supportBundleVerb,
   profile: async () => (await import('./cli/profile.js')).profileVerb,
   version: async () => (await import('./cli/version.js')).versionVerb,
 };

@@ -11,11 +11,20 @@ class AgentUnreachableError extends Error {
   override readonly name = 'AgentUnreachableError';
 }
 
+type Address = Pick<Settings, (typeof ADDRESS_SETTINGS)[number]>;
+
 /** GETs JSON from the running agent. Rejects with AgentUnreachableError, or an Error with what the agent refused. */
-export async function askAgent(
-  settings: Pick<Settings, (typeof ADDRESS_SETTINGS)[number]>,
-  path: string,
-): Promise<unknown> {
+export async function askAgent(settings: Address, path: string): Promise<unknown> {
+  const text = await askAgentText(settings, path);
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new AgentUnreachableError(`what answers on port ${settings.httpPort} is no agent`, { cause });
+  }
+}
+
+/** As askAgent, of what is no JSON: metrics. */
+export async function askAgentText(settings: Address, path: string): Promise<string> {
   const { host, httpPort, unixSocket, apiToken } = settings;
   const where = unixSocket ?? `${host.includes(':') ? `[${host}]` : host}:${httpPort}`;
   const dispatcher = new Agent(unixSocket === undefined ? {} : { connect: { socketPath: unixSocket } });
@@ -25,9 +34,9 @@ export async function askAgent(
       headers: apiToken === undefined ? {} : { authorization: `Bearer ${apiToken}` },
       signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
     });
-    const body: unknown = await answer.body.json();
+    const body = await answer.body.text();
     if (answer.statusCode === 200) return body;
-    throw new Error(`the agent at ${where} answered ${answer.statusCode}: ${JSON.stringify(body)}`);
+    throw new Error(`the agent at ${where} answered ${answer.statusCode}: ${body}`);
   } catch (cause) {
     if (cause instanceof Error && cause.message.startsWith('the agent at')) throw cause;
     const reason = cause instanceof Error ? cause.message : String(cause);

@@ -30,7 +30,7 @@ export const doctorVerb: Verb = (program, context) => {
 };
 
 /** Of this device, by its settings. */
-function examineHere(settings: Settings): Promise<Finding[]> {
+export function examineHere(settings: Settings): Promise<Finding[]> {
   return examine(settings, { files: systemFiles, clock: systemClock, askAgent: () => agentAnswer(settings) });
 }
 

@@ -170,6 +170,7 @@ export class HubSync {
       },
       sync: {
         desiredVersion: desired?.version ?? 0,
+        desired,
         ...(progress && { progress: { model: progress.target.name, share: progress.share } }),
         models: this.#report().models,
       },
