@@ -6,23 +6,18 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../../system/clock.js';
 import type { Log } from '../../system/log.js';
 import type { TensorSpec } from '../../tensor/tensor.js';
-import type { InferAnswer, InferRequest, InferenceService, ModelMetadata } from '../inference-service.js';
+import type { InferRequest, InferenceService, ModelMetadata } from '../inference-service.js';
 import type { LogControl } from '../log-settings.js';
 import { ServingError } from '../serving-error.js';
-import type { RegionUse, SharedMemoryRegions } from '../shared-memory.js';
-import { buildAnswer } from './answer-body.js';
-import { classify } from '../classification.js';
-import { maxBatchSizeOf } from '../model-config.js';
+import type { SharedMemoryRegions } from '../shared-memory.js';
 import { BodyBudget, type BodyShare } from './body-budget.js';
-import { checkRequest, rawInput } from './check-request.js';
+import { InferExchange } from './infer-exchange.js';
 import { isLocalCaller, memoryAccess } from './memory-access.js';
-import { makeInferRequest, metadataIfHere } from './make-request.js';
 import { methodsOf, OipExtensions } from './oip-extensions.js';
 import type { OipLimits } from './oip-limits.js';
 import { isOipTarget, parseOipRoute, type ExtensionRoute, type PlainRoute } from './oip-route.js';
-import { parseInfer, readJsonBytes, type ParsedInfer, type RequestedOutput } from './parse-infer.js';
+import { readJsonBytes } from './parse-infer.js';
 import { readBody } from './read-body.js';
-import { readRequestOptions } from './request-options.js';
 import { sendAnswer, sendError, sendJson } from './send.js';
 
 interface OipHandlerOptions {
@@ -72,6 +67,7 @@ class OipFront {
   readonly #options: OipHandlerOptions;
   readonly #budget: BodyBudget;
   readonly #extensions: OipExtensions;
+  readonly #exchange: InferExchange;
   #draining = false;
   inFlight = 0;
 
@@ -79,6 +75,7 @@ class OipFront {
     this.#options = options;
     this.#budget = options.budget ?? new BodyBudget(options.limits.bodiesBytesMax);
     this.#extensions = new OipExtensions(options);
+    this.#exchange = new InferExchange(options);
   }
 
   drain(): void {
@@ -171,16 +168,13 @@ class OipFront {
     this.inFlight++;
     try {
       if (this.#draining) throw new ServingError('not-ready', 'the server is shutting down', { retryAfterMs: 1000 });
-      const parsed = await this.#read(request, { model, version }, share, memory);
-      const { service } = this.#options;
-      const answer = await service.infer(this.#requestOf(parsed, model, version, arrivedMs), abort.signal);
-      const body = buildAnswer(
-        this.#classified(answer, parsed.outputs, version),
-        parsed.id,
-        parsed.outputs,
-        parsed.options.binaryDataOutput,
+      const { body: received, jsonBytes } = await this.#read(request, share);
+      const { headers } = request;
+      const { body, provenance } = await this.#exchange.answer(
+        { body: received, jsonBytes, headers, model, version, arrivedMs, memory },
+        abort.signal,
       );
-      await sendAnswer(request, response, body, answer.provenance);
+      await sendAnswer(request, response, body, provenance);
     } catch (error) {
       this.#refuse(request, response, error);
     } finally {
@@ -191,13 +185,10 @@ class OipFront {
 
   async #read(
     request: IncomingMessage,
-    { model, version }: InferRoute,
     share: BodyShare,
-    memory: RegionUse,
-  ): Promise<ParsedInfer> {
-    const { limits } = this.#options;
+  ): Promise<{ readonly body: Buffer; readonly jsonBytes: number | undefined }> {
     const jsonBytes = readJsonBytes(request.headers);
-    const { bodyBytesMax, jsonBytesMax } = limits;
+    const { bodyBytesMax, jsonBytesMax } = this.#options.limits;
     const allJson = jsonBytes === undefined && jsonBytesMax < bodyBytesMax;
     const body = await readBody(request, {
       bodyBytesMax: allJson ? jsonBytesMax : bodyBytesMax,
@@ -205,42 +196,7 @@ class OipFront {
       jsonBytes: jsonBytes ?? 0,
       share,
     });
-    if (jsonBytes === 0) {
-      const input = rawInput(this.#options.service.metadata(model, version), body);
-      return { id: undefined, inputs: [input], outputs: [], options: readRequestOptions(undefined, request.headers) };
-    }
-    const parsed = parseInfer(body, jsonBytes, request.headers, jsonBytesMax, memory);
-    const metadata = metadataIfHere(this.#options.service, model, version);
-    if (metadata !== undefined) checkRequest(metadata, parsed.inputs, parsed.outputs);
-    return parsed;
-  }
-
-  /** The answer with the outputs that were asked for as classes. */
-  #classified(
-    answer: InferAnswer,
-    requested: readonly RequestedOutput[],
-    version: string | undefined,
-  ): Pick<InferAnswer, 'model' | 'version' | 'outputs' | 'provenance'> {
-    if (!requested.some(({ classes }) => classes > 0)) return answer;
-    const { service } = this.#options;
-    const here = metadataIfHere(service, answer.model, version) !== undefined;
-    const details = here ? service.details?.(answer.model, version) : undefined;
-    const outputs = answer.outputs.map((output) => {
-      const at = requested.findIndex(({ name }) => name === output.name);
-      const classes = requested[at]?.classes ?? 0;
-      if (classes === 0) return output;
-      const batched = details === undefined ? output.shape.length > 1 : maxBatchSizeOf(details) > 0;
-      return classify(output, { classes, batched, labels: details?.labels.get(output.name), field: `outputs[${at}]` });
-    });
-    return { ...answer, outputs };
-  }
-
-  #requestOf(parsed: ParsedInfer, model: string, version: string | undefined, arrivedMs: number): InferRequest {
-    const { limits, defaultTimeoutMs } = this.#options;
-    const { id, inputs, options } = parsed;
-    const outputs = parsed.outputs.map((output) => output.name);
-    const parts = { model, version, id, inputs, outputs, options, arrivedMs };
-    return makeInferRequest(parts, { defaultTimeoutMs, timeoutMsMax: limits.timeoutMsMax });
+    return { body, jsonBytes };
   }
 
   #refuse(request: IncomingMessage, response: ServerResponse, error: unknown): void {

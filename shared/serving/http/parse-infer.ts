@@ -26,6 +26,9 @@ export interface RequestedOutput {
 
 export interface ParsedInfer {
   readonly id: string | undefined;
+  /** Of a stream's frame; over HTTP the path says it. */
+  readonly modelName: string | undefined;
+  readonly modelVersion: string | undefined;
   readonly inputs: readonly NamedTensor[];
   /** Empty = the model's default outputs, in the form that `options.binaryDataOutput` says. */
   readonly outputs: readonly RequestedOutput[];
@@ -63,7 +66,14 @@ export function parseInfer(
   const binary = new BinarySection(body, end);
   const inputs = readInputs(root['inputs'], binary, json, memory);
   binary.finish();
-  return { id: readId(root['id']), inputs, outputs: readOutputs(root['outputs'], options, memory), options };
+  return {
+    id: optionalString(root['id'], 'id'),
+    modelName: optionalString(root['model_name'], 'model_name'),
+    modelVersion: optionalString(root['model_version'], 'model_version'),
+    inputs,
+    outputs: readOutputs(root['outputs'], options, memory),
+    options,
+  };
 }
 
 /** The value of Inference-Header-Content-Length; undefined where it isn't sent. */
@@ -281,9 +291,8 @@ function refuseSequence(parameters: RequestOptions['parameters']): void {
   throw new ServingError('unimplemented', text, { field: 'parameters.sequence_id' });
 }
 
-function readId(value: unknown): string | undefined {
-  if (value === undefined || value === null) return undefined;
-  return stringOf(value, 'id');
+function optionalString(value: unknown, field: string): string | undefined {
+  return value === undefined || value === null ? undefined : stringOf(value, field);
 }
 
 function objectOf(value: unknown, field: string): JsonObject {

@@ -1,0 +1,107 @@
+// One inference, from the bytes of its request to the parts of its answer: what HTTP bodies and stream frames have in
+// common. It parses, checks against the model, asks the service, and writes the outputs in the form that was asked for.
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Clock } from '../../system/clock.js';
+import { classify } from '../classification.js';
+import type { InferAnswer, InferenceService, Provenance } from '../inference-service.js';
+import { maxBatchSizeOf } from '../model-config.js';
+import type { RegionUse } from '../shared-memory.js';
+import { buildAnswer, type AnswerBody } from './answer-body.js';
+import { checkRequest, rawInput } from './check-request.js';
+import { makeInferRequest, metadataIfHere } from './make-request.js';
+import type { OipLimits } from './oip-limits.js';
+import { invalid } from './invalid.js';
+import { parseInfer, type ParsedInfer, type RequestedOutput } from './parse-infer.js';
+import { readRequestOptions } from './request-options.js';
+
+interface InferExchangeModules {
+  readonly service: InferenceService;
+  readonly limits: Pick<OipLimits, 'jsonBytesMax' | 'timeoutMsMax'>;
+  /** For a request that states no timeout. */
+  readonly defaultTimeoutMs: number;
+  readonly clock: Clock;
+}
+
+export interface ReceivedInfer {
+  readonly body: Buffer;
+  /** Length of the JSON part; undefined = the body is all JSON, 0 = it is the one input's data. */
+  readonly jsonBytes: number | undefined;
+  /** Where `tidegate-...` headers are looked for. */
+  readonly headers: IncomingHttpHeaders;
+  /** Undefined = the body says it (`model_name`). */
+  readonly model: string | undefined;
+  readonly version: string | undefined;
+  /** Monotonic. */
+  readonly arrivedMs: number;
+  readonly memory: Pick<RegionUse, 'read' | 'place'>;
+}
+
+interface SentInfer {
+  readonly body: AnswerBody;
+  readonly provenance: Provenance;
+}
+
+export class InferExchange {
+  readonly #modules: InferExchangeModules;
+
+  constructor(modules: InferExchangeModules) {
+    this.#modules = modules;
+  }
+
+  /** Rejects with ServingError. */
+  async answer(received: ReceivedInfer, signal: AbortSignal): Promise<SentInfer> {
+    const { service, limits, defaultTimeoutMs } = this.#modules;
+    const { parsed, model, version } = this.#read(received);
+    const { id, inputs, options } = parsed;
+    const outputs = parsed.outputs.map((output) => output.name);
+    const { arrivedMs } = received;
+    const request = makeInferRequest(
+      { model, version, id, inputs, outputs, options, arrivedMs },
+      { defaultTimeoutMs, timeoutMsMax: limits.timeoutMsMax },
+    );
+    const answer = await service.infer(request, signal);
+    const classified = this.#classified(answer, parsed.outputs, version);
+    const body = buildAnswer(classified, id, parsed.outputs, options.binaryDataOutput);
+    return { body, provenance: answer.provenance };
+  }
+
+  #read(received: ReceivedInfer): { parsed: ParsedInfer; model: string; version: string | undefined } {
+    const { service, limits } = this.#modules;
+    const { body, jsonBytes, headers, memory } = received;
+    if (jsonBytes === 0) {
+      const { version } = received;
+      const model = named(received.model);
+      const input = rawInput(service.metadata(model, version), body);
+      const options = readRequestOptions(undefined, headers);
+      const parsed = { id: undefined, modelName: undefined, modelVersion: undefined, outputs: [], options };
+      return { parsed: { ...parsed, inputs: [input] }, model, version };
+    }
+    const parsed = parseInfer(body, jsonBytes, headers, limits.jsonBytesMax, memory);
+    const model = named(received.model ?? parsed.modelName);
+    const version = received.model === undefined ? parsed.modelVersion : received.version;
+    const metadata = metadataIfHere(service, model, version);
+    if (metadata !== undefined) checkRequest(metadata, parsed.inputs, parsed.outputs);
+    return { parsed, model, version };
+  }
+
+  /** The answer with the outputs that were asked for as classes. */
+  #classified(answer: InferAnswer, requested: readonly RequestedOutput[], version: string | undefined): InferAnswer {
+    if (!requested.some(({ classes }) => classes > 0)) return answer;
+    const { service } = this.#modules;
+    const here = metadataIfHere(service, answer.model, version) !== undefined;
+    const details = here ? service.details?.(answer.model, version) : undefined;
+    const outputs = answer.outputs.map((output) => {
+      const at = requested.findIndex(({ name }) => name === output.name);
+      const classes = requested[at]?.classes ?? 0;
+      if (classes === 0) return output;
+      const batched = details === undefined ? output.shape.length > 1 : maxBatchSizeOf(details) > 0;
+      return classify(output, { classes, batched, labels: details?.labels.get(output.name), field: `outputs[${at}]` });
+    });
+    return { ...answer, outputs };
+  }
+}
+
+function named(model: string | undefined): string {
+  if (model !== undefined) return model;
+  throw invalid('model_name', 'neither the request nor its connection names a model');
+}
