@@ -52,7 +52,18 @@ async function startAgent() {
   const paths = MODELS.map(({ name }) => join(folder, `${name}.onnx`));
   copyFileSync(join(modelsFolder(), 'ch_PP-OCRv4_rec_infer.onnx'), paths[0]);
   copyFileSync(fileURLToPath(new URL('models/conv.onnx', import.meta.url)), paths[1]);
-  const flags = ['--http-port', '0', '--threads', '1', '--concurrency', '1', '--log-level', 'warn'];
+  const flags = [
+    '--http-port',
+    '0',
+    '--grpc-port',
+    'off',
+    '--threads',
+    '1',
+    '--concurrency',
+    '1',
+    '--log-level',
+    'warn',
+  ];
   const agent = await startScript(AGENT, ['serve', ...paths, ...flags]);
   const [, host, port] = /http=(.+):(\d+)/.exec(agent.ready);
   return { ...agent, host, port, paths };

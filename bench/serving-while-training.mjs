@@ -17,7 +17,7 @@ const GOLDENS = JSON.parse(readFileSync(join(DIGITS, 'goldens.json'), 'utf8'));
 async function startHub(folder) {
   const dataDir = join(folder, 'hub');
   const token = (await run('tidegate-hub', ['init', '--data-dir', dataDir])).trim();
-  const ports = ['--http-port', '0', '--device-port', '0', '--mqtt-port', '0'];
+  const ports = ['--http-port', '0', '--grpc-port', 'off', '--device-port', '0', '--mqtt-port', '0'];
   const hub = await start('tidegate-hub', ['serve', '--data-dir', dataDir, ...ports], {
     logFile: join(folder, 'hub.log'),
   });

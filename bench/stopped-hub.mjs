@@ -30,7 +30,17 @@ function requestOf(values, placement) {
 }
 
 async function startServe(flags) {
-  const agent = await startScript(AGENT, ['serve', DIGITS, '--http-port', '0', '--log-level', 'error', ...flags]);
+  const agent = await startScript(AGENT, [
+    'serve',
+    DIGITS,
+    '--http-port',
+    '0',
+    '--grpc-port',
+    'off',
+    '--log-level',
+    'error',
+    ...flags,
+  ]);
   return { ...agent, url: `http://${/http=(\S+)/.exec(agent.ready)[1]}` };
 }
 

@@ -4,6 +4,7 @@ import * as fs from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { ContentStore } from '@tidegate/shared/content/content-store.js';
 import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
+import type { GrpcServer } from '@tidegate/shared/serving/grpc/grpc-server.js';
 import { startHttpServer, type HttpServer } from '@tidegate/shared/serving/http/http-server.js';
 import type { OipHandler } from '@tidegate/shared/serving/http/oip-handler.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
@@ -17,6 +18,7 @@ import { healthRoutes } from './api/health-routes.js';
 import { jobRoutes } from './api/job-routes.js';
 import { lineageRoutes } from './api/lineage-routes.js';
 import { HubFront } from './api/hub-front.js';
+import { openHubGrpc } from './api/hub-grpc.js';
 import { HubMetrics } from './api/hub-metrics.js';
 import { LiveChannel } from './api/live.js';
 import { mlflowRoutes } from './api/mlflow-routes.js';
@@ -52,7 +54,7 @@ interface HubModules {
 }
 
 export interface Hub {
-  /** `http=HOST:PORT device=HOST:PORT mqtt=HOST:PORT`. */
+  /** `http=HOST:PORT grpc=HOST:PORT device=HOST:PORT mqtt=HOST:PORT`. */
   readonly readyLine: string;
   /** Stops accepting, finishes what was accepted (at most the drain timeout), closes everything. */
   drain(): Promise<void>;
@@ -82,7 +84,8 @@ async function start(settings: HubSettings, modules: HubModules, closing: Closin
   registry.pipeline.wake();
   await fleet.rollouts.start();
   await training.jobs.start();
-  const addresses = `http=${ports.http.address} device=${fleet.port.address} mqtt=${fleet.broker.address}`;
+  const grpc = ports.grpc === undefined ? '' : ` grpc=${ports.grpc.address}`;
+  const addresses = `http=${ports.http.address}${grpc} device=${fleet.port.address} mqtt=${fleet.broker.address}`;
   return { readyLine: addresses, drain: () => closing.run() };
 }
 
@@ -104,7 +107,7 @@ async function openParts(settings: HubSettings, modules: HubModules, closing: Cl
 async function openHttp(
   parts: Parts,
   { registry, uploads }: RegistryParts,
-  { inference, oip }: InferenceParts,
+  { inference, oip, protocols }: InferenceParts,
   data: DataParts,
   { jobs, trace }: TrainingParts,
   { fleet, rollouts, enrolment, revokeDevice, broker }: FleetParts,
@@ -133,10 +136,11 @@ async function openHttp(
     loadedModels: () => inference.loadedCount,
     liveClients: () => live.clientCount,
     connectedDevices: () => broker.connectedCount(),
-    inferencesInFlight: () => oip.inFlight(),
+    inferencesInFlight: () => oip.inFlight() + (ports.grpc?.inFlight() ?? 0),
   });
   const console = await StaticFiles.load(fileURLToPath(consoleFolder()));
   const front = new HubFront({ api, live, tokens, console, metrics, inference: oip, log });
+  ports.grpc = await openHubGrpc(settings, { ...protocols, tokens });
   const http = await startHttpServer({
     handler: front.handle,
     listen: { host: settings.host, port: settings.httpPort },
@@ -150,6 +154,7 @@ async function openHttp(
 /** What listens; filled as it opens. */
 interface Ports {
   http?: HttpServer;
+  grpc?: GrpcServer | undefined;
   api?: Api;
   live?: LiveChannel;
   readonly device: FleetParts['port'];
@@ -158,12 +163,17 @@ interface Ports {
   draining: boolean;
 }
 
-/** Both HTTP ports drain at the same time; the live channel's sockets would keep the first one waiting. */
+/** All ports drain at the same time; the live channel's sockets would keep the first one waiting. */
 async function closePorts(ports: Ports, drainTimeoutMs: number): Promise<void> {
   ports.draining = true;
   ports.oip.drain();
   ports.live?.close();
-  await Promise.all([ports.http?.close(drainTimeoutMs), ports.device.close(drainTimeoutMs), ports.broker.close()]);
+  await Promise.all([
+    ports.http?.close(drainTimeoutMs),
+    ports.grpc?.close(drainTimeoutMs),
+    ports.device.close(drainTimeoutMs),
+    ports.broker.close(),
+  ]);
   await ports.api?.close();
 }
 

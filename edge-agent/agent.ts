@@ -5,6 +5,7 @@ import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
 import { CountedService } from '@tidegate/shared/serving/counted-service.js';
 import { InferenceStatistics } from '@tidegate/shared/serving/inference-statistics.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
+import { BodyBudget } from '@tidegate/shared/serving/http/body-budget.js';
 import { startHttpServer, type HttpServer } from '@tidegate/shared/serving/http/http-server.js';
 import { DEFAULT_OIP_LIMITS } from '@tidegate/shared/serving/http/oip-limits.js';
 import { createOipHandler } from '@tidegate/shared/serving/http/oip-handler.js';
@@ -14,6 +15,7 @@ import { systemFiles } from '@tidegate/shared/system/files.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import type { Privacy } from '@tidegate/shared/wire/privacy.js';
 import { AgentFront } from './api/agent-front.js';
+import { openAgentGrpc } from './api/agent-grpc.js';
 import { Metrics } from './api/metrics.js';
 import { AnswerCache } from './cache/answer-cache.js';
 import { DiskLayer } from './cache/disk-layer.js';
@@ -53,6 +55,13 @@ interface AgentModules {
   readonly moreStatus?: () => object;
 }
 
+interface AgentAddresses {
+  readonly http: string;
+  /** Undefined where the port is off. */
+  readonly grpc: string | undefined;
+  readonly unixSocket: string | undefined;
+}
+
 export interface Agent {
   readonly slots: EngineSlots;
   readonly cache: AnswerCache;
@@ -60,7 +69,7 @@ export interface Agent {
   /** What may leave the device. */
   readonly privacy: PrivacyDecisions;
   /** Starts to listen; requests are refused with `not-ready` until `open`. Resolves with the addresses. */
-  listen(): Promise<{ readonly http: string; readonly unixSocket: string | undefined }>;
+  listen(): Promise<AgentAddresses>;
   /** From now on it is ready: models that should be there at the start are. */
   open(): void;
   /** Stops accepting, finishes what was accepted within `timeoutMs`, and ends executors and servers. */
@@ -110,19 +119,20 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     accepting: () => state === 'serving',
   });
   const service = new CountedService(router, { statistics, own: 'edge', clock });
-  const oip = createOipHandler({
+  const bodiesBytesMax = Math.max(settings.maxBodySize, DEFAULT_OIP_LIMITS.bodiesBytesMax);
+  const protocols = {
     service,
-    limits: {
-      ...DEFAULT_OIP_LIMITS,
-      bodyBytesMax: settings.maxBodySize,
-      bodiesBytesMax: Math.max(settings.maxBodySize, DEFAULT_OIP_LIMITS.bodiesBytesMax),
-    },
+    limits: { ...DEFAULT_OIP_LIMITS, bodyBytesMax: settings.maxBodySize, bodiesBytesMax },
+    budget: new BodyBudget(bodiesBytesMax),
     defaultTimeoutMs: settings.defaultTimeout,
     clock,
     log,
-    logControl: modules.logControl,
     serverName: 'tidegate-agent',
     serverVersion: version,
+  };
+  const oip = createOipHandler({
+    ...protocols,
+    logControl: modules.logControl,
   });
   const startedMonotonicMs = clock.monotonicMs();
   const status = { slots, cache, hub, explanations, version, mode, state: () => state, clock, startedMonotonicMs };
@@ -133,7 +143,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     apiToken: settings.apiToken,
     status: { ...status, moreStatus: modules.moreStatus },
   });
-  const servers: HttpServer[] = [];
+  const servers: Pick<HttpServer, 'close'>[] = [];
   return {
     slots,
     cache,
@@ -144,10 +154,13 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
       const { host, httpPort: port, unixSocket: path } = settings;
       const http = await startHttpServer({ handler: front.overTcp, listen: { host, port }, flag: '--http-port' });
       servers.push(http);
-      if (path === undefined) return { http: http.address, unixSocket: undefined };
+      const grpc = await openAgentGrpc(settings, protocols);
+      if (grpc !== undefined) servers.push(grpc);
+      const addresses = { http: http.address, grpc: grpc?.address };
+      if (path === undefined) return { ...addresses, unixSocket: undefined };
       const socket = await listenPrivately(path, front);
       servers.push(socket);
-      return { http: http.address, unixSocket: socket.address };
+      return { ...addresses, unixSocket: socket.address };
     },
     open: () => {
       cache.keepOnly(slots.names());

@@ -33,6 +33,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   aedes: ['cloud-hub/broker/'],
   'better-sqlite3': ['edge-agent/state/', 'cloud-hub/storage/sqlite/'],
   ws: ['cloud-hub/api/'],
+  '@grpc/grpc-js': ['shared/serving/grpc/'],
   fastify: ['cloud-hub/api/'],
   preact: ['cloud-hub/console/'],
   uplot: ['cloud-hub/console/'],

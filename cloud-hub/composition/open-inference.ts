@@ -1,10 +1,12 @@
 // Inference on the hub: the catalogue of ready versions, the models that are loaded, and the protocol's front over them.
+import { BodyBudget } from '@tidegate/shared/serving/http/body-budget.js';
 import { createOipHandler, type OipHandler } from '@tidegate/shared/serving/http/oip-handler.js';
 import { DEFAULT_OIP_LIMITS } from '@tidegate/shared/serving/http/oip-limits.js';
 import { CountedService } from '@tidegate/shared/serving/counted-service.js';
 import { InferenceStatistics } from '@tidegate/shared/serving/inference-statistics.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
 import { openServedModel } from '@tidegate/shared/serving/served-model.js';
+import type { openHubGrpc } from '../api/hub-grpc.js';
 import { HUB_VERSION } from '../hub-version.js';
 import { Catalogue } from '../inference/catalogue.js';
 import { HubInference } from '../inference/hub-inference.js';
@@ -17,6 +19,8 @@ export interface InferenceParts {
   readonly catalogue: Catalogue;
   readonly inference: HubInference;
   readonly oip: OipHandler;
+  /** What every protocol's front is made of. */
+  readonly protocols: Omit<Parameters<typeof openHubGrpc>[1], 'tokens'>;
 }
 
 export async function openInference(
@@ -55,18 +59,16 @@ export async function openInference(
     stopListening();
     await inference.close();
   });
-  const oip = createOipHandler({
+  const bodiesBytesMax = Math.max(DEFAULT_OIP_LIMITS.bodiesBytesMax, 2 * settings.maxBodySize);
+  const protocols = {
     service: new CountedService(inference, { statistics, own: 'hub', clock }),
-    limits: {
-      ...DEFAULT_OIP_LIMITS,
-      bodyBytesMax: settings.maxBodySize,
-      bodiesBytesMax: Math.max(DEFAULT_OIP_LIMITS.bodiesBytesMax, 2 * settings.maxBodySize),
-    },
+    limits: { ...DEFAULT_OIP_LIMITS, bodyBytesMax: settings.maxBodySize, bodiesBytesMax },
+    budget: new BodyBudget(bodiesBytesMax),
     defaultTimeoutMs: settings.defaultTimeout,
     clock,
     log,
     serverName: 'tidegate-hub',
     serverVersion: HUB_VERSION,
-  });
-  return { catalogue, inference, oip };
+  };
+  return { catalogue, inference, protocols, oip: createOipHandler(protocols) };
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import {
   anyText,
   bytesText,
+  portOrOff,
   setting,
   wholeText,
   type SettingsOf,
@@ -44,6 +45,13 @@ export const HUB_SETTINGS = {
     placeholder: 'PORT',
     allowed: PORT,
     description: 'Port of the console, the admin API and `/v2`.',
+  }),
+  grpcPort: setting({
+    schema: portOrOff,
+    fallback: '9001',
+    placeholder: 'PORT',
+    allowed: '0 to 65535; 0 takes a free one; off',
+    description: 'Port of the Open Inference Protocol over gRPC, with the same tokens as `/v2`.',
   }),
   devicePort: setting({
     schema: wholeText(0, 65_535),

@@ -29,6 +29,7 @@ import { stopAtBoundary } from '../sync/stop-at-boundary.js';
 import type { AnswerObserver, FinishedRequest } from '../telemetry/answer-observer.js';
 import { BreakerWatch } from '../telemetry/breaker-watch.js';
 import { addSettingsOptions, settingsOf } from './settings-options.js';
+import { readyLine } from './ready-line.js';
 import { untilTerminated } from './until-terminated.js';
 import type { CliContext, Verb } from './verb.js';
 
@@ -86,12 +87,12 @@ async function run(settings: Settings, context: CliContext): Promise<void> {
     clock: access.clockState,
   });
   try {
-    const { http } = await agent.listen();
+    const { http, grpc } = await agent.listen();
     await sync.start();
     captures?.start();
     agent.open();
-    context.stdout.write(`ready http=${http}\n`);
-    log.info({ http, deviceId: identity.deviceId, models: agent.slots.names() }, 'serving');
+    context.stdout.write(readyLine({ http, grpc }));
+    log.info({ http, grpc, deviceId: identity.deviceId, models: agent.slots.names() }, 'serving');
     access.start();
     await stopping.terminated;
   } finally {

@@ -8,6 +8,7 @@ import { openLog } from '@tidegate/shared/system/open-log.js';
 import { SETTING_NAMES, type SettingName, type Settings } from '../config/settings-table.js';
 import { findLocalModels, LocalModels, TwoModelsError, type FoundModel } from '../engine/local-models.js';
 import { addSettingsOptions, settingsOf } from './settings-options.js';
+import { readyLine } from './ready-line.js';
 import { untilTerminated } from './until-terminated.js';
 import { UsageError, type CliContext, type Verb } from './verb.js';
 
@@ -51,11 +52,11 @@ async function serve(models: readonly string[], settings: Settings, context: Cli
     control: (slots) => (local = new LocalModels(models, slots)),
   });
   try {
-    const { http } = await agent.listen(); // a taken port is found out before models take their time
+    const { http, grpc } = await agent.listen(); // a taken port is found out before models take their time
     await local?.loadAll(found, stopping.signal);
     agent.open();
-    context.stdout.write(`ready http=${http}\n`);
-    log.info({ http, models: agent.slots.names() }, 'serving');
+    context.stdout.write(readyLine({ http, grpc }));
+    log.info({ http, grpc, models: agent.slots.names() }, 'serving');
     await stopping.terminated;
   } catch (error) {
     if (!stopping.signal.aborted) throw error; // else: what failed is what the signal ended

@@ -9,6 +9,7 @@ import {
   anyText,
   bytesText,
   choiceText,
+  portOrOff,
   setting,
   wholeText,
   type SettingsOf,
@@ -41,7 +42,7 @@ export const SETTINGS = {
     fallback: '127.0.0.1',
     placeholder: 'HOST',
     allowed: 'a host name or address; one that is not loopback needs --api-token',
-    description: 'Address that the HTTP server listens on.',
+    description: 'Address that the HTTP and gRPC servers listen on.',
   }),
   httpPort: setting({
     schema: wholeText(0, 65_535),
@@ -49,6 +50,13 @@ export const SETTINGS = {
     placeholder: 'PORT',
     allowed: '0 to 65535; 0 takes a free one',
     description: 'Port of the HTTP server.',
+  }),
+  grpcPort: setting({
+    schema: portOrOff,
+    fallback: '8001',
+    placeholder: 'PORT',
+    allowed: '0 to 65535; 0 takes a free one; off',
+    description: 'Port of the Open Inference Protocol over gRPC. `off` spares its memory (some 12 MB).',
   }),
   unixSocket: setting({
     schema: anyText,

@@ -11,14 +11,14 @@ import { Traffic } from './traffic.mjs';
 /** Where devices reach the hub: another loopback address, with a line between that can be cut. */
 const HUB_FOR_DEVICES = '127.0.0.2';
 
-async function startHub(world, ports = { http: 0, device: 0, mqtt: 0 }) {
+async function startHub(world, ports = { http: 0, grpc: 0, device: 0, mqtt: 0 }) {
   world.hub = await start(
     'tidegate-hub',
     [
       'serve',
       ...['--data-dir', join(world.folder, 'hub')],
       ...['--public-host', HUB_FOR_DEVICES],
-      ...['--http-port', String(ports.http), '--device-port', String(ports.device), '--mqtt-port', String(ports.mqtt)],
+      ...Object.entries(ports).flatMap(([name, port]) => [`--${name}-port`, String(port)]),
     ],
     { logFile: join(world.folder, 'hub.log') },
   );
@@ -73,9 +73,13 @@ async function enrol(world, { say, figure }) {
     const dataDir = join(world.folder, name);
     const hub = `https://${HUB_FOR_DEVICES}:${world.ports.device}`;
     await run('tidegate-agent', ['enroll', '--hub', hub, '--token', token, '--name', name, '--data-dir', dataDir]);
-    const agent = await start('tidegate-agent', ['run', '--data-dir', dataDir, '--http-port', '0'], {
-      logFile: join(world.folder, `${name}.log`),
-    });
+    const agent = await start(
+      'tidegate-agent',
+      ['run', '--data-dir', dataDir, '--http-port', '0', '--grpc-port', '0'],
+      {
+        logFile: join(world.folder, `${name}.log`),
+      },
+    );
     world.agents.push(Object.assign(agent, { name }));
   }
   const { items } = await until(

@@ -169,6 +169,9 @@ export function wholeText(min: number, max: number): z.ZodType<number, string> {
 
 export const anyText = z.string().min(1) as z.ZodType<string, string>;
 
+/** A port of something that can be turned off. */
+export const portOrOff = z.union([z.literal('off'), wholeText(0, 65_535)]) as z.ZodType<number | 'off', string>;
+
 export function choiceText<const T extends string>(...values: readonly T[]): z.ZodType<T, string> {
   return z.string().pipe(z.enum(values as unknown as [T, ...T[]])) as unknown as z.ZodType<T, string>;
 }

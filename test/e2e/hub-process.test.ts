@@ -61,7 +61,7 @@ describe('starting', () => {
     expect(twice).toMatchObject({ code: 1, stderr: expect.stringContaining('in use by another hub') });
     await tidegateHub('init', '--data-dir', join(folder, 'second'));
     const port = new URL(hub.url).port;
-    const ports = ['--http-port', port, '--device-port', '0', '--mqtt-port', '0'];
+    const ports = ['--http-port', port, '--grpc-port', '0', '--device-port', '0', '--mqtt-port', '0'];
     const taken = await tidegateHub('serve', '--data-dir', join(folder, 'second'), ...ports);
     expect(taken).toMatchObject({ code: 1, stderr: expect.stringMatching(/--http-port.*taken/) });
   });

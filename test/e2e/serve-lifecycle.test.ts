@@ -67,12 +67,12 @@ describe('serve refuses to start', () => {
   it('for a broken graph and a broken model.yaml, naming file and reason', async () => {
     const broken = join(folder, 'broken.onnx');
     await writeFile(broken, Buffer.from('this is no protobuf'));
-    const graph = await runAgent(['serve', broken, '--http-port', '0']);
+    const graph = await runAgent(['serve', broken, '--http-port', '0', '--grpc-port', '0']);
     expect(graph.code).toBe(1);
     expect(graph.stderr).toContain('broken.onnx');
     const pack = await mkdtemp(join(folder, 'pack-'));
     await writeFile(join(pack, 'model.yaml'), 'name: [');
-    const finished = await runAgent(['serve', pack, '--http-port', '0']);
+    const finished = await runAgent(['serve', pack, '--http-port', '0', '--grpc-port', '0']);
     expect(finished.code).toBe(1);
     expect(finished.stderr).toContain('model.yaml, line 1');
   });
@@ -124,11 +124,14 @@ describe('serve ends', () => {
     expect((await accepted).outputs[0]?.shape).toEqual([3000]);
     const finished = await started.finished;
     expect(finished).toMatchObject({ code: 0, signal: null });
-    expect(finished.stdout).toMatch(/^ready http=127\.0\.0\.1:[0-9]+\n$/);
+    expect(finished.stdout).toMatch(/^ready http=127\.0\.0\.1:[0-9]+ grpc=127\.0\.0\.1:[0-9]+\n$/);
   });
 
   it('on SIGTERM while it still starts', async () => {
-    const starting = new AgentProcess(['serve', digits, '--http-port', '0', '--log-format', 'json'], {});
+    const starting = new AgentProcess(
+      ['serve', digits, '--http-port', '0', '--grpc-port', 'off', '--log-format', 'json'],
+      {},
+    );
     await expect.poll(() => starting.stderr, { interval: 5, timeout: 10_000 }).toContain('model loaded');
     starting.child.kill('SIGTERM');
     expect((await starting.finished).code).toBe(0);

@@ -58,7 +58,7 @@ const get = async (at: string): Promise<{ status: number; body: Record<string, u
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tidegate-agent-'));
-  const settings = readAgentSettings({ flags: { httpPort: '0', dataDir: folder }, environment: {} });
+  const settings = readAgentSettings({ flags: { httpPort: '0', grpcPort: '0', dataDir: folder }, environment: {} });
   agent = createAgent(settings, {
     clock: systemClock,
     log: silentLog,

@@ -56,7 +56,19 @@ const runs = (model: DesiredModel) => (report: ReportedModel) =>
 function start(dataDir: string, stopAt?: string): AgentProcess {
   const environment = stopAt === undefined ? {} : { FAULTS_ALLOWED: 'yes', FAULT_STOP_AT: stopAt };
   const agent = new AgentProcess(
-    ['run', '--data-dir', dataDir, '--http-port', '0', '--log-format', 'json', '--drain-timeout', '1000'],
+    [
+      'run',
+      '--data-dir',
+      dataDir,
+      '--http-port',
+      '0',
+      '--grpc-port',
+      '0',
+      '--log-format',
+      'json',
+      '--drain-timeout',
+      '1000',
+    ],
     { environment },
   );
   agents.add(agent);

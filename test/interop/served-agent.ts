@@ -18,6 +18,8 @@ const PICTURES = ['goldens/clean-04.png', 'goldens/clean-06.jpg', 'goldens/clean
 export interface ServedAgent {
   /** `127.0.0.1:PORT` */
   readonly address: string;
+  /** The same, of gRPC. */
+  readonly grpcAddress: string;
   /** Pictures, and `expected.json`: their names and texts in order. */
   readonly pictures: string;
   readonly unixSocket: string;
@@ -34,15 +36,25 @@ export async function serveAgent(): Promise<ServedAgent> {
   names.push('identity-fp32-scalar', 'identity-fp32-3d', 'add', 'nonzero');
   const models = [...names.map(graph), join(root, 'examples/digits'), ocr];
   const unixSocket = join(folder, 'agent.sock');
-  const settings = ['--http-port', '0', '--unix-socket', unixSocket, '--data-dir', join(folder, 'data')];
+  const settings = [
+    '--http-port',
+    '0',
+    '--grpc-port',
+    '0',
+    '--unix-socket',
+    unixSocket,
+    '--data-dir',
+    join(folder, 'data'),
+  ];
   const agent = spawn(
     process.execPath,
     [join(root, 'edge-agent/bin/tidegate-agent.js'), 'serve', ...models, ...settings, '--log-level', 'warn'],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   );
-  const address = await readyAddress(agent);
+  const { http: address, grpc: grpcAddress } = await readyAddresses(agent);
   return {
     address,
+    grpcAddress,
     pictures,
     unixSocket,
     stop: async () => {
@@ -69,7 +81,7 @@ async function collectPictures(folder: string): Promise<string> {
   return folder;
 }
 
-function readyAddress(agent: ChildProcess): Promise<string> {
+function readyAddresses(agent: ChildProcess): Promise<{ http: string; grpc: string }> {
   return new Promise((resolve, reject) => {
     let log = '';
     agent.stderr?.on('data', (chunk: Buffer) => (log = (log + chunk.toString()).slice(-20_000)));
@@ -77,10 +89,10 @@ function readyAddress(agent: ChildProcess): Promise<string> {
     agent.once('exit', (code) => reject(new Error(`the agent ended with ${code}:\n${log}`)));
     if (agent.stdout === null) return;
     createInterface(agent.stdout).on('line', (line) => {
-      const address = /^ready .*http=(\S+)/.exec(line)?.[1];
-      if (address === undefined) return;
+      const [, http, grpc] = /^ready http=(\S+) grpc=(\S+)/.exec(line) ?? [];
+      if (http === undefined || grpc === undefined) return;
       clearTimeout(late);
-      resolve(address);
+      resolve({ http, grpc });
     });
   });
 }

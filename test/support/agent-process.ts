@@ -50,7 +50,7 @@ export async function runAgent(args: readonly string[], options: AgentProcessOpt
 
 /** Starts an agent on free ports and waits for its ready line. */
 export async function startAgent(args: readonly string[], options: AgentProcessOptions = {}): Promise<AgentProcess> {
-  const agent = new AgentProcess([...args, '--http-port', '0', '--log-format', 'json'], options);
+  const agent = new AgentProcess([...args, '--http-port', '0', '--grpc-port', '0', '--log-format', 'json'], options);
   await agent.ready();
   return agent;
 }

@@ -11,7 +11,7 @@ export interface HubProcess {
   readonly child: ChildProcess;
   readonly url: string;
   readonly token: string;
-  /** By name: http, device, mqtt. */
+  /** By name: http, grpc, device, mqtt. */
   readonly ports: Readonly<Record<string, number>>;
   stderr(): string;
   /** SIGTERM; resolves with the exit code. */
@@ -35,10 +35,12 @@ function exec(
   });
 }
 
+const FREE_PORTS = ['--http-port', '0', '--grpc-port', '0', '--device-port', '0', '--mqtt-port', '0'];
+
 /** Makes the data folder and starts a hub on it. */
 export async function startHubProcess(dataDir: string, flags: readonly string[] = []): Promise<HubProcess> {
   const token = (await exec(binary('tidegate-hub'), ['init', '--data-dir', dataDir])).trim();
-  return serve(dataDir, token, ['--http-port', '0', '--device-port', '0', '--mqtt-port', '0', ...flags]);
+  return serve(dataDir, token, [...FREE_PORTS, ...flags]);
 }
 
 async function serve(dataDir: string, token: string, flags: readonly string[]): Promise<HubProcess> {

@@ -22,7 +22,7 @@ export interface RunningHub {
 
 export function hubSettings(dataDir: string, flags: Readonly<Record<string, string>> = {}): HubSettings {
   return readSettings(HUB_SETTINGS, {
-    flags: { dataDir, httpPort: '0', devicePort: '0', mqttPort: '0', drainTimeout: '2000', ...flags },
+    flags: { dataDir, httpPort: '0', grpcPort: '0', devicePort: '0', mqttPort: '0', drainTimeout: '2000', ...flags },
     environment: {},
   });
 }

@@ -3,7 +3,7 @@
 // slowloris does). Listens on a port or on a unix socket, with or without TLS.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type ServerOptions as TlsServerOptions } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo, Server as NetServer, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 type HttpServerErrorCode = 'port-taken' | 'address-unusable' | 'listen-failed';
@@ -104,7 +104,8 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   };
 }
 
-function listen(server: Server, { listen, flag }: HttpServerOptions): Promise<void> {
+/** Rejects with HttpServerError that names the flag and the address. */
+export function listen(server: NetServer, { listen, flag }: Pick<HttpServerOptions, 'listen' | 'flag'>): Promise<void> {
   return new Promise((resolve, reject) => {
     const onError = (cause: NodeJS.ErrnoException): void => reject(listenError(cause, listen, flag));
     server.once('error', onError);
@@ -130,7 +131,7 @@ function listenError(cause: NodeJS.ErrnoException, listen: HttpServerOptions['li
   }
 }
 
-function addressText(address: AddressInfo | string | null): string {
+export function addressText(address: AddressInfo | string | null): string {
   if (address === null) return '';
   if (typeof address === 'string') return address;
   return address.family === 'IPv6' ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;

@@ -9,6 +9,7 @@ test('every fallback is allowed by its own schema', () => {
   expect(settings).toMatchObject({
     host: '127.0.0.1',
     httpPort: 9000,
+    grpcPort: 9001,
     devicePort: 9443,
     mqttPort: 9883,
     drainTimeout: 30_000,

@@ -1,0 +1,310 @@
+// The Open Inference Protocol v2 over gRPC (open_inference_grpc.proto), for any InferenceService: the same checks, limits and
+// refusals as over HTTP, since both are the same code below the protocol. Invariants: every call gets exactly one status, a
+// client that goes away or whose deadline passes aborts its work, and a stream's answers come in the order of its requests.
+import {
+  Metadata,
+  type sendUnaryData,
+  type ServerDuplexStream,
+  type ServerUnaryCall,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import type { Clock } from '../../system/clock.js';
+import type { Log } from '../../system/log.js';
+import type { TensorSpec } from '../../tensor/tensor.js';
+import { pushProvenanceHeaders } from '../http/answer-body.js';
+import { checkRequest } from '../http/check-request.js';
+import { invalid } from '../http/invalid.js';
+import { makeInferRequest, metadataIfHere } from '../http/make-request.js';
+import { readRequestOptions } from '../http/request-options.js';
+import type { InferAnswer, InferenceService, InferRequest, Provenance } from '../inference-service.js';
+import { ServingError } from '../serving-error.js';
+import type { HeldMessage } from './guarded-call.js';
+import {
+  checkModel,
+  idOf,
+  readInferRequest,
+  writeInferResponse,
+  writeStreamError,
+  type InferMessage,
+} from './infer-message.js';
+import { NOT_OFFERED } from './methods.js';
+import { ProtoError, ProtoReader } from './proto-reader.js';
+import { ProtoWriter } from './proto-writer.js';
+import { refusalOf, refusalText, unimplemented } from './refusal.js';
+
+interface GrpcFrontOptions {
+  readonly service: InferenceService;
+  readonly defaultTimeoutMs: number;
+  readonly timeoutMsMax: number;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly serverName: string;
+  readonly serverVersion: string;
+}
+
+const EXTENSIONS = ['binary_tensor_data', 'schedule_policy', 'model_repository'];
+
+/** Asks for a last, empty answer in a stream; ours are always the last of their request, and say so. */
+const FINAL_RESPONSE = 'triton_enable_empty_final_response';
+
+type Unary = ServerUnaryCall<HeldMessage, Buffer>;
+type Stream = ServerDuplexStream<HeldMessage, Buffer>;
+/** What both have of a call. */
+type Call = Pick<Unary, 'metadata' | 'getDeadline'>;
+
+export class GrpcFront {
+  readonly #options: GrpcFrontOptions;
+  readonly #streams = new Set<() => void>();
+  #draining = false;
+  /** Requests that are being answered. */
+  inFlight = 0;
+
+  constructor(options: GrpcFrontOptions) {
+    this.#options = options;
+  }
+
+  get draining(): boolean {
+    return this.#draining;
+  }
+
+  /** From now on new inference is refused with `not-ready`; streams end when what came is answered. */
+  drain(): void {
+    this.#draining = true;
+    for (const end of this.#streams) end();
+  }
+
+  implementation(): UntypedServiceImplementation {
+    const { service } = this.#options;
+    const notOffered = Object.entries(NOT_OFFERED).map(([name, text]) => [
+      name,
+      (_call: Unary, respond: sendUnaryData<Buffer>) => respond(unimplemented(`${name}: ${text}`)),
+    ]);
+    return {
+      ServerLive: this.#telling((writer) => writer.bool(1, true)),
+      ServerReady: this.#telling((writer) => writer.bool(1, !this.#draining && service.ready())),
+      ServerMetadata: this.#telling((writer) => this.#writeServer(writer)),
+      ModelReady: this.#telling((writer, message) => writer.bool(1, this.#modelReady(message))),
+      ModelMetadata: this.#telling((writer, message) => this.#writeMetadata(writer, message)),
+      RepositoryIndex: this.#telling((writer, message) => this.#writeIndex(writer, message)),
+      ModelInfer: (call: Unary, respond: sendUnaryData<Buffer>) => void this.#infer(call, respond),
+      ModelStreamInfer: (call: Stream) => this.#stream(call),
+      ...Object.fromEntries(notOffered),
+    };
+  }
+
+  /** A method that answers at once. */
+  #telling(write: (writer: ProtoWriter, message: Buffer) => void) {
+    return ({ request }: Unary, respond: sendUnaryData<Buffer>): void => {
+      try {
+        const writer = new ProtoWriter();
+        write(writer, request.bytes);
+        respond(null, writer.finish());
+      } catch (error) {
+        const wrong = error instanceof ProtoError ? invalid('message', error.message, error) : error;
+        respond(refusalOf(this.#servingError(wrong)));
+      }
+    };
+  }
+
+  #writeServer(writer: ProtoWriter): void {
+    const { serverName, serverVersion } = this.#options;
+    writer.string(1, serverName);
+    writer.string(2, serverVersion);
+    for (const extension of EXTENSIONS) writer.givenString(3, extension);
+  }
+
+  /** An unknown model is not ready, which is what clients ask; it is no error over gRPC (specification, "Model Ready"). */
+  #modelReady(message: Buffer): boolean {
+    const { service } = this.#options;
+    const { model, version } = modelAsked(message);
+    if (metadataIfHere(service, model, version) === undefined) return false;
+    return !this.#draining && service.modelReady(model, version);
+  }
+
+  #writeMetadata(writer: ProtoWriter, message: Buffer): void {
+    const { model, version } = modelAsked(message);
+    const { name, versions, platform, inputs, outputs } = this.#options.service.metadata(model, version);
+    writer.string(1, name);
+    for (const one of versions) writer.givenString(2, one);
+    writer.string(3, platform);
+    const write = (field: number, specs: readonly TensorSpec[]): void => {
+      for (const spec of specs) {
+        writer.message(field, () => {
+          writer.string(1, spec.name);
+          writer.string(2, spec.datatype);
+          writer.packed(3, spec.shape);
+        });
+      }
+    };
+    write(4, inputs);
+    write(5, outputs);
+  }
+
+  #writeIndex(writer: ProtoWriter, message: Buffer): void {
+    const models = this.#options.service.models?.();
+    if (models === undefined) throw new ServingError('not-found', 'this server offers no repository index');
+    const readyOnly = readyAsked(message);
+    for (const { name, version, ready, reason } of models) {
+      if (readyOnly && !ready) continue;
+      writer.message(1, () => {
+        writer.string(1, name);
+        writer.string(2, version);
+        writer.string(3, ready ? 'READY' : 'UNAVAILABLE');
+        writer.string(4, reason ?? '');
+      });
+    }
+  }
+
+  async #infer(call: Unary, respond: sendUnaryData<Buffer>): Promise<void> {
+    const abort = new AbortController();
+    call.on('cancelled', () => abort.abort(gone()));
+    try {
+      const { message, answer } = await this.#answer(call.request, call, abort.signal);
+      respond(null, writeInferResponse(answer, message), trailersOf(answer.provenance));
+    } catch (error) {
+      respond(refusalOf(this.#servingError(error)));
+    }
+  }
+
+  #stream(call: Stream): void {
+    const abort = new AbortController();
+    let last = Promise.resolve();
+    const answerInTurn = (request: HeldMessage): void => {
+      const answered = this.#answerInStream(request, call, abort.signal);
+      last = last.then(async () => {
+        await written(call, await answered, abort.signal);
+        request.release();
+      });
+    };
+    /** Once nothing more is taken: what came is answered, then the stream ends. */
+    const end = (refusal?: object): void => {
+      this.#streams.delete(drain);
+      call.off('data', answerInTurn);
+      void last.then(() => {
+        if (abort.signal.aborted) return;
+        if (refusal === undefined) call.end();
+        else call.emit('error', refusal);
+      });
+    };
+    const drain = (): void => end(refusalOf(this.#shuttingDown()));
+    call.on('cancelled', () => {
+      this.#streams.delete(drain);
+      abort.abort(gone());
+    });
+    if (this.#draining) {
+      drain();
+      return;
+    }
+    this.#streams.add(drain);
+    call.on('end', () => end());
+    call.on('data', answerInTurn);
+  }
+
+  /** A ModelStreamInferResponse, also for a request that is refused: the stream goes on. */
+  async #answerInStream(request: HeldMessage, call: Call, signal: AbortSignal): Promise<Buffer> {
+    try {
+      const { message, answer } = await this.#answer(request, call, signal);
+      return writeInferResponse(answer, { ...message, inStream: true });
+    } catch (error) {
+      return writeStreamError(refusalText(this.#servingError(error)), idOf(request.bytes));
+    }
+  }
+
+  async #answer(
+    request: HeldMessage,
+    call: Call,
+    signal: AbortSignal,
+  ): Promise<{ readonly message: InferMessage & { readonly final: boolean }; readonly answer: InferAnswer }> {
+    this.inFlight++;
+    try {
+      if (this.#draining) throw this.#shuttingDown();
+      if (request.refusal !== undefined) throw request.refusal;
+      const message = readInferRequest(request.bytes);
+      const { [FINAL_RESPONSE]: final, ...parameters } = message.parameters;
+      const inferRequest = this.#requestOf({ ...message, parameters }, call);
+      const answer = await this.#options.service.infer(inferRequest, signal);
+      return { message: { ...message, final: final === true }, answer };
+    } finally {
+      this.inFlight--;
+    }
+  }
+
+  #requestOf({ model, version, id, parameters, inputs, outputs }: InferMessage, call: Call): InferRequest {
+    const { service, clock, defaultTimeoutMs, timeoutMsMax } = this.#options;
+    const options = readRequestOptions(parameters, call.metadata.getMap() as Record<string, string>);
+    const metadata = metadataIfHere(service, model, version);
+    if (metadata !== undefined) {
+      checkRequest(
+        metadata,
+        inputs,
+        outputs.map((name) => ({ name })),
+      );
+    }
+    const arrivedMs = clock.monotonicMs();
+    const grantedMs = Math.max(0, Number(call.getDeadline()) - clock.nowMs());
+    return makeInferRequest(
+      { model, version, id: id === '' ? undefined : id, inputs, outputs, options, arrivedMs, grantedMs },
+      { defaultTimeoutMs, timeoutMsMax },
+    );
+  }
+
+  #shuttingDown(): ServingError {
+    return new ServingError('not-ready', 'the server is shutting down', { retryAfterMs: 1000 });
+  }
+
+  #servingError(error: unknown): ServingError {
+    if (error instanceof ServingError) return error;
+    this.#options.log.error({ error }, 'a gRPC call failed unexpectedly');
+    return new ServingError('failed', 'internal error', { cause: error });
+  }
+}
+
+function gone(): ServingError {
+  return new ServingError('cancelled', 'the client went away, or its deadline passed');
+}
+
+/** What HTTP says in the headers of an answer. */
+function trailersOf(provenance: Provenance): Metadata {
+  const pairs: string[] = [];
+  pushProvenanceHeaders(pairs, provenance);
+  const metadata = new Metadata();
+  for (let i = 0; i < pairs.length; i += 2) metadata.set(pairs[i] as string, pairs[i + 1] as string);
+  return metadata;
+}
+
+/** Settles once the client's window has taken the message, or will never take it. */
+function written(call: Stream, message: Buffer, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const settle = (): void => {
+      signal.removeEventListener('abort', settle);
+      resolve();
+    };
+    signal.addEventListener('abort', settle, { once: true });
+    call.write(message, settle);
+  });
+}
+
+/** ModelReadyRequest and ModelMetadataRequest. */
+function modelAsked(message: Buffer): { model: string; version: string | undefined } {
+  const reader = new ProtoReader(message);
+  let name = '';
+  let version = '';
+  for (let field = reader.next(); field !== 0; field = reader.next()) {
+    if (field === 1) name = reader.string();
+    else if (field === 2) version = reader.string();
+    else reader.skip();
+  }
+  return checkModel(name, version, 'name', 'version');
+}
+
+/** RepositoryIndexRequest. */
+function readyAsked(message: Buffer): boolean {
+  const reader = new ProtoReader(message);
+  let ready = false;
+  for (let field = reader.next(); field !== 0; field = reader.next()) {
+    if (field === 2) ready = reader.bool();
+    else reader.skip();
+  }
+  return ready;
+}
