@@ -5,6 +5,7 @@ import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
 import { CountedService } from '@tidegate/shared/serving/counted-service.js';
 import { InferenceStatistics } from '@tidegate/shared/serving/inference-statistics.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
+import { SharedMemoryRegions } from '@tidegate/shared/serving/shared-memory.js';
 import { BodyBudget } from '@tidegate/shared/serving/http/body-budget.js';
 import { startHttpServer, type HttpServer } from '@tidegate/shared/serving/http/http-server.js';
 import { DEFAULT_OIP_LIMITS } from '@tidegate/shared/serving/http/oip-limits.js';
@@ -16,6 +17,8 @@ import type { Log } from '@tidegate/shared/system/log.js';
 import type { Privacy } from '@tidegate/shared/wire/privacy.js';
 import { AgentFront } from './api/agent-front.js';
 import { openAgentGrpc } from './api/agent-grpc.js';
+import { InferStreams } from './api/infer-streams.js';
+import { listenOnUnixSocket } from './api/unix-socket.js';
 import { Metrics } from './api/metrics.js';
 import { AnswerCache } from './cache/answer-cache.js';
 import { DiskLayer } from './cache/disk-layer.js';
@@ -119,6 +122,8 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     accepting: () => state === 'serving',
   });
   const service = new CountedService(router, { statistics, own: 'edge', clock });
+  const regions = new SharedMemoryRegions();
+  const sharedMemory = process.platform === 'linux' ? regions : undefined;
   const bodiesBytesMax = Math.max(settings.maxBodySize, DEFAULT_OIP_LIMITS.bodiesBytesMax);
   const protocols = {
     service,
@@ -133,7 +138,9 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
   const oip = createOipHandler({
     ...protocols,
     logControl: modules.logControl,
+    sharedMemory,
   });
+  const streams = new InferStreams({ ...protocols, sharedMemory, apiToken: settings.apiToken });
   const startedMonotonicMs = clock.monotonicMs();
   const status = { slots, cache, hub, explanations, version, mode, state: () => state, clock, startedMonotonicMs };
   const front = new AgentFront({
@@ -151,15 +158,17 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     privacy,
     listen: async () => {
       await disk?.open();
-      const { host, httpPort: port, unixSocket: path } = settings;
+      const { host, httpPort: port, unixSocket: path, unixSocketAccess: access } = settings;
       const http = await startHttpServer({ handler: front.overTcp, listen: { host, port }, flag: '--http-port' });
       servers.push(http);
+      streams.attach(http.server, false);
       const grpc = await openAgentGrpc(settings, protocols);
       if (grpc !== undefined) servers.push(grpc);
       const addresses = { http: http.address, grpc: grpc?.address };
       if (path === undefined) return { ...addresses, unixSocket: undefined };
-      const socket = await listenPrivately(path, front);
+      const socket = await listenOnUnixSocket({ path, access, handler: front.overUnixSocket });
       servers.push(socket);
+      streams.attach(socket.server, true);
       return { ...addresses, unixSocket: socket.address };
     },
     open: () => {
@@ -169,7 +178,8 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     close: async (timeoutMs) => {
       state = 'draining';
       oip.drain();
-      await Promise.all(servers.map((server) => server.close(timeoutMs)));
+      await Promise.all([streams, ...servers].map((part) => part.close(timeoutMs)));
+      await regions.unregister();
       await disk?.close();
       await slots.closeAll();
       await runtime.close();
@@ -183,14 +193,4 @@ function diskLayer({ dataDir, diskCache: limitBytes }: Settings, { clock, log }:
     { limitBytes },
     { open: (anew) => openAnswerStore(path, limitBytes, systemFiles, anew), clock, log },
   );
-}
-
-/** A unix socket that only this user may open: the mode is there from the first moment, since bind takes the mask. */
-function listenPrivately(path: string, front: AgentFront): Promise<HttpServer> {
-  const before = process.umask(0o177);
-  try {
-    return startHttpServer({ handler: front.overUnixSocket, listen: { path }, flag: '--unix-socket' });
-  } finally {
-    process.umask(before);
-  }
 }

@@ -32,7 +32,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   mqtt: ['edge-agent/sync/'],
   aedes: ['cloud-hub/broker/'],
   'better-sqlite3': ['edge-agent/state/', 'cloud-hub/storage/sqlite/'],
-  ws: ['cloud-hub/api/'],
+  ws: ['cloud-hub/api/', 'edge-agent/api/'],
   '@grpc/grpc-js': ['shared/serving/grpc/'],
   fastify: ['cloud-hub/api/'],
   preact: ['cloud-hub/console/'],

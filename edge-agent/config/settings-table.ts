@@ -63,7 +63,14 @@ export const SETTINGS = {
     fallback: undefined,
     placeholder: 'PATH',
     allowed: 'a path in a folder that exists',
-    description: 'Serve the same HTTP on this unix socket too, open to who may open the file (mode 0600).',
+    description: 'Serve the same HTTP on this unix socket too, open to who may open the file.',
+  }),
+  unixSocketAccess: setting({
+    schema: choiceText('owner', 'group'),
+    fallback: 'owner',
+    placeholder: 'WHO',
+    allowed: 'owner (mode 0600) or group (0660; the group is that of the agent, or of a set-group-id folder)',
+    description: 'Who may call over --unix-socket.',
   }),
   apiToken: setting({
     schema: z.string().min(16) as z.ZodType<string, string>,
