@@ -29,6 +29,7 @@ import {
 import { MemoryLimit } from './memory-limit.js';
 import { openTraining, type OpenTraining } from './open-training.js';
 import { runTraining, type OrderedJob, type RunTrainingModules, type Trained } from './run-training.js';
+import { waitForSpace } from './wait-for-space.js';
 
 interface RunJobModules {
   readonly engine: Engine;
@@ -115,7 +116,8 @@ async function writeResult(job: Job, trained: Trained, parentPath: string, stop:
     throw new JobError('too-large', 'the trained graph would pass the 2 GiB of one ONNX file', { field: 'graph' });
   }
   const path = join(folder, RESULT_GRAPH_FILE);
-  await files.writeAtomic('job.result-graph', path, Buffer.concat(chunks));
+  const bytes = Buffer.concat(chunks);
+  await waitForSpace('the trained graph', () => files.writeAtomic('job.result-graph', path, bytes), modules, stop);
   const load = (file: string): Promise<EngineSession> =>
     engine.load({ path: file, providers: ['cpu'], intraOpThreads: order.threads }, stop);
   const graphs = { parent: await load(parentPath), result: await load(path) };
@@ -127,7 +129,9 @@ async function writeResult(job: Job, trained: Trained, parentPath: string, stop:
   };
   const sets = await evaluateSets(training.sets, graphs, { loss, output, batchSize }, onBatch, stop);
   const result: JobResult = { jobDigest: job.digest, graph: training.graph, steps: training.plan.steps, sets };
-  await files.writeAtomic('job.result', join(folder, RESULT_FILE), `${JSON.stringify(result)}\n`);
+  const text = `${JSON.stringify(result)}\n`;
+  const write = (): Promise<void> => files.writeAtomic('job.result', join(folder, RESULT_FILE), text);
+  await waitForSpace('the result', write, modules, stop);
   log.info({ sets }, 'evaluated');
 }
 

@@ -1,6 +1,7 @@
 // The training itself: the step graph in the engine, from the newest checkpoint on, to its last update or to a checkpoint when told to
 // stop. The last update is in a checkpoint too, so that a process killed while it evaluates doesn't train again.
 import { join } from 'node:path';
+import { isDiskFull } from '@tidegate/shared/content/content-error.js';
 import { encodeModel } from '@tidegate/shared/onnx/model-codec.js';
 import type { Engine, EngineState } from '@tidegate/shared/runtime/engine.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
@@ -16,6 +17,7 @@ import { CHECKPOINTS_FOLDER, type JobMessage, type JobOrder } from './job-order.
 import { JobProgressTeller } from './job-progress.js';
 import type { MemoryLimit } from './memory-limit.js';
 import type { OpenTraining } from './open-training.js';
+import { waitForSpace } from './wait-for-space.js';
 
 const STEP_GRAPH_FILE = 'step.onnx';
 
@@ -45,7 +47,7 @@ export interface Trained {
 
 /**
  * `signal` ends it between two updates, as `stopped`. Rejects with TrainingDiverged, JobError `memory-limit`, DataError, RuntimeError or
- * what the file system says of a checkpoint.
+ * what the file system says of a checkpoint other than that the disk is full.
  */
 export async function runTraining(
   { folder, order, digest }: OrderedJob,
@@ -62,7 +64,7 @@ export async function runTraining(
     { folder: join(folder, CHECKPOINTS_FOLDER), jobDigest: sha256(`${digest} ${sha256(stepGraph)}`) },
     { files, log },
   );
-  await files.writeAtomic('job.step-graph', path, stepGraph);
+  await waitForSpace(STEP_GRAPH_FILE, () => files.writeAtomic('job.step-graph', path, stepGraph), modules, signal);
   const session = await engine.load({ path, providers: ['cpu'], intraOpThreads: threads }, signal);
   await files.remove('job.step-graph', path);
   const resumed = await checkpoints.newest();
@@ -76,7 +78,14 @@ export async function runTraining(
   const reading = reader.batches('train', batches, new AbortController().signal);
   const checkpoint = async (done: number): Promise<void> => {
     const startMs = clock.monotonicMs();
-    await checkpoints.save({ doneSteps: done, tensors: state.read() });
+    try {
+      await checkpoints.save({ doneSteps: done, tensors: state.read() });
+    } catch (cause) {
+      // It only spares work after an end that need not come: training goes on, and the next one is tried in its turn.
+      if (!isDiskFull(cause)) throw cause;
+      log.warn({ err: cause, step: done }, 'the disk is full; training goes on without this checkpoint');
+      return;
+    }
     log.info({ step: done, ms: Math.round(clock.monotonicMs() - startMs) }, 'checkpoint');
   };
   try {

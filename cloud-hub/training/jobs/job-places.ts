@@ -1,6 +1,7 @@
 // The places in which jobs run: as many as the settings say. Looks at the queue whenever something changed, lets plan-queue.ts decide, and
 // carries each job from its start to its end. Every state is in the database before what follows from it is done, so a hub that
 // was killed at any moment goes on where it was: a job that is `running` there without a process is waiting.
+import { isDiskFull } from '@tidegate/shared/content/content-error.js';
 import { delay, type Clock } from '@tidegate/shared/system/clock.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import type { RecordAudit } from '../../security/audit.js';
@@ -148,11 +149,16 @@ export class JobPlaces {
   }
 
   async #run(job: JobRecord, run: JobRun): Promise<RunEnd> {
-    try {
-      return await run.run(await this.#m.orderOf(job));
-    } catch (cause) {
-      this.#m.log.error({ err: cause, job: job.id }, 'a training job could not be run');
-      return { kind: 'failed', reason: cause instanceof Error ? cause.message : String(cause) };
+    for (;;) {
+      try {
+        return await run.run(await this.#m.orderOf(job));
+      } catch (cause) {
+        this.#m.log.error({ err: cause, job: job.id }, 'a training job could not be run');
+        if (!isDiskFull(cause))
+          return { kind: 'failed', reason: cause instanceof Error ? cause.message : String(cause) };
+        if (this.#stop.signal.aborted || this.#places.get(job.id)?.leaving === true) return { kind: 'left' };
+        await this.#pause();
+      }
     }
   }
 

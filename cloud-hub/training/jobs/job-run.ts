@@ -37,7 +37,7 @@ export class JobRun {
     this.#modules = modules;
   }
 
-  /** To be called once. Rejects with the file system's errors. */
+  /** Rejects with the file system's errors; no process is left then, and it may be called again. */
   async run(order: JobOrder): Promise<RunEnd> {
     const { folders, clock } = this.#modules;
     const { job } = order;
@@ -88,7 +88,13 @@ export class JobRun {
       },
     );
     this.#process = process;
-    if (process.pid !== undefined) await folders.writePid(order.job, process.pid);
+    try {
+      if (process.pid !== undefined) await folders.writePid(order.job, process.pid);
+    } catch (cause) {
+      process.kill();
+      await process.ended;
+      throw cause;
+    }
     if (this.#leaving.signal.aborted) process.leave();
     return process.ended;
   }

@@ -1,7 +1,7 @@
 // Training jobs as the admin API sees them: asked for, listed, cancelled; and what follows when one is done: its result is judged, becomes
 // a version by the registry's own way, and the job has succeeded once that version is ready. Running them is job-places.ts'.
 import { randomBytes } from 'node:crypto';
-import { isDiskFull } from '@tidegate/shared/content/content-error.js';
+import { ContentError, isDiskFull } from '@tidegate/shared/content/content-error.js';
 import { delay, type Clock } from '@tidegate/shared/system/clock.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import type { CreateJob, Evaluation, Job, JobPoint, JobState } from '@tidegate/shared/wire/training-api.js';
@@ -261,18 +261,20 @@ export class JobService {
 
   async #publishedWithRetries(job: JobRecord): Promise<void> {
     const { signal } = this.#stop;
-    for (let attempt = 1; ; attempt += 1) {
+    for (let attempt = 1; ;) {
       try {
         await this.#published(job, signal);
         return;
       } catch (cause) {
         signal.throwIfAborted();
-        if (attempt >= PUBLISH_ATTEMPTS || !isTransient(cause)) {
+        const isFull = isSpaceWanted(cause);
+        if (!isFull && (attempt >= PUBLISH_ATTEMPTS || !isTransient(cause))) {
           await this.#failed(job.id, ['publishing'], `its result could not be published: ${messageOf(cause)}`);
           return;
         }
         this.#m.log.warn({ err: cause, job: job.id, attempt }, 'a result could not be published yet');
         await delay(this.#m.clock, RETRY_DELAY_MS * attempt, signal);
+        if (!isFull) attempt += 1; // a disk may be full for as long as it takes
       }
     }
   }
@@ -350,9 +352,14 @@ function unknownJob(id: string): JobError {
   return new JobError('not-found', `no job ${id}`, { field: 'id' });
 }
 
-/** A fault of the hub's own, such as a full disk, may pass; what is wrong with the package stays wrong. */
+function isSpaceWanted(cause: unknown): boolean {
+  const noSpace = (cause instanceof RegistryError || cause instanceof ContentError) && cause.code === 'no-space';
+  return noSpace || isDiskFull(cause);
+}
+
+/** A fault of the hub's own may pass; what is wrong with the package stays wrong. */
 function isTransient(cause: unknown): boolean {
-  if (cause instanceof RegistryError) return cause.code === 'no-space' || cause.field === undefined; // without a field: too many uploads
+  if (cause instanceof RegistryError) return cause.field === undefined; // too many uploads
   return !(cause instanceof PackageError || cause instanceof JobError);
 }
 

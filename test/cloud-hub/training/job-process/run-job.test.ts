@@ -90,13 +90,31 @@ describe('a job', () => {
     const place = await order();
     const files = failingFiles();
     const writeAtomic: Files['writeAtomic'] = async (tag, path, ...rest) => {
-      if (path.endsWith('step-5.safetensors')) files.failNext(tag, 'ENOSPC');
+      if (path.endsWith('step-5.safetensors')) files.failNext(tag, 'EIO');
       return files.writeAtomic(tag, path, ...rest);
     };
-    await expect(run(place, { ...files, writeAtomic })).rejects.toThrow(/ENOSPC/);
+    await expect(run(place, { ...files, writeAtomic })).rejects.toThrow(/EIO/);
     expect(readdirSync(join(place, CHECKPOINTS_FOLDER))).toEqual(['step-3.safetensors', 'step-4.safetensors']);
     const second = await run(place);
     expect(second.steps[0]).toBe(5);
+    expect(await readResult(place)).toEqual(await readResult(straight));
+  });
+
+  it('goes on without a checkpoint for which there is no space', async () => {
+    const straight = await order();
+    await run(straight);
+    const place = await order();
+    const files = failingFiles();
+    let saved: string[] = [];
+    const writeAtomic: Files['writeAtomic'] = async (tag, path, ...rest) => {
+      if (/step-[5-7]\.safetensors$/.test(path)) files.failNext(tag, 'ENOSPC');
+      if (path.endsWith(RESULT_FILE)) saved = readdirSync(join(place, CHECKPOINTS_FOLDER));
+      return files.writeAtomic(tag, path, ...rest);
+    };
+    const whole = await run(place, { ...files, writeAtomic });
+    expect(whole.outcome).toBe('done');
+    expect(whole.steps[0]).toBe(1);
+    expect(saved.some((name) => /step-[5-7]\./.test(name))).toBe(false);
     expect(await readResult(place)).toEqual(await readResult(straight));
   });
 
