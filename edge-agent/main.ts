@@ -11,6 +11,7 @@ const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
   run: async () => (await import('./cli/run.js')).runVerb,
   status: async () => (await import('./cli/status.js')).statusVerb,
   doctor: async () => (await import('./cli/doctor.js')).doctorVerb,
+  service: async () => (await import('./cli/service.js')).serviceVerb,
   explain: async () => (await import('./cli/explain.js')).explainVerb,
   'support-bundle': async () => (await import('./cli/support-bundle.js')).supportBundleVerb,
   profile: async () => (await import('./cli/profile.js')).profileVerb,

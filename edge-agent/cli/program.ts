@@ -19,7 +19,7 @@ export async function runProgram(
     })
     .exitOverride();
   for (const verb of verbs) verb(program, context);
-  for (const command of program.commands) command.copyInheritedSettings(program);
+  inherit(program);
   if (argv.length === 0) {
     program.outputHelp({ error: true });
     return 2;
@@ -31,6 +31,14 @@ export async function runProgram(
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2; // commander has said why
     context.stderr.write(`tidegate-agent: ${messageOf(error)}\n`);
     return error instanceof SettingsError || error instanceof UsageError ? 2 : 1;
+  }
+}
+
+/** Verbs of verbs too: `service install`. */
+function inherit(parent: Command): void {
+  for (const command of parent.commands) {
+    command.copyInheritedSettings(parent);
+    inherit(command);
   }
 }
 
