@@ -59,7 +59,7 @@ describe('the unit', () => {
       expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     };
     verify({
-      user: 'nobody',
+      user: 'daemon',
       dataDir: '/data/tide gate "x"',
       unixSocket: '/srv/a b/s',
       needsGpu: true,
