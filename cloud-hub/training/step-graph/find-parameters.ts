@@ -23,6 +23,8 @@ type ParameterRole = 'weight' | 'table' | 'scale' | 'shift' | 'slope';
 
 export interface FoundParameter {
   readonly name: string;
+  /** The name of the node that reads it first, without a leading slash: where exporters rename what they fold, it tells the layer. */
+  readonly place: string;
   readonly tensor: TensorProto;
   readonly role: ParameterRole;
   /** Products that are summed for one element of the result: He's fan-in. 1 where the role has none. */
@@ -39,6 +41,7 @@ export interface RunningStatistics {
 /** A weight that can't be trained as it is. */
 export interface ForeignParameter {
   readonly name: string;
+  readonly place: string;
   /** Its type by ONNX's name, or `quantized`. */
   readonly type: string;
 }
@@ -64,6 +67,7 @@ export function findParameters(graph: GraphProto): Found {
   const found = new Map<string, FoundParameter>();
   const foreign = new Map<string, ForeignParameter>();
   const statistics: RunningStatistics[] = [];
+  let place = '';
   const take = (value: string | undefined, role: ParameterRole, fanIn = 1): void => {
     const { root, isQuantized } = views.get(value ?? '') ?? {};
     const tensor = initializers.get(root ?? '');
@@ -73,10 +77,11 @@ export function findParameters(graph: GraphProto): Found {
     }
     if (found.has(root)) return;
     const type = isQuantized === true ? 'quantized' : REAL_NAMES[tensor.dataType ?? 0];
-    if (type !== undefined) foreign.set(root, { name: root, type });
-    else if (tensor.dataType === FLOAT) found.set(root, { name: root, tensor, role, fanIn });
+    if (type !== undefined) foreign.set(root, { name: root, place, type });
+    else if (tensor.dataType === FLOAT) found.set(root, { name: root, place, tensor, role, fanIn });
   };
   for (const node of graph.node) {
+    place = node.name?.replace(/^\//, '') ?? '';
     if (domainName(node.domain) === 'ai.onnx' || domainName(node.domain) === 'com.microsoft') {
       const view = views.get(node.input[0] ?? '');
       if (view !== undefined && MOVES.has(node.opType ?? '')) views.set(node.output[0] ?? '', moved(view, node));
