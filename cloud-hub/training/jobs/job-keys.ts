@@ -10,7 +10,7 @@ import { findJob, type JobRecord } from './job-store.js';
 /** Keys that are remembered; the oldest make room. Who has had no answer asks again within minutes. */
 const LIMIT_KEYS = 10_000;
 
-export interface KeyedRequest {
+interface KeyedRequest {
   readonly actor: string;
   readonly key: string;
   readonly asked: CreateJob;
