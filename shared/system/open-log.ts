@@ -2,21 +2,31 @@
 // fields that they name one by one.
 import { Writable } from 'node:stream';
 import pino from 'pino';
-import type { Log } from './log.js';
+import { systemClock } from './clock.js';
+import { limitRepeats, type Log } from './log.js';
 import type { SERVER_SETTINGS } from './server-settings.js';
 import type { SettingsOf } from './settings.js';
 
 type LogSettings = Pick<SettingsOf<typeof SERVER_SETTINGS>, 'logLevel' | 'logFormat'>;
 
+/** Lines of one message that a minute may bring; a second each, which no card minds. */
+const REPEATS_PER_MINUTE = 60;
+
 /** Its level may be changed while it runs. */
 export function openLog(settings: LogSettings, stderr: NodeJS.WriteStream): Log & { level: string } {
   const pretty = settings.logFormat === 'pretty' || (settings.logFormat === 'auto' && stderr.isTTY);
   const options: pino.LoggerOptions = { level: settings.logLevel, base: { pid: process.pid } };
-  if (pretty) {
-    surviving(stderr);
-    return pino(options, prettyStream(stderr));
-  }
-  return pino(options, surviving(pino.destination({ fd: 2, sync: true })));
+  if (pretty) surviving(stderr);
+  const all = pino(options, pretty ? prettyStream(stderr) : surviving(pino.destination({ fd: 2, sync: true })));
+  return {
+    ...limitRepeats(all, { perMinute: REPEATS_PER_MINUTE }, systemClock),
+    get level() {
+      return all.level;
+    },
+    set level(level) {
+      all.level = level;
+    },
+  };
 }
 
 /** A log that can't be written, on a full disk or into a pipe that nobody reads, is no reason to stop serving. */

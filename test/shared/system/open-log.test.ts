@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, openSync } from 'node:fs';
-import { prettyLine } from '@tidegate/shared/system/open-log.js';
+import { openLog, prettyLine } from '@tidegate/shared/system/open-log.js';
 import { expect, it } from 'vitest';
 
 it('shows a line for people: time, level, message, fields', () => {
@@ -31,4 +31,17 @@ it.skipIf(!existsSync('/dev/full')).each(['json', 'pretty'])('a full disk under 
   const args = ['--input-type=module', '-e', PROGRAM(format)];
   const ran = spawnSync(process.execPath, args, { stdio: ['ignore', 'pipe', openSync('/dev/full', 'w')] });
   expect([ran.status, ran.stdout.toString()]).toEqual([0, 'went on']);
+});
+
+it('limits what repeats, and lets its level be changed while it runs', () => {
+  const written: string[] = [];
+  const stderr = { isTTY: true, on: () => stderr, write: (text: string) => written.push(text) > 0 };
+  const log = openLog({ logLevel: 'info', logFormat: 'pretty' }, stderr as unknown as NodeJS.WriteStream);
+  for (let i = 0; i < 1000; i += 1) log.warn({ i }, 'again');
+  expect(written.length).toBe(61);
+  expect(written.at(-1)).toContain('held back');
+  log.level = 'error';
+  expect(log.level).toBe('error');
+  log.info({}, 'not shown');
+  expect(written.length).toBe(61);
 });
