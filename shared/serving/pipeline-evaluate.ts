@@ -1,7 +1,8 @@
 // Runs the selected nodes for one item, each as soon as its inputs are there. Values are promises, so branches run side by
 // side and a value that two nodes take is made once. A value is let go when its last taker has run: decoded pictures must
 // not lie in memory while their requests wait for a graph. A node that is fed a list runs for each of its items; a graph takes
-// several of them at once where its package says how.
+// several of them at once where its package says how. What a graph makes of a list goes straight into the step that alone takes
+// it, run by run: a reader's probabilities of all lines of a page would be hundreds of megabytes, its texts are nothing.
 import type { PlannedNode } from '../package/dataflow.js';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { StepError, type PreparedStep } from '../steps/step.js';
@@ -98,6 +99,8 @@ class Evaluation {
   readonly #runGraph: RunGraph;
   readonly #signal: AbortSignal;
   readonly #sharing: Sharing;
+  /** By graph: the step that is run with it when it is fed a list. */
+  readonly #soleTakers: ReadonlyMap<PlannedNode, PlannedNode>;
 
   constructor(
     dataflow: PreparedDataflow,
@@ -113,6 +116,8 @@ class Evaluation {
     this.#runGraph = runGraph;
     this.#signal = signal;
     this.#sharing = sharing;
+    // Evaluations that share a graph's values may each take them in another way.
+    this.#soleTakers = sharing.variations.size > 0 ? new Map() : soleTakers(dataflow, selection);
     this.running = new Map(sharing.shared);
     for (const name of this.#kept()) this.#retain(name);
     for (const node of selection.nodes) {
@@ -164,12 +169,33 @@ class Evaluation {
   }
 
   async #run(node: PlannedNode): Promise<Made> {
-    const inputs = await Promise.all(node.inputs.map(({ value }) => this.#value(value)));
-    this.#signal.throwIfAborted();
-    const step = this.#sharing.variations.get(node) ?? this.#dataflow.steps.get(node);
-    const made = await (step === undefined ? this.#runGraphNode(node, inputs) : this.#runStepNode(node, step, inputs));
+    const made = (await this.#madeWithGraph(node)) ?? (await this.#runNode(node));
     for (const { value } of node.inputs) await this.#release(value);
     return made;
+  }
+
+  async #runNode(node: PlannedNode): Promise<Made> {
+    const inputs = await Promise.all(node.inputs.map(({ value }) => this.#value(value)));
+    this.#signal.throwIfAborted();
+    const step = this.#stepOf(node);
+    return step === undefined ? this.#runGraphNode(node, inputs) : this.#runStepNode(node, step, inputs);
+  }
+
+  #stepOf(node: PlannedNode): PreparedStep | undefined {
+    return this.#sharing.variations.get(node) ?? this.#dataflow.steps.get(node);
+  }
+
+  /** What a graph's run over a list has made already for its only taker. */
+  async #madeWithGraph(node: PlannedNode): Promise<Made | undefined> {
+    const graph = this.#dataflow.plan.makerOf.get(node.inputs[0]?.value ?? '');
+    if (graph === undefined || this.#soleTakers.get(graph) !== node) return undefined;
+    const made = await this.running.get(graph);
+    const own = node.outputs.flatMap(({ value }) => {
+      const list = made?.get(value);
+      made?.delete(value);
+      return list === undefined ? [] : [[value, list] as const];
+    });
+    return own.length === 0 ? undefined : new Map(own);
   }
 
   async #runStepNode(node: PlannedNode, step: PreparedStep, inputs: readonly Value[]): Promise<Made> {
@@ -229,23 +255,45 @@ class Evaluation {
       return new Map(made);
     }
     const items = Array.from({ length: count }, (_, at) => inputs.map((value) => itemOf(value, at)));
+    return this.#runBatches(planned, items);
+  }
+
+  async #runBatches(planned: PlannedNode, items: readonly (readonly Tensor[])[]): Promise<Made> {
     const batches = planBatches(items, 'graph' in planned.node ? planned.node.batch : undefined);
-    const lists = new Map<string, Tensor[]>(this.#wantedOf(planned).map(({ value }) => [value, []]));
+    const made = (this.#soleTakers.get(planned)?.outputs ?? this.#wantedOf(planned)).map(({ value }) => value);
+    const lists = new Map<string, Tensor[]>(made.map((value) => [value, []]));
     let [next, bytes] = [0, 0];
     const worker = async (): Promise<void> => {
       for (let batch = batches[next++]; batch !== undefined; batch = batches[next++]) {
         this.#signal.throwIfAborted();
         const rows = batch.items.map((at) => items[at]?.[0]?.shape[0] ?? 1);
-        for (const [value, made] of await this.#runOnce(planned, batch.feeds)) {
-          const parts = batch.items.length === 1 ? [made] : splitBatch(planned.title, made, rows);
-          for (const [row, at] of batch.items.entries()) lists.get(value)![at] = parts[row]!;
-          bytes += made.data.byteLength;
+        const outputs = [...(await this.#runOnce(planned, batch.feeds))].map(
+          ([value, all]) => [value, rows.length === 1 ? [all] : splitBatch(planned.title, all, rows)] as const,
+        );
+        for (const [row, at] of batch.items.entries()) {
+          const item = await this.#taken(planned, new Map(outputs.map(([value, parts]) => [value, parts[row]!])));
+          for (const [value, list] of lists) {
+            list[at] = itemOf(item.get(value) ?? [], 0);
+            bytes += list[at].data.byteLength;
+          }
         }
         if (bytes > LIMIT_LIST_BYTES) throw tooLarge(planned);
       }
     };
     await Promise.all(Array.from({ length: Math.min(BATCHES_AT_ONCE, batches.length) }, worker));
     return lists;
+  }
+
+  /** One item of a graph, or what its only taker makes of it. */
+  async #taken(graph: PlannedNode, item: Values): Promise<Made> {
+    const taker = this.#soleTakers.get(graph);
+    const step = taker === undefined ? undefined : this.#stepOf(taker);
+    if (taker === undefined || step === undefined) return new Map(item);
+    return this.#runStepNode(
+      taker,
+      step,
+      taker.inputs.map(({ value }) => itemOf(item.get(value) ?? [], 0)),
+    );
   }
 
   #wantedOf(planned: PlannedNode): PlannedNode['outputs'] {
@@ -297,6 +345,20 @@ class Evaluation {
     }
     return found;
   }
+}
+
+/** Graphs whose values one step takes, which takes nothing else, and the step. */
+function soleTakers({ listNodes }: PreparedDataflow, { nodes }: Selection): Map<PlannedNode, PlannedNode> {
+  const found = new Map<PlannedNode, PlannedNode>();
+  for (const graph of nodes) {
+    if (!('graph' in graph.node)) continue;
+    const values = new Set(graph.outputs.map(({ value }) => value));
+    const takers = nodes.filter(({ inputs }) => inputs.some(({ value }) => values.has(value)));
+    const [taker] = takers;
+    if (taker === undefined || takers.length > 1 || !('step' in taker.node) || listNodes.has(taker)) continue;
+    if (taker.inputs.every(({ value }) => values.has(value))) found.set(graph, taker);
+  }
+  return found;
 }
 
 function isList(value: Value): value is readonly Tensor[] {

@@ -1,8 +1,10 @@
 // Lists inside a pipeline: made from boxes, mapped over by steps and graphs, batched, joined; and what is refused when a
 // package is read.
 import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import type { GraphSignature } from '@tidegate/shared/package/model-package.js';
 import { preparePipeline, type Pipeline, type RunGraph } from '@tidegate/shared/serving/pipeline.js';
+import { stepCatalogue, type CatalogueStep } from '@tidegate/shared/steps/step-catalogue.js';
 import { decodeBytes } from '@tidegate/shared/tensor/bytes.js';
 import { bytesOf, float32Of, tensor, type NamedTensor } from '@tidegate/shared/tensor/tensor.js';
 import { modelYamlSchema } from '@tidegate/shared/wire/model-yaml.js';
@@ -35,8 +37,9 @@ const SIGNATURE: GraphSignature = {
   outputs: [{ name: 'y', datatype: 'FP32', shape: [-1, 2] }],
 };
 
-function prepare(change: object = {}, signature = SIGNATURE): Promise<Pipeline> {
-  return preparePipeline(modelYamlSchema.parse({ ...YAML, ...change }), noAssets, new Map([['sum.onnx', signature]]));
+function prepare(change: object = {}, signature = SIGNATURE, catalogue = stepCatalogue): Promise<Pipeline> {
+  const yaml = modelYamlSchema.parse({ ...YAML, ...change });
+  return preparePipeline(yaml, noAssets, new Map([['sum.onnx', signature]]), catalogue);
 }
 
 /** y of a row: the sum of its numbers, and -1. */
@@ -128,6 +131,44 @@ describe('a list in a pipeline', () => {
       code: 'failed',
       message: 'graph sum.onnx was fed 2 rows and gave FP32 [1, 2]',
     });
+  });
+
+  it('goes run by run into the step that alone takes it, and is kept whole where two do', async () => {
+    const order: string[] = [];
+    const told: CatalogueStep = {
+      name: 'told',
+      takesItems: false,
+      parameters: z.unknown(),
+      prepare: () =>
+        Promise.resolve({
+          inferTypes: (inputs) => [...inputs],
+          run: async ([input]) => {
+            order.push('step');
+            return [input!];
+          },
+        }),
+    };
+    const runGraph: RunGraph = (graph, feeds, outputs, inner) => {
+      order.push('run');
+      return summing()(graph, feeds, outputs, inner);
+    };
+    const { batch: _, ...alone } = GRAPH;
+    const told1 = { step: 'told', id: 'told-1', inputs: ['scores'], outputs: ['heard'] };
+    const heard = { ...CLASSIFY, inputs: ['heard'] };
+    const nodes = [CROP, NUMBERS, alone, told1, heard, JOIN_LABEL, JOIN_SURE];
+    const sole = await prepare({ pipeline: nodes }, SIGNATURE, new Map([...stepCatalogue, ['told', told]]));
+    const cuts = boxes(...Array.from({ length: 6 }, (_none, at) => [at, 2] as const));
+    const expected = [3, 5, 7, 9, 11, 13];
+    expect(await sumsOf(sole, cuts, runGraph)).toEqual(expected);
+    expect(order.indexOf('step')).toBeLessThan(order.lastIndexOf('run'));
+    const second = { ...CLASSIFY, id: 'second', outputs: ['label2', 'sure2'] };
+    const joined = { step: 'join', id: 'join-2', inputs: ['sure2'], outputs: ['confidence2'] };
+    const two = await prepare({
+      outputs: [...YAML.outputs, { name: 'confidence2', datatype: 'FP32', shape: [-1] }],
+      pipeline: [...NODES, second, joined],
+    });
+    const { outputs } = await two.run({ inputs: [pixels, cuts], outputs: [] }, summing(), signal);
+    expect(outputs.slice(1).map((one) => [...float32Of(one)])).toEqual([expected, expected]);
   });
 
   it('stops between items when the request ends', async () => {
