@@ -16,7 +16,9 @@ import { StreamConnection, type StreamLimits, type StreamTarget } from './stream
 
 const PATH = '/v2/stream';
 const CONNECTIONS_MAX = 64;
-const DEFAULT_LIMITS: Omit<StreamLimits, 'frameBytesMax'> = {
+/** A frame that is still coming is in no budget; connections times this bounds what all of them hold. */
+const FRAME_BYTES_MAX = 16 * 1024 * 1024;
+const DEFAULT_LIMITS: Omit<StreamLimits, 'frameBytesMax' | 'sharedBytesMax'> = {
   inFlightMax: 16,
   pingIntervalMs: 30_000,
   idleTimeoutMs: 600_000,
@@ -45,10 +47,16 @@ export class InferStreams {
 
   constructor(options: InferStreamsOptions) {
     this.#options = options;
-    this.#limits = { ...DEFAULT_LIMITS, frameBytesMax: options.limits.bodyBytesMax, ...options.stream };
+    const { bodyBytesMax: sharedBytesMax } = options.limits;
+    const frameBytesMax = Math.min(FRAME_BYTES_MAX, sharedBytesMax);
+    this.#limits = { ...DEFAULT_LIMITS, frameBytesMax, sharedBytesMax, ...options.stream };
     this.#exchange = new InferExchange(options);
-    const { frameBytesMax: maxPayload } = this.#limits;
-    this.#server = new WebSocketServer({ noServer: true, maxPayload, perMessageDeflate: false, clientTracking: true });
+    this.#server = new WebSocketServer({
+      noServer: true,
+      maxPayload: this.#limits.frameBytesMax,
+      perMessageDeflate: false,
+      clientTracking: true,
+    });
   }
 
   /** Takes the upgrades of a server; those to other paths are refused. */

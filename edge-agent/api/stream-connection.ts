@@ -17,6 +17,8 @@ export interface StreamLimits {
   readonly inFlightMax: number;
   /** A frame. Beyond: the connection is closed with 1009. */
   readonly frameBytesMax: number;
+  /** An input that lies in shared memory. Beyond: the request is refused. */
+  readonly sharedBytesMax: number;
   /** How often a ping goes out; a connection that did not answer the one before is cut. */
   readonly pingIntervalMs: number;
   /** A connection with nothing under way for so long is closed with 1000. */
@@ -104,7 +106,7 @@ export class StreamConnection {
     const { headers, model, version, local } = this.#target;
     const arrivedMs = clock.monotonicMs();
     const share = budget.open();
-    const memory = memoryAccess(sharedMemory, local, { bodyBytesMax: this.#limits.frameBytesMax, share });
+    const memory = memoryAccess(sharedMemory, local, { bodyBytesMax: this.#limits.sharedBytesMax, share });
     let body: FrameBody | undefined;
     try {
       if (this.#draining) throw new ServingError('not-ready', 'the server is shutting down', { retryAfterMs: 1000 });

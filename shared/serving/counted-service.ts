@@ -12,6 +12,7 @@ import type {
   Placement,
 } from './inference-service.js';
 import type { InferenceEnd, InferenceStatistics, ModelStatistics } from './inference-statistics.js';
+import { maxBatchSizeOf } from './model-config.js';
 import { ServingError } from './serving-error.js';
 
 type WholeService = InferenceService & Required<Pick<InferenceService, 'models' | 'details' | 'load' | 'unload'>>;
@@ -87,7 +88,7 @@ export class CountedService implements WholeService {
     const outcome = this.#outcomeOf(answer);
     statistics.ended(request.model, answer?.version ?? details.version, {
       outcome,
-      rows: details.batchRowsMax > 1 ? (request.inputs[0]?.shape[0] ?? 1) : 1,
+      rows: maxBatchSizeOf(details) > 0 ? (request.inputs[0]?.shape[0] ?? 1) : 1,
       totalUs: (clock.monotonicMs() - beganMs) * 1000,
       queueUs,
       computeUs,

@@ -95,6 +95,18 @@ describe('which version answers', () => {
     expect(inference.models()).toEqual([{ name: 'tiny', version: '1', ready: true }]);
   });
 
+  test('what it is made of is told without loading it; nobody loads or unloads it', async () => {
+    await publish('one', { batching: '{ maxRows: 4 }' });
+    await catalogue.refresh();
+    const details = inference.details('tiny', undefined);
+    expect(details).toMatchObject({ version: '1', batchRowsMax: 4, cached: false, instances: [] });
+    expect(details.metadata).toEqual(inference.metadata('tiny', '1'));
+    expect(() => inference.details('tiny', '9')).toThrow(expect.objectContaining({ code: 'not-found' }));
+    await expect(inference.load()).rejects.toMatchObject({ code: 'forbidden' });
+    await expect(inference.unload()).rejects.toMatchObject({ code: 'forbidden' });
+    expect(loads).toEqual([]);
+  });
+
   test('one that isn’t there is not found, by its field', async () => {
     await publish('one');
     await expect(ask('7')).rejects.toMatchObject({ code: 'not-found', field: 'version' });
