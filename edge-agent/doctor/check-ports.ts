@@ -11,20 +11,35 @@ export type AgentAnswer =
   | { readonly answers: true; readonly state: string; readonly version: string }
   | { readonly answers: false; readonly reason: string };
 
-export async function checkPort(
+export async function checkHttpPort(
   agent: AgentAnswer,
   { host, httpPort }: Pick<Settings, 'host' | 'httpPort'>,
 ): Promise<Verdict> {
   if (agent.answers) return fine(`an agent answers: ${agent.state}, version ${agent.version}`);
+  const verdict = await freeOrTaken(host, httpPort, '--http-port');
+  const asked = verdict.level === 'ok' ? 'no agent answers yet' : agent.reason;
+  return { ...verdict, found: `${asked}; ${verdict.found}` };
+}
+
+export async function checkGrpcPort(
+  agent: AgentAnswer,
+  { host, grpcPort }: Pick<Settings, 'host' | 'grpcPort'>,
+): Promise<Verdict> {
+  if (typeof grpcPort !== 'number') return fine('off');
+  return agent.answers ? fine(`the agent's: ${host}:${grpcPort}`) : freeOrTaken(host, grpcPort, '--grpc-port');
+}
+
+async function freeOrTaken(host: string, port: number, flag: string): Promise<Verdict> {
   try {
-    await listenOnce(host, httpPort);
-    return fine(`no agent answers yet, and ${host}:${httpPort} is free`);
+    await listenOnce(host, port);
+    return fine(`${host}:${port} is free`);
   } catch (error) {
-    const owner = await portOwner(httpPort);
+    const owner = await portOwner(port);
     const by = owner === undefined ? '' : `, taken by process ${owner}`;
+    const who = owner === undefined ? ` (who: ss -ltnp 'sport = :${port}')` : '';
     return fail(
-      `can't listen on ${host}:${httpPort}${by}: ${messageOf(error)}; asked there: ${agent.reason}`,
-      `end that program, or set --http-port to another port${owner === undefined ? ` (who: ss -ltnp 'sport = :${httpPort}')` : ''}`,
+      `can't listen on ${host}:${port}${by}: ${messageOf(error)}`,
+      `end that program${who}, or set ${flag} to another port`,
     );
   }
 }

@@ -10,7 +10,7 @@ import { loadIdentity } from '../identity/identity.js';
 import { checkHub, type HubAddress, type HubFindings } from './check-hub.js';
 import { checkInference } from './check-inference.js';
 import { judgeClock, judgeMemory, judgeProcessor, readMachine } from './check-machine.js';
-import { checkPort, checkUnixSocket, type AgentAnswer } from './check-ports.js';
+import { checkGrpcPort, checkHttpPort, checkUnixSocket, type AgentAnswer } from './check-ports.js';
 import { checkDataFolder, checkIdentity, checkModels, checkStateDatabase } from './check-storage.js';
 import { check, fine, type Finding } from './finding.js';
 
@@ -30,6 +30,7 @@ export async function examine(settings: Settings, modules: ExamineModules): Prom
   const { files, clock } = modules;
   const { dataDir } = settings;
   const machine = await readMachine(files);
+  const agent = await modules.askAgent();
   const findings: Finding[] = [
     { check: 'device', ...fine(`${platform()} ${arch()}, Node ${process.versions.node}`) },
     { check: 'memory', ...judgeMemory(machine) },
@@ -51,7 +52,8 @@ export async function examine(settings: Settings, modules: ExamineModules): Prom
       () => checkIdentity(dataDir, files, clock.nowMs()),
       'enrol again with a new token: tidegate-agent enroll --token TOKEN',
     ),
-    await check('agent or port', async () => checkPort(await modules.askAgent(), settings), 'set --http-port'),
+    await check('agent or port', () => checkHttpPort(agent, settings), 'set --http-port'),
+    await check('gRPC port', () => checkGrpcPort(agent, settings), 'set --grpc-port'),
     await check('unix socket', () => checkUnixSocket(settings.unixSocket), 'set --unix-socket'),
   ];
   const trustedTime = await TrustedTime.open({ path: join(dataDir, 'trusted-time.json') }, { files, clock });

@@ -34,8 +34,24 @@ async function examine(args: string[]) {
 
 describe('doctor', () => {
   it('runs an inference, writes the data folder, and finds the port free', async () => {
-    const { code, levels, found } = await examine(['--data-dir', join(folder, 'data'), '--http-port', '0']);
-    const checks = ['inference', 'data folder', 'state database', 'models', 'identity', 'agent or port', 'hub'];
+    const { code, levels, found } = await examine([
+      '--data-dir',
+      join(folder, 'data'),
+      '--http-port',
+      '0',
+      '--grpc-port',
+      '0',
+    ]);
+    const checks = [
+      'inference',
+      'data folder',
+      'state database',
+      'models',
+      'identity',
+      'agent or port',
+      'gRPC port',
+      'hub',
+    ];
     for (const check of checks) expect([check, levels[check]]).toEqual([check, 'ok']);
     expect(code).toBe(0);
     expect(found('inference')).toMatch(/^ort-(capi|binding) .* on cpu/);

@@ -4,7 +4,17 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { profileVerb } from '@tidegate/edge-agent/cli/profile.js';
 import { runProgram } from '@tidegate/edge-agent/cli/program.js';
+import { ModelStore } from '@tidegate/edge-agent/model-store/model-store.js';
 import type { ProfileReport } from '@tidegate/edge-agent/profile/profile-report.js';
+import { ActiveMirror } from '@tidegate/edge-agent/state/active-mirror.js';
+import { systemFiles } from '@tidegate/shared/system/files.js';
+import { sha256 } from '@tidegate/shared/wire/digest.js';
+import {
+  canonicalManifest,
+  manifestDigest,
+  type FileEntry,
+  type VariantManifest,
+} from '@tidegate/shared/wire/manifest.js';
 import { examplesFolder } from '../../support/agent-process.js';
 import { temporaryFolders } from '../../support/temporary-folder.js';
 
@@ -21,6 +31,33 @@ async function profile(...args: string[]) {
     version: '1',
   });
   return { code, out, err };
+}
+
+/** As an activation leaves it on the disk. */
+async function installDigits(dataDir: string): Promise<void> {
+  const store = await ModelStore.open({ dataDir }, systemFiles);
+  const entries: FileEntry[] = [];
+  for (const path of ['model.yaml', 'digits.onnx', 'goldens.json']) {
+    const content = readFileSync(join(examplesFolder, 'digits', path));
+    entries.push({ path, sizeBytes: content.byteLength, digest: await store.content.putBytes(content) });
+  }
+  const versionDigest = sha256('version');
+  const files = entries.toSorted((a, b) => (a.path < b.path ? -1 : 1));
+  const manifest: VariantManifest = { kind: 'variant', model: 'digits', parent: versionDigest, variant: 'int8', files };
+  const variantDigest = manifestDigest(manifest);
+  await store.saveManifest(variantDigest, Buffer.from(canonicalManifest(manifest)));
+  await store.verifyPackage(variantDigest, new AbortController().signal);
+  const running = {
+    name: 'digits',
+    version: 3,
+    versionDigest,
+    variant: 'int8',
+    variantDigest,
+    sizeBytes: 1,
+    probationMs: 0,
+  };
+  const active = new Map([['digits', { running, sinceMs: 0, committed: true }]]);
+  await new ActiveMirror(dataDir, systemFiles).write(active);
 }
 
 describe('profile', () => {
@@ -70,6 +107,15 @@ describe('profile', () => {
     expect(out).toContain('a row made up from the signature');
     expect(out).toMatch(/not measured: cuda with 1 threads/);
     expect(out).toMatch(/on cpu, ort-/);
+  });
+
+  it('measures a model that the hub put on this device', async () => {
+    const dataDir = folder();
+    await installDigits(dataDir);
+    const args = ['--seconds', '2', '--threads', '1', '--batches', '1', '--json', '--data-dir', dataDir];
+    const { code, out } = await profile('digits', ...args);
+    expect(code).toBe(0);
+    expect((JSON.parse(out) as ProfileReport).graphs).toMatchObject([{ label: 'digits@3 int8', rows: 'golden' }]);
   });
 
   it('refuses what is neither a path nor a model, and wrong lists', async () => {

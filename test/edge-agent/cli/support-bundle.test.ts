@@ -48,7 +48,18 @@ afterAll(async () => {
 
 async function bundle(port: string, ...more: string[]) {
   const out = join(newFolder(), 'support.tar.gz');
-  const args = ['support-bundle', '--out', out, '--data-dir', dataDir, '--http-port', port, ...more];
+  const args = [
+    'support-bundle',
+    '--out',
+    out,
+    '--data-dir',
+    dataDir,
+    '--http-port',
+    port,
+    '--grpc-port',
+    'off',
+    ...more,
+  ];
   const environment = {
     TIDEGATE_API_TOKEN: API_TOKEN,
     TIDEGATE_HUB: 'http://127.0.0.1:9',

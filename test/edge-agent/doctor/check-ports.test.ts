@@ -1,7 +1,8 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { checkUnixSocket } from '@tidegate/edge-agent/doctor/check-ports.js';
+import { checkGrpcPort, checkUnixSocket } from '@tidegate/edge-agent/doctor/check-ports.js';
 import { portOwner } from '@tidegate/edge-agent/doctor/port-owner.js';
 import { temporaryFolders } from '../../support/temporary-folder.js';
 
@@ -30,4 +31,21 @@ it('wants the folder of the unix socket', async () => {
     mend: `mkdir -p ${join(folder, 'none')}`,
   });
   expect((await checkUnixSocket(undefined)).level).toBe('ok');
+});
+
+it('asks whether the gRPC port is free, unless it is off or the agent has it', async () => {
+  const other = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => other.once('listening', resolve));
+  const grpcPort = (other.address() as AddressInfo).port;
+  const nobody = { answers: false, reason: 'nobody' } as const;
+  const agent = { answers: true, state: 'serving', version: '1' } as const;
+  const settings = { host: '127.0.0.1', grpcPort };
+  expect(await checkGrpcPort(nobody, settings)).toMatchObject({
+    level: 'fail',
+    mend: expect.stringContaining('--grpc-port') as string,
+  });
+  expect((await checkGrpcPort(agent, settings)).level).toBe('ok');
+  other.close();
+  await new Promise((resolve) => other.once('close', resolve));
+  expect(await checkGrpcPort(nobody, settings)).toEqual({ level: 'ok', found: `127.0.0.1:${grpcPort} is free` });
 });

@@ -14,7 +14,7 @@ it('examines an enrolled device from the processor to the hub', async () => {
   const hub = await startDeviceHub(newFolder());
   const dataDir = newFolder();
   await enrol({ dataDir, token: await hub.newToken() }, { files, clock }, new AbortController().signal);
-  const settings = readAgentSettings({ flags: { dataDir, httpPort: '0' }, environment: {} });
+  const settings = readAgentSettings({ flags: { dataDir, httpPort: '0', grpcPort: '0' }, environment: {} });
   const modules = { files, clock, askAgent: () => Promise.resolve({ answers: false, reason: 'nobody' } as const) };
   const levels = async () => new Map((await examine(settings, modules)).map(({ check, level }) => [check, level]));
 
