@@ -7,15 +7,19 @@ import { serveAgent, type ServedAgent } from './served-agent.js';
 const MAKE_TIMEOUT_MS = 420_000;
 const python = await findPython();
 if (python === undefined) {
-  console.warn('SKIPPED: tritonclient (http, http.aio) and KServe: this machine has no Python >= 3.11 with venv');
+  console.warn(
+    'SKIPPED: tritonclient (http, http.aio, grpc, grpc.aio) and KServe: this machine has no Python >= 3.11 with venv',
+  );
 }
 
 describe.skipIf(python === undefined)('Python clients', () => {
   let agent: ServedAgent;
   let tritonclient: string;
+  let tritonclientGrpc: string;
   let kserve: string;
   beforeAll(async () => {
     tritonclient = await pythonEnvironment(python ?? '', 'tritonclient');
+    tritonclientGrpc = await pythonEnvironment(python ?? '', 'tritonclient-grpc');
     kserve = await pythonEnvironment(python ?? '', 'kserve');
     agent = await serveAgent();
   }, MAKE_TIMEOUT_MS);
@@ -29,6 +33,16 @@ describe.skipIf(python === undefined)('Python clients', () => {
   test('tritonclient.http.aio', async () => {
     const args = ['aio', agent.address, agent.pictures];
     await runPythonChecks('tritonclient.http.aio 2.73.0', tritonclient, 'tritonclient_checks.py', args, 80);
+  });
+
+  test('tritonclient.grpc', async () => {
+    const args = ['grpc', agent.grpcAddress, agent.pictures];
+    await runPythonChecks('tritonclient.grpc 2.73.0', tritonclientGrpc, 'tritonclient_grpc_checks.py', args, 45);
+  });
+
+  test('tritonclient.grpc.aio', async () => {
+    const args = ['aio', agent.grpcAddress, agent.pictures];
+    await runPythonChecks('tritonclient.grpc.aio 2.73.0', tritonclientGrpc, 'tritonclient_grpc_checks.py', args, 45);
   });
 
   test('KServe InferenceRESTClient', async () => {

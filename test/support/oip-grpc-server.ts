@@ -3,6 +3,8 @@ import { startGrpcServer, type GrpcServer } from '@tidegate/shared/serving/grpc/
 import type { Access } from '@tidegate/shared/serving/grpc/guarded-call.js';
 import { BodyBudget } from '@tidegate/shared/serving/http/body-budget.js';
 import { DEFAULT_OIP_LIMITS, type OipLimits } from '@tidegate/shared/serving/http/oip-limits.js';
+import { CountedService } from '@tidegate/shared/serving/counted-service.js';
+import { InferenceStatistics } from '@tidegate/shared/serving/inference-statistics.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import { EchoService } from './echo-service.js';
@@ -23,8 +25,9 @@ export async function startOipGrpcServer(
   const service = new EchoService();
   const all = { ...DEFAULT_OIP_LIMITS, ...limits };
   const budget = new BodyBudget(all.bodiesBytesMax);
+  const statistics = new InferenceStatistics();
   const server = await startGrpcServer({
-    service,
+    service: new CountedService(service, { statistics, own: 'edge', clock: systemClock }),
     access,
     limits: all,
     budget,

@@ -12,15 +12,24 @@ import type { Clock } from '../../system/clock.js';
 import type { Log } from '../../system/log.js';
 import type { TensorSpec } from '../../tensor/tensor.js';
 import { pushProvenanceHeaders } from '../http/answer-body.js';
+import { classifiedAnswer } from '../classified-answer.js';
 import { checkRequest } from '../http/check-request.js';
 import { invalid } from '../http/invalid.js';
 import { makeInferRequest, metadataIfHere } from '../http/make-request.js';
+import { refuseSequence } from '../http/parse-infer.js';
 import { readRequestOptions } from '../http/request-options.js';
 import type { InferAnswer, InferenceService, InferRequest, Provenance } from '../inference-service.js';
 import { ServingError } from '../serving-error.js';
+import {
+  changeModel,
+  modelAsked,
+  offeredExtensions,
+  writeConfig,
+  writeIndex,
+  writeStatistics,
+} from './extension-messages.js';
 import type { HeldMessage } from './guarded-call.js';
 import {
-  checkModel,
   idOf,
   readInferRequest,
   writeInferResponse,
@@ -28,7 +37,7 @@ import {
   type InferMessage,
 } from './infer-message.js';
 import { NOT_OFFERED } from './methods.js';
-import { ProtoError, ProtoReader } from './proto-reader.js';
+import { ProtoError } from './proto-reader.js';
 import { ProtoWriter } from './proto-writer.js';
 import { refusalOf, refusalText, unimplemented } from './refusal.js';
 
@@ -41,8 +50,6 @@ interface GrpcFrontOptions {
   readonly serverName: string;
   readonly serverVersion: string;
 }
-
-const EXTENSIONS = ['binary_tensor_data', 'schedule_policy', 'model_repository'];
 
 /** Asks for a last, empty answer in a stream; ours are always the last of their request, and say so. */
 const FINAL_RESPONSE = 'triton_enable_empty_final_response';
@@ -85,19 +92,28 @@ export class GrpcFront {
       ServerMetadata: this.#telling((writer) => this.#writeServer(writer)),
       ModelReady: this.#telling((writer, message) => writer.bool(1, this.#modelReady(message))),
       ModelMetadata: this.#telling((writer, message) => this.#writeMetadata(writer, message)),
-      RepositoryIndex: this.#telling((writer, message) => this.#writeIndex(writer, message)),
+      RepositoryIndex: this.#telling((writer, message) => writeIndex(writer, message, service)),
+      ModelConfig: this.#telling((writer, message) => writeConfig(writer, message, service)),
+      ModelStatistics: this.#telling((writer, message) => writeStatistics(writer, message, service)),
+      RepositoryModelLoad: this.#telling((_writer, message, signal) => changeModel('load', message, service, signal)),
+      RepositoryModelUnload: this.#telling((_writer, message, signal) =>
+        changeModel('unload', message, service, signal),
+      ),
       ModelInfer: (call: Unary, respond: sendUnaryData<Buffer>) => void this.#infer(call, respond),
       ModelStreamInfer: (call: Stream) => this.#stream(call),
       ...Object.fromEntries(notOffered),
     };
   }
 
-  /** A method that answers at once. */
-  #telling(write: (writer: ProtoWriter, message: Buffer) => void) {
-    return ({ request }: Unary, respond: sendUnaryData<Buffer>): void => {
+  /** A method that answers what `write` writes. */
+  #telling(write: (writer: ProtoWriter, message: Buffer, signal: AbortSignal) => void | Promise<void>) {
+    return async (call: Unary, respond: sendUnaryData<Buffer>): Promise<void> => {
       try {
+        if (call.request.refusal !== undefined) throw call.request.refusal;
+        const abort = new AbortController();
+        call.on('cancelled', () => abort.abort(gone()));
         const writer = new ProtoWriter();
-        write(writer, request.bytes);
+        await write(writer, call.request.bytes, abort.signal);
         respond(null, writer.finish());
       } catch (error) {
         const wrong = error instanceof ProtoError ? invalid('message', error.message, error) : error;
@@ -107,10 +123,10 @@ export class GrpcFront {
   }
 
   #writeServer(writer: ProtoWriter): void {
-    const { serverName, serverVersion } = this.#options;
+    const { serverName, serverVersion, service } = this.#options;
     writer.string(1, serverName);
     writer.string(2, serverVersion);
-    for (const extension of EXTENSIONS) writer.givenString(3, extension);
+    for (const extension of offeredExtensions(service)) writer.givenString(3, extension);
   }
 
   /** An unknown model is not ready, which is what clients ask; it is no error over gRPC (specification, "Model Ready"). */
@@ -138,21 +154,6 @@ export class GrpcFront {
     };
     write(4, inputs);
     write(5, outputs);
-  }
-
-  #writeIndex(writer: ProtoWriter, message: Buffer): void {
-    const models = this.#options.service.models?.();
-    if (models === undefined) throw new ServingError('not-found', 'this server offers no repository index');
-    const readyOnly = readyAsked(message);
-    for (const { name, version, ready, reason } of models) {
-      if (readyOnly && !ready) continue;
-      writer.message(1, () => {
-        writer.string(1, name);
-        writer.string(2, version);
-        writer.string(3, ready ? 'READY' : 'UNAVAILABLE');
-        writer.string(4, reason ?? '');
-      });
-    }
   }
 
   async #infer(call: Unary, respond: sendUnaryData<Buffer>): Promise<void> {
@@ -222,8 +223,12 @@ export class GrpcFront {
       const message = readInferRequest(request.bytes);
       const { [FINAL_RESPONSE]: final, ...parameters } = message.parameters;
       const inferRequest = this.#requestOf({ ...message, parameters }, call);
-      const answer = await this.#options.service.infer(inferRequest, signal);
-      return { message: { ...message, final: final === true }, answer };
+      const { service } = this.#options;
+      const answer = await service.infer(inferRequest, signal);
+      return {
+        message: { ...message, final: final === true },
+        answer: classifiedAnswer(service, answer, message.outputs, message.version),
+      };
     } finally {
       this.inFlight--;
     }
@@ -232,18 +237,17 @@ export class GrpcFront {
   #requestOf({ model, version, id, parameters, inputs, outputs }: InferMessage, call: Call): InferRequest {
     const { service, clock, defaultTimeoutMs, timeoutMsMax } = this.#options;
     const options = readRequestOptions(parameters, call.metadata.getMap() as Record<string, string>);
+    refuseSequence(options.parameters);
     const metadata = metadataIfHere(service, model, version);
     if (metadata !== undefined) {
-      checkRequest(
-        metadata,
-        inputs,
-        outputs.map((name) => ({ name })),
-      );
+      checkRequest(metadata, inputs, outputs);
     }
     const arrivedMs = clock.monotonicMs();
-    const grantedMs = Math.max(0, Number(call.getDeadline()) - clock.nowMs());
+    const grantedMs = Number(call.getDeadline()) - clock.nowMs();
+    if (grantedMs <= 0) throw new ServingError('deadline-exceeded', 'the deadline of the call has passed');
+    const names = outputs.map(({ name }) => name);
     return makeInferRequest(
-      { model, version, id: id === '' ? undefined : id, inputs, outputs, options, arrivedMs, grantedMs },
+      { model, version, id: id === '' ? undefined : id, inputs, outputs: names, options, arrivedMs, grantedMs },
       { defaultTimeoutMs, timeoutMsMax },
     );
   }
@@ -283,28 +287,4 @@ function written(call: Stream, message: Buffer, signal: AbortSignal): Promise<vo
     signal.addEventListener('abort', settle, { once: true });
     call.write(message, settle);
   });
-}
-
-/** ModelReadyRequest and ModelMetadataRequest. */
-function modelAsked(message: Buffer): { model: string; version: string | undefined } {
-  const reader = new ProtoReader(message);
-  let name = '';
-  let version = '';
-  for (let field = reader.next(); field !== 0; field = reader.next()) {
-    if (field === 1) name = reader.string();
-    else if (field === 2) version = reader.string();
-    else reader.skip();
-  }
-  return checkModel(name, version, 'name', 'version');
-}
-
-/** RepositoryIndexRequest. */
-function readyAsked(message: Buffer): boolean {
-  const reader = new ProtoReader(message);
-  let ready = false;
-  for (let field = reader.next(); field !== 0; field = reader.next()) {
-    if (field === 2) ready = reader.bool();
-    else reader.skip();
-  }
-  return ready;
 }

@@ -21,8 +21,14 @@ export interface InferMessage {
   readonly id: string;
   readonly parameters: Parameters;
   readonly inputs: readonly NamedTensor[];
-  /** Names; empty = the model's default outputs. */
-  readonly outputs: readonly string[];
+  /** Empty = the model's default outputs. */
+  readonly outputs: readonly OutputAsked[];
+}
+
+interface OutputAsked {
+  readonly name: string;
+  /** Classification extension: that many greatest elements; 0 = the output itself. */
+  readonly classes: number;
 }
 
 interface Input {
@@ -67,7 +73,7 @@ function readRequest(reader: ProtoReader): InferMessage {
   let id = '';
   let parameters = NOTHING;
   const inputs: Input[] = [];
-  const outputs: string[] = [];
+  const outputs: OutputAsked[] = [];
   const raw: Buffer[] = [];
   for (let field = reader.next(); field !== 0; field = reader.next()) {
     if (field === 1) model = reader.string();
@@ -110,7 +116,7 @@ function readInput(reader: ProtoReader): Input {
   return input;
 }
 
-function readOutput(reader: ProtoReader, before: readonly string[]): string {
+function readOutput(reader: ProtoReader, before: readonly OutputAsked[]): OutputAsked {
   const path = `outputs[${before.length}]`;
   let name = '';
   let parameters = NOTHING;
@@ -119,12 +125,14 @@ function readOutput(reader: ProtoReader, before: readonly string[]): string {
     else if (field === 2) parameters = withParameter(parameters, reader.message());
     else reader.skip();
   }
-  if (before.includes(name)) throw invalid(`${path}.name`, `${JSON.stringify(name)} is asked for twice`);
+  if (before.some((output) => output.name === name))
+    throw invalid(`${path}.name`, `${JSON.stringify(name)} is asked for twice`);
   refuseSharedMemory(parameters, path);
-  if ((parameters['classification'] ?? 0) !== 0) {
-    throw invalid(`${path}.parameters.classification`, 'the classification extension is not offered');
+  const classes = parameters['classification'] ?? 0;
+  if (typeof classes !== 'number' || !Number.isSafeInteger(classes) || classes < 0) {
+    throw invalid(`${path}.parameters.classification`, `expected a number of classes, got ${describe(classes)}`);
   }
-  return name;
+  return { name, classes };
 }
 
 /** One entry of a map; the last one of a name wins, as protobuf says. */
@@ -204,8 +212,8 @@ function refuseSharedMemory(parameters: Parameters, field: string): void {
 
 interface ResponseForm {
   readonly id: string;
-  /** Names in the order in which they go; empty = the answer's own. */
-  readonly outputs: readonly string[];
+  /** In the order in which they go; empty = the answer's own. */
+  readonly outputs: readonly Pick<OutputAsked, 'name'>[];
   /** A ModelStreamInferResponse around it. */
   readonly inStream?: boolean;
   /** Says that no other answer follows, as Triton does for clients who ask. */
@@ -240,9 +248,9 @@ export function writeStreamError(text: string, id: string): Buffer {
   return writer.finish();
 }
 
-function tensorsInOrder(answer: InferAnswer, names: readonly string[]): readonly NamedTensor[] {
-  if (names.length === 0) return answer.outputs;
-  return names.map((name) => {
+function tensorsInOrder(answer: InferAnswer, asked: ResponseForm['outputs']): readonly NamedTensor[] {
+  if (asked.length === 0) return answer.outputs;
+  return asked.map(({ name }) => {
     const found = answer.outputs.find((output) => output.name === name);
     if (found === undefined) throw new ServingError('failed', `the answer lacks the output ${JSON.stringify(name)}`);
     return found;

@@ -29,18 +29,14 @@ export const INFERENCE_SERVICE_NAME = 'inference.GRPCInferenceService';
 
 /** Triton's extensions that this server does not offer, and what it says of them. */
 export const NOT_OFFERED = {
-  ModelConfig: 'the model configuration extension is not offered',
-  ModelStatistics: 'the statistics extension is not offered',
-  RepositoryModelLoad: 'loading and unloading models by request is not offered',
-  RepositoryModelUnload: 'loading and unloading models by request is not offered',
-  SystemSharedMemoryStatus: 'system shared memory is not offered',
-  SystemSharedMemoryRegister: 'system shared memory is not offered',
-  SystemSharedMemoryUnregister: 'system shared memory is not offered',
+  SystemSharedMemoryStatus: 'system shared memory is not offered over gRPC; it is over HTTP',
+  SystemSharedMemoryRegister: 'system shared memory is not offered over gRPC; it is over HTTP',
+  SystemSharedMemoryUnregister: 'system shared memory is not offered over gRPC; it is over HTTP',
   CudaSharedMemoryStatus: 'CUDA shared memory is not offered',
   CudaSharedMemoryRegister: 'CUDA shared memory is not offered',
   CudaSharedMemoryUnregister: 'CUDA shared memory is not offered',
-  TraceSetting: 'the trace extension is not offered',
-  LogSettings: 'the logging extension is not offered',
+  TraceSetting: 'trace settings are not offered over gRPC; they are over HTTP',
+  LogSettings: 'settings of the log are not offered over gRPC; they are over HTTP',
 } as const;
 
 export const INFERENCE_SERVICE = service(INFERENCE_SERVICE_NAME, {
@@ -52,6 +48,10 @@ export const INFERENCE_SERVICE = service(INFERENCE_SERVICE_NAME, {
   ModelInfer: 'unary',
   ModelStreamInfer: 'stream',
   RepositoryIndex: 'unary',
+  RepositoryModelLoad: 'unary',
+  RepositoryModelUnload: 'unary',
+  ModelConfig: 'unary',
+  ModelStatistics: 'unary',
   ...(Object.fromEntries(Object.keys(NOT_OFFERED).map((method) => [method, 'unary'])) as Record<string, 'unary'>),
 });
 

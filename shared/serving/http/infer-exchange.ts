@@ -2,16 +2,15 @@
 // common. It parses, checks against the model, asks the service, and writes the outputs in the form that was asked for.
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Clock } from '../../system/clock.js';
-import { classify } from '../classification.js';
-import type { InferAnswer, InferenceService, Provenance } from '../inference-service.js';
-import { maxBatchSizeOf } from '../model-config.js';
+import { classifiedAnswer } from '../classified-answer.js';
+import type { InferenceService, Provenance } from '../inference-service.js';
 import type { RegionUse } from '../shared-memory.js';
 import { buildAnswer, type AnswerBody } from './answer-body.js';
 import { checkRequest, rawInput } from './check-request.js';
 import { makeInferRequest, metadataIfHere } from './make-request.js';
 import type { OipLimits } from './oip-limits.js';
 import { invalid } from './invalid.js';
-import { parseInfer, type ParsedInfer, type RequestedOutput } from './parse-infer.js';
+import { parseInfer, type ParsedInfer } from './parse-infer.js';
 import { readRequestOptions } from './request-options.js';
 
 interface InferExchangeModules {
@@ -60,7 +59,7 @@ export class InferExchange {
       { defaultTimeoutMs, timeoutMsMax: limits.timeoutMsMax },
     );
     const answer = await service.infer(request, signal);
-    const classified = this.#classified(answer, parsed.outputs, version);
+    const classified = classifiedAnswer(service, answer, parsed.outputs, version);
     const body = buildAnswer(classified, id, parsed.outputs, options.binaryDataOutput);
     return { body, provenance: answer.provenance };
   }
@@ -82,22 +81,6 @@ export class InferExchange {
     const metadata = metadataIfHere(service, model, version);
     if (metadata !== undefined) checkRequest(metadata, parsed.inputs, parsed.outputs);
     return { parsed, model, version };
-  }
-
-  /** The answer with the outputs that were asked for as classes. */
-  #classified(answer: InferAnswer, requested: readonly RequestedOutput[], version: string | undefined): InferAnswer {
-    if (!requested.some(({ classes }) => classes > 0)) return answer;
-    const { service } = this.#modules;
-    const here = metadataIfHere(service, answer.model, version) !== undefined;
-    const details = here ? service.details?.(answer.model, version) : undefined;
-    const outputs = answer.outputs.map((output) => {
-      const at = requested.findIndex(({ name }) => name === output.name);
-      const classes = requested[at]?.classes ?? 0;
-      if (classes === 0) return output;
-      const batched = details === undefined ? output.shape.length > 1 : maxBatchSizeOf(details) > 0;
-      return classify(output, { classes, batched, labels: details?.labels.get(output.name), field: `outputs[${at}]` });
-    });
-    return { ...answer, outputs };
   }
 }
 

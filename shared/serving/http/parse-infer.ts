@@ -284,7 +284,7 @@ function readOutputs(value: unknown, options: RequestOptions, memory: MemoryAcce
 }
 
 /** A request of a sequence that was answered without its state would be answered wrongly. */
-function refuseSequence(parameters: RequestOptions['parameters']): void {
+export function refuseSequence(parameters: RequestOptions['parameters']): void {
   const id = parameters['sequence_id'];
   if (id === undefined || id === 0 || id === '') return;
   const text = 'parameters.sequence_id: sequences with state are not offered';

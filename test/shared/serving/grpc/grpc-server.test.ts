@@ -94,7 +94,7 @@ describe('health and metadata', () => {
     }
   });
 
-  test.each(['ModelConfig', 'ModelStatistics', 'CudaSharedMemoryRegister', 'SystemSharedMemoryStatus', 'LogSettings'])(
+  test.each(['TraceSetting', 'CudaSharedMemoryRegister', 'SystemSharedMemoryStatus', 'LogSettings'])(
     '%s is refused by its name',
     async (method) => {
       const error = await server.client.refusal(method, {});
@@ -306,6 +306,11 @@ describe('what is refused, by the field', () => {
     ],
   ])('%s', (_name, message, field, text) => refused(message, INVALID, field, text));
 
+  test('a request of a sequence, which would be answered without its state', () => {
+    const message = { ...GOOD, parameters: { sequence_id: { int64_param: 7 } } };
+    return refused(message, status.UNIMPLEMENTED, 'parameters.sequence_id', /state/);
+  });
+
   test('an unknown model', () => refused({ ...GOOD, model_name: 'nosuch' }, status.NOT_FOUND, 'model', /nosuch/));
 
   test('a message over the limit', async () => {
@@ -321,7 +326,8 @@ describe('what is refused, by the field', () => {
     expect(error.details).toMatch(/^é: bad \ufffd жж.*\.\.\.$/);
   });
 
-  const CODES: Record<Exclude<ServingErrorCode, 'unimplemented'>, status> = {
+  const CODES: Record<ServingErrorCode, status> = {
+    unimplemented: status.UNIMPLEMENTED,
     'invalid-argument': status.INVALID_ARGUMENT,
     'not-found': status.NOT_FOUND,
     'too-large': status.RESOURCE_EXHAUSTED,

@@ -1,0 +1,424 @@
+"""Unmodified tritonclient, both gRPC clients: `tritonclient_grpc_checks.py grpc|aio HOST:PORT PICTURES_FOLDER`.
+
+The checks are written once and are those of tritonclient_checks.py wherever gRPC has the same thing. `aio` wraps the
+asynchronous client so that each call is awaited; what is awaited together is its own check.
+"""
+
+import asyncio
+import json
+import pathlib
+import queue
+import sys
+import threading
+
+import ml_dtypes
+import numpy as np
+import tritonclient.grpc
+import tritonclient.grpc.aio
+from tritonclient.grpc import service_pb2
+from tritonclient.utils import InferenceServerException
+
+from checks import check, equal, holds, run
+from values import ALL, any_bits
+
+InferInput = tritonclient.grpc.InferInput
+InferRequestedOutput = tritonclient.grpc.InferRequestedOutput
+
+
+class Synchronous:
+    """tritonclient.grpc.aio behind the calls of tritonclient.grpc."""
+
+    def __init__(self, url):
+        self.loop = asyncio.new_event_loop()
+        self.client = self.loop.run_until_complete(self._open(url))
+
+    async def _open(self, url):
+        return tritonclient.grpc.aio.InferenceServerClient(url)
+
+    def __getattr__(self, name):
+        method = getattr(self.client, name)
+        return lambda *arguments, **named: self.loop.run_until_complete(method(*arguments, **named))
+
+    def many(self, calls):
+        async def together():
+            return await asyncio.gather(*[self.client.infer(*a, **n) for a, n in calls])
+
+        return self.loop.run_until_complete(together())
+
+    def stream(self, requests):
+        """(result, error) of each request, in the order in which they come."""
+
+        async def all_of_them():
+            async def given():
+                for request in requests:
+                    yield request
+
+            return [answer async for answer in self.client.stream_infer(given())]
+
+        return self.loop.run_until_complete(all_of_them())
+
+
+class Callbacks:
+    """tritonclient.grpc with its own way of asking for many at once."""
+
+    def __init__(self, url):
+        self.client = tritonclient.grpc.InferenceServerClient(url)
+
+    def __getattr__(self, name):
+        return getattr(self.client, name)
+
+    def many(self, calls):
+        results = [None] * len(calls)
+        done = threading.Semaphore(0)
+
+        def keep(i):
+            def callback(result, error):
+                results[i] = error if result is None else result
+                done.release()
+
+            return callback
+
+        for i, (arguments, named) in enumerate(calls):
+            self.client.async_infer(*arguments, callback=keep(i), **named)
+        for _ in calls:
+            holds(done.acquire(timeout=30), "answered in time")
+        return results
+
+    def stream(self, requests):
+        answers = queue.Queue()
+        self.client.start_stream(callback=lambda result, error: answers.put((result, error)))
+        for request in requests:
+            self.client.async_stream_infer(**request)
+        got = [answers.get(timeout=30) for _ in requests]
+        self.client.stop_stream()
+        return got
+
+
+def tensor(name, array, datatype):
+    made = InferInput(name, list(array.shape), datatype)
+    made.set_data_from_numpy(array)
+    return made
+
+
+def same(actual, expected, datatype, text):
+    """Bit for bit."""
+    if datatype == "BYTES":
+        wanted = [v if isinstance(v, bytes) else v.encode() for v in expected.reshape(-1)]
+        equal(list(actual.reshape(-1)), wanted, text)
+    else:
+        equal(actual.dtype, expected.dtype, f"{text} dtype")
+        equal(actual.tobytes(), expected.tobytes(), text)
+    equal(actual.shape, expected.shape, f"{text} shape")
+
+
+def identity(client, datatype, array, **named):
+    model = f"identity-{datatype.lower()}"
+    outputs = [InferRequestedOutput("y")]
+    result = client.infer(model, [tensor("x", array, datatype)], outputs=outputs, **named)
+    same(result.as_numpy("y"), array, datatype, datatype)
+    return result
+
+
+def refused(client, status, text, call):
+    """An error of the protocol, and a good request after it."""
+    try:
+        call()
+    except InferenceServerException as error:
+        equal(error.status(), f"StatusCode.{status}", str(error))
+        holds(text in error.message(), f"{error.message()!r} lacks {text!r}")
+    else:
+        raise AssertionError("was answered")
+    identity(client, "FP32", np.arange(3, dtype=np.float32))
+
+
+def placement(result):
+    return result.get_response().parameters["placement"].string_param
+
+
+@check("server live, ready, metadata")
+def _(client, _):
+    holds(client.is_server_live(), "live")
+    holds(client.is_server_ready(), "ready")
+    metadata = client.get_server_metadata()
+    holds("binary_tensor_data" in metadata.extensions, metadata)
+    holds(metadata.name and metadata.version, metadata)
+
+
+@check("model ready, metadata, versions, index")
+def _(client, _):
+    holds(client.is_model_ready("digits"), "digits is ready")
+    holds(client.is_model_ready("digits", "1"), "version 1 is ready")
+    holds(not client.is_model_ready("nosuch"), "nosuch is not ready")
+    holds(not client.is_model_ready("digits", "99"), "version 99 is not ready")
+    metadata = client.get_model_metadata("digits", as_json=True)
+    equal(metadata["name"], "digits")
+    equal(metadata["inputs"], [{"name": "image", "datatype": "FP32", "shape": ["-1", "1", "28", "28"]}])
+    equal(list(client.get_model_metadata("digits", "1").versions), ["1"])
+    index = client.get_model_repository_index()
+    names = [model.name for model in index.models]
+    holds("digits" in names and "identity-fp32" in names, names)
+    equal({model.state for model in index.models}, {"READY"})
+
+
+for datatype in ALL:
+
+    @check(f"{datatype} in, {datatype} out")
+    def _(client, _, datatype=datatype):
+        identity(client, datatype, any_bits(datatype, ml_dtypes.bfloat16))
+
+    @check(f"{datatype} without elements")
+    def _(client, _, datatype=datatype):
+        identity(client, datatype, any_bits(datatype, ml_dtypes.bfloat16)[:0])
+
+
+@check("scalar and three dimensions")
+def _(client, _):
+    cube = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    same(client.infer("identity-fp32-3d", [tensor("x", cube, "FP32")]).as_numpy("y"), cube, "FP32", "3d")
+    scalar = np.array(2.5, np.float32)
+    same(client.infer("identity-fp32-scalar", [tensor("x", scalar, "FP32")]).as_numpy("y"), scalar, "FP32", "0d")
+
+
+@check("6 MB of FP32")
+def _(client, _):
+    array = np.random.default_rng(1).standard_normal((1, 1000, 1500)).astype(np.float32)
+    # After requests of a few bytes the agent expects a large one to take long; time enough makes that no matter.
+    result = client.infer("identity-fp32-3d", [tensor("x", array, "FP32")], timeout=3_600_000_000)
+    same(result.as_numpy("y"), array, "FP32", "large")
+
+
+@check("request id")
+def _(client, _):
+    array = np.zeros(1, np.float32)
+    equal(identity(client, "FP32", array, request_id="ü-1").get_response().id, "ü-1")
+    equal(identity(client, "FP32", array).get_response().id, "")
+
+
+def add_inputs():
+    a = np.arange(6, dtype=np.float32).reshape(2, 3)
+    b = np.full((2, 3), 2, np.float32)
+    return a, b, [tensor("a", a, "FP32"), tensor("b", b, "FP32")]
+
+
+@check("no outputs named: all of them; one of two; in the asked order")
+def _(client, _):
+    a, b, inputs = add_inputs()
+    result = client.infer("add", inputs)
+    same(result.as_numpy("sum"), a + b, "FP32", "sum")
+    same(result.as_numpy("difference"), a - b, "FP32", "difference")
+    one = client.infer("add", inputs, outputs=[InferRequestedOutput("difference")])
+    same(one.as_numpy("difference"), a - b, "FP32", "difference")
+    holds(one.as_numpy("sum") is None, "sum was not asked for")
+    for names in (["sum", "difference"], ["difference", "sum"]):
+        both = client.infer("add", inputs, outputs=[InferRequestedOutput(name) for name in names])
+        equal([o.name for o in both.get_response().outputs], names)
+        same(both.as_numpy("sum"), a + b, "FP32", "sum")
+
+
+for coding in ("gzip", "deflate"):
+
+    @check(f"{coding} requests")
+    def _(client, _, coding=coding):
+        identity(client, "FP32", np.tile(np.arange(50, dtype=np.float32), 100), compression_algorithm=coding)
+        refused(
+            client,
+            "NOT_FOUND",
+            "nosuch",
+            lambda: client.infer("nosuch", [tensor("x", np.zeros(1, np.float32), "FP32")], compression_algorithm=coding),
+        )
+
+
+@check("unknown model, unknown version")
+def _(client, _):
+    given = [tensor("x", np.zeros(1, np.float32), "FP32")]
+    refused(client, "NOT_FOUND", "nosuch", lambda: client.infer("nosuch", given))
+    refused(client, "NOT_FOUND", "nosuch", lambda: client.get_model_metadata("nosuch"))
+    refused(client, "NOT_FOUND", "99", lambda: client.infer("identity-fp32", given, model_version="99"))
+
+
+@check("wrong name, shape, datatype, missing and unknown tensors")
+def _(client, _):
+    ok = np.zeros((2, 3), np.float32)
+    a, b = tensor("a", ok, "FP32"), tensor("b", ok, "FP32")
+    wrong_shape = tensor("b", np.zeros((2, 4), np.float32), "FP32")
+    wrong_rank = tensor("b", np.zeros(6, np.float32), "FP32")
+    wrong_type = tensor("b", ok.astype(np.int32), "INT32")
+    wrong = "INVALID_ARGUMENT"
+    refused(client, wrong, "inputs[1].shape", lambda: client.infer("add", [a, wrong_shape]))
+    refused(client, wrong, "inputs[1].shape", lambda: client.infer("add", [a, wrong_rank]))
+    refused(client, wrong, "inputs[1].datatype", lambda: client.infer("add", [a, wrong_type]))
+    refused(client, wrong, "inputs[1].name", lambda: client.infer("add", [a, tensor("c", ok, "FP32")]))
+    refused(client, wrong, '"b" is missing', lambda: client.infer("add", [a]))
+    refused(client, wrong, "given twice", lambda: client.infer("add", [a, a, b]))
+    ask = [InferRequestedOutput("nosuch")]
+    refused(client, wrong, "outputs[0].name", lambda: client.infer("add", [a, b], outputs=ask))
+
+
+@check("sizes that don't fit")
+def _(client, _):
+    given = tensor("x", np.zeros(4, np.float32), "FP32")
+    given.set_shape([5])
+    refused(client, "INVALID_ARGUMENT", "raw_input_contents[0]", lambda: client.infer("identity-fp32", [given]))
+    given = tensor("x", np.zeros(4, np.float32), "FP32")
+    given.set_shape([2**62])
+    refused(client, "INVALID_ARGUMENT", "2^53", lambda: client.infer("identity-fp32", [given]))
+
+
+@check("configuration, statistics, classes")
+def _(client, _):
+    config = client.get_model_config("digits", as_json=True)["config"]
+    equal([config["name"], config["input"][0]["data_type"]], ["digits", "TYPE_FP32"])
+    before = client.get_inference_statistics("digits").model_stats[0].inference_count
+    image = np.random.default_rng().random((1, 1, 28, 28), np.float32)
+    ask = [InferRequestedOutput("logits", class_count=3)]
+    classes = client.infer("digits", [tensor("image", image, "FP32")], outputs=ask).as_numpy("logits")
+    plain = client.infer("digits", [tensor("image", image, "FP32")]).as_numpy("logits")
+    equal([int(c.split(b":")[1]) for c in classes.reshape(-1)], np.argsort(-plain[0])[:3].tolist())
+    after = client.get_inference_statistics("digits").model_stats[0].inference_count
+    holds(after > before, f"{before} -> {after}")
+    holds(len(client.get_inference_statistics().model_stats) > 10, "all models")
+
+
+@check("the model repository: unload and load")
+def _(client, _):
+    client.unload_model("add")
+    holds(not client.is_model_ready("add"), "unloaded")
+    client.load_model("add")
+    holds(client.is_model_ready("add"), "loaded")
+    refused(client, "INVALID_ARGUMENT", "config", lambda: client.load_model("add", config="{}"))
+
+
+@check("extensions that are not offered are refused by name")
+def _(client, _):
+    name = "CudaSharedMemory"
+    refused(client, "UNIMPLEMENTED", name, lambda: client.get_cuda_shared_memory_status())
+    refused(client, "UNIMPLEMENTED", name, lambda: client.register_cuda_shared_memory("r", b"aGFuZGxl", 0, 16))
+    refused(client, "UNIMPLEMENTED", name, lambda: client.unregister_cuda_shared_memory())
+
+
+@check("timeout, priority, placement, cache; where the answer came from")
+def _(client, _):
+    array = np.array([float(np.random.default_rng().integers(2**40))], np.float64)
+    first = identity(client, "FP64", array, timeout=5_000_000, priority=1)
+    equal(placement(first), "edge")
+    parameters = first.get_response().parameters
+    holds(parameters["variant_digest"].string_param.startswith("sha256:"), "digest")
+    equal(placement(identity(client, "FP64", array)), "cache")
+    equal(placement(identity(client, "FP64", array, headers={"tidegate-cache": "bypass"})), "edge")
+    equal(placement(identity(client, "FP64", array, parameters={"cache": "bypass", "placement": "local"})), "edge")
+    wrong = lambda: identity(client, "FP64", array, parameters={"placement": "moon"})
+    refused(client, "INVALID_ARGUMENT", "parameters.placement", wrong)
+
+
+@check("a deadline of the client's that can't be kept")
+def _(client, _):
+    array = np.zeros(1, np.float32)
+    try:
+        identity(client, "FP32", array, client_timeout=0.000001, headers={"tidegate-cache": "bypass"})
+    except InferenceServerException as error:
+        equal(error.status(), "StatusCode.DEADLINE_EXCEEDED")
+    else:
+        raise AssertionError("was answered")
+    identity(client, "FP32", array, client_timeout=30)
+
+
+@check("200 distinct inputs, 16 in flight, each with its own answer")
+def _(client, _):
+    arrays = [np.full((1 + i % 3, 3), i, np.float32) for i in range(200)]
+    twos = [np.full(a.shape, 2, np.float32) for a in arrays]
+    for start in range(0, 200, 16):
+        batch = list(zip(arrays, twos))[start : start + 16]
+        calls = [(("add", [tensor("a", a, "FP32"), tensor("b", b, "FP32")]), {}) for a, b in batch]
+        for (a, b), result in zip(batch, client.many(calls)):
+            same(result.as_numpy("sum"), a + b, "FP32", "sum")
+            same(result.as_numpy("difference"), a - b, "FP32", "difference")
+
+
+def identity_request(i, model="identity-fp32"):
+    array = np.full(1 + i % 7, i, np.float32)
+    return dict(model_name=model, inputs=[tensor("x", array, "FP32")], request_id=str(i))
+
+
+@check("a stream: 100 requests, answers in their order")
+def _(client, _):
+    answers = client.stream([identity_request(i) for i in range(100)])
+    for i, (result, error) in enumerate(answers):
+        holds(error is None, error)
+        equal(result.get_response().id, str(i))
+        same(result.as_numpy("y"), np.full(1 + i % 7, i, np.float32), "FP32", str(i))
+
+
+@check("a stream goes on after a bad request")
+def _(client, _):
+    requests = [identity_request(0), identity_request(1, "nosuch"), identity_request(2)]
+    (first, no_error), (_, error), (last, no_other) = client.stream(requests)
+    holds(no_error is None and no_other is None, "the good ones")
+    holds("nosuch" in error.message(), error)
+    equal([first.get_response().id, last.get_response().id], ["0", "2"])
+
+
+@check("a stream says which answer is the last of its request")
+def _(client, _):
+    if isinstance(client, Synchronous):
+        return  # the asynchronous client can't ask for it
+    asked = dict(identity_request(3), enable_empty_final_response=True)
+    ((result, error),) = client.stream([asked])
+    holds(error is None, error)
+    holds(result.get_response().parameters["triton_final_response"].bool_param, "final")
+
+
+@check("an output whose shape the model decides")
+def _(client, _):
+    metadata = client.get_model_metadata("nonzero")
+    (spec,) = metadata.inputs
+    output = metadata.outputs[0].name
+    array = np.array([0, 3, 0, 5], np.float32)
+    found = client.infer("nonzero", [tensor(spec.name, array, spec.datatype)]).as_numpy(output)
+    equal(sorted(found.reshape(-1).tolist()), [1, 3])
+    none = client.infer("nonzero", [tensor(spec.name, np.zeros(2, np.float32), spec.datatype)])
+    equal(none.as_numpy(output).size, 0)
+
+
+@check("digits: a batch of pictures as numbers")
+def _(client, _):
+    images = np.random.default_rng(2).random((5, 1, 28, 28), np.float32)
+    result = client.infer("digits", [tensor("image", images, "FP32")])
+    logits = result.as_numpy("logits")
+    equal(logits.shape, (5, 10))
+    equal([int(label) for label in result.as_numpy("label")], logits.argmax(1).tolist())
+
+
+@check("ocr-line: encoded pictures as BYTES [N]")
+def _(client, folder):
+    lines = json.loads((folder / "expected.json").read_text())
+    given = np.array([(folder / name).read_bytes() for name in lines], np.object_)
+    result = client.infer("ocr-line", [tensor("picture", given, "BYTES")])
+    texts = [text.decode() for text in result.as_numpy("text")]
+    equal([t.replace(" ", "") for t in texts], [line.replace(" ", "") for line in lines.values()])
+    bad = np.array([given[0], b"no picture"], np.object_)
+    refused(
+        client, "INVALID_ARGUMENT", "picture", lambda: client.infer("ocr-line", [tensor("picture", bad, "BYTES")])
+    )
+
+
+@check("the protocol's own messages: typed contents")
+def _(client, _):
+    request = service_pb2.ModelInferRequest(model_name="identity-int64")
+    given = request.inputs.add(name="x", datatype="INT64", shape=[2])
+    given.contents.int64_contents.extend([-(2**63), 2**63 - 1])
+    answer = stub(client, "ModelInfer", request)
+    equal(np.frombuffer(answer.raw_output_contents[0], np.int64).tolist(), [-(2**63), 2**63 - 1])
+
+
+def stub(client, method, request):
+    """The generated stub under the client, whose answers are awaited where it is asynchronous."""
+    answer = getattr(client.client._client_stub, method)(request)
+    return client.loop.run_until_complete(_awaited(answer)) if isinstance(client, Synchronous) else answer
+
+
+async def _awaited(call):
+    return await call
+
+
+kind, url, pictures = sys.argv[1:4]
+run(Callbacks(url) if kind == "grpc" else Synchronous(url), pathlib.Path(pictures))
