@@ -98,7 +98,9 @@ function importCommand(context: CliContext): Command {
       const request = { path, name, model, heldOut, labelFrom, mayResize: options.resize === true };
       const { version, sent, repeated } = await importDataset(await context.client(), request, context);
       const again = repeated === 0 ? '' : `; ${repeated} files repeat others`;
-      context.stderr.write(`sent ${sent} of ${version.count} samples, the hub had the others${again}\n`);
+      const all = countText(version.count);
+      const what = sent === version.count ? all : `${sent} of ${all}, the hub had the others`;
+      context.stderr.write(`sent ${what}${again}\n`);
       context.stdout.write(json === true ? jsonText(version) : versionText(version));
     });
 }
@@ -169,7 +171,7 @@ function exportCommand(context: CliContext): Command {
       const found = await client.get(versionPath(name, version), datasetVersionSchema);
       const exported = await exportDataset(client, found, folder, context);
       const { samples, written } = exported;
-      const text = `${nameOf(found)}: ${samples} samples in ${folder}, ${written} written now\n`;
+      const text = `${nameOf(found)}: ${countText(samples)} in ${folder}, ${written} written now\n`;
       context.stdout.write(json === true ? jsonText({ ...exported, digest: found.digest }) : text);
     });
 }
@@ -223,7 +225,7 @@ function versionText(version: DatasetVersion): string {
   ];
   const lines = [
     `${nameOf(version)}  ${version.model}  ${version.digest}`,
-    `${version.count} samples: ${counts.train} train, ${counts['held-out']} held out (${percent(heldOut)}), ${mib(version.sizeBytes)}`,
+    `${countText(version.count)}: ${counts.train} train, ${counts['held-out']} held out (${percent(heldOut)}), ${sizeText(version.sizeBytes)}`,
     `from ${version.from}, created ${version.createdAt}`,
     ...left,
   ];
@@ -238,7 +240,7 @@ function versionsTable(versions: readonly DatasetVersion[]): string {
     one.count,
     one.counts.train,
     one.counts['held-out'],
-    mib(one.sizeBytes),
+    sizeText(one.sizeBytes),
     one.digest.slice('sha256:'.length, 'sha256:'.length + 12),
     one.createdAt,
     one.from,
@@ -260,7 +262,7 @@ function diffText({ from, to, added, removed, relabelled }: DatasetDiff): string
 function readText(read: DatasetRead): string {
   const { dataset, samples, bytes, elapsedMs, samplesPerSecond, megabytesPerSecond, waitShare } = read;
   return (
-    `${dataset}, prepared by ${read.package}: ${samples} samples, ${mib(bytes)} of tensors in ${(elapsedMs / 1000).toFixed(2)} s\n` +
+    `${dataset}, prepared by ${read.package}: ${countText(samples)}, ${sizeText(bytes)} of tensors in ${(elapsedMs / 1000).toFixed(2)} s\n` +
     `${Math.round(samplesPerSecond)} samples/s, ${megabytesPerSecond.toFixed(1)} MB/s; ${percent(waitShare)} of the time was waiting for ` +
     `data, with nothing computed meanwhile\n`
   );
@@ -270,6 +272,10 @@ function percent(part: number): string {
   return `${Math.round(part * 1000) / 10}%`;
 }
 
-function mib(bytes: number): string {
-  return `${(bytes / 1024 / 1024).toFixed(2)} MiB`;
+function countText(count: number): string {
+  return count === 1 ? '1 sample' : `${count} samples`;
+}
+
+function sizeText(bytes: number): string {
+  return bytes < 2 ** 20 ? `${(bytes / 1024).toFixed(1)} KiB` : `${(bytes / 2 ** 20).toFixed(2)} MiB`;
 }

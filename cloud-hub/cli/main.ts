@@ -2,4 +2,10 @@
 import { makeContext } from './context.js';
 import { runProgram } from './program.js';
 
+// Whoever reads may have had enough (`tidegate sample list | head`): that is no error, and nothing is left to say.
+process.stdout.on('error', (cause: NodeJS.ErrnoException) => {
+  if (cause.code === 'EPIPE') process.exit(0);
+  throw cause;
+});
+
 process.exitCode = await runProgram(process.argv.slice(2), makeContext(process, process.env));

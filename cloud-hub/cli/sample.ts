@@ -46,8 +46,9 @@ function listCommand(context: CliContext): Command {
     .option('--json', 'print JSON')
     .addHelpText('after', "\nExample:\n  tidegate sample list --where 'model=digits and state=new and confidence<0.5'")
     .action(async (options: Options) => {
-      const samples = await find(await context.client(), options.where, limitOf(options));
+      const { samples, hasMore } = await find(await context.client(), options.where, limitOf(options));
       context.stdout.write(options.json === true ? jsonText(samples) : samplesText(samples));
+      if (hasMore) context.stderr.write(`there are more than these ${samples.length}; --limit says how many to list\n`);
     });
 }
 
@@ -135,7 +136,11 @@ function limitOf({ limit = '50' }: Options): number {
 }
 
 /** The newest `limit` that the conditions pick. */
-async function find(client: HubClient, where: string | undefined, limit: number): Promise<SampleView[]> {
+async function find(
+  client: HubClient,
+  where: string | undefined,
+  limit: number,
+): Promise<{ samples: SampleView[]; hasMore: boolean }> {
   const found: SampleView[] = [];
   let cursor: string | undefined;
   do {
@@ -146,7 +151,7 @@ async function find(client: HubClient, where: string | undefined, limit: number)
     found.push(...page.items);
     cursor = page.nextCursor;
   } while (cursor !== undefined && found.length < limit);
-  return found;
+  return { samples: found, hasMore: cursor !== undefined };
 }
 
 async function one(client: HubClient, text: string): Promise<SampleView> {
@@ -154,7 +159,7 @@ async function one(client: HubClient, text: string): Promise<SampleView> {
   if (!/^[0-9a-f]{4,64}$/.test(hex)) {
     throw wrongUsage(`${text} is no digest of a sample; at least 4 of its digits are needed`);
   }
-  const [sample, other] = await find(client, `id=sha256:${hex}*`, 2);
+  const [sample, other] = (await find(client, `id=sha256:${hex}*`, 2)).samples;
   if (sample === undefined) throw new CliError(`no sample ${text}`);
   if (other !== undefined) throw new CliError(`several samples begin with ${text}; give more digits`);
   return sample;
@@ -222,7 +227,7 @@ function samplesText(samples: readonly SampleView[]): string {
       confidenceText(sample.confidence),
       sample.proposal?.label ?? '-',
       originText(sample),
-      sample.capturedAt,
+      sample.batch === undefined ? sample.capturedAt : '-', // a file says nothing of when
     ]),
   );
 }
@@ -231,7 +236,7 @@ function sampleText(sample: SampleView): string {
   const { proposal } = sample;
   const facts = [
     sample.id,
-    `${modelText(sample)}, ${sample.sizeBytes} bytes, captured ${sample.capturedAt}, received ${sample.receivedAt}`,
+    `${modelText(sample)}, ${sample.sizeBytes} bytes, ${timesText(sample)}`,
     `from ${originText(sample)}: ${sample.reason}`,
     `answer ${sample.answer ?? 'unknown'}, confidence ${confidenceText(sample.confidence)}`,
     `${sample.state}${sample.label === undefined ? '' : `: ${sample.label} (${sample.labelSource ?? 'unknown'})`}`,
@@ -242,6 +247,10 @@ function sampleText(sample: SampleView): string {
     `variant ${sample.variantDigest ?? 'unknown'}`,
   ];
   return `${facts.join('\n')}\n`;
+}
+
+function timesText({ batch, capturedAt, receivedAt }: SampleView): string {
+  return batch === undefined ? `captured ${capturedAt}, received ${receivedAt}` : `imported ${receivedAt}`;
 }
 
 function modelText({ model, version }: SampleView): string {

@@ -49,6 +49,7 @@ export async function datasetRow(db: Reading, name: string, version: string): Pr
           .where('version', '=', number ?? 0)
           .executeTakeFirst();
   if (row !== undefined) return row;
+  if (version === 'latest') throw new DataError('not-found', `no dataset ${name}`, { field: 'name' });
   throw new DataError('not-found', `no version ${version} of a dataset ${name}`, { field: 'version' });
 }
 

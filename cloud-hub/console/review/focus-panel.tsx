@@ -170,14 +170,15 @@ function LabelForm(props: { sample: SampleView; onChange: (change: Change) => vo
 
 function Facts({ sample }: { sample: SampleView }): JSX.Element {
   const { model, version, device, deviceName, batch } = sample;
+  const since = batch === undefined ? sample.capturedAt : sample.receivedAt; // a file says nothing of when
   return (
     <dl class="facts">
       <dt>reason</dt>
       <dd>{sample.reason}</dd>
       <dt>{batch === undefined ? 'device' : 'import'}</dt>
       <dd title={device}>{batch ?? deviceName ?? device ?? '–'}</dd>
-      <dt>captured</dt>
-      <dd title={sample.capturedAt}>{ago(sample.capturedAt)}</dd>
+      <dt>{batch === undefined ? 'captured' : 'imported'}</dt>
+      <dd title={since}>{ago(since)}</dd>
       <dt>answered by</dt>
       <dd title={sample.variantDigest}>
         {version === undefined ? (

@@ -153,7 +153,7 @@ describe('a version', () => {
 
   test('that there isn’t, and queries that can’t be, name their field', async () => {
     for (const [path, field, status] of [
-      ['/none/versions', 'version', 404],
+      ['/none/versions', 'name', 404],
       ['/low/versions/7', 'version', 404],
       ['/low/versions/7/items', 'version', 404],
       ['/low/versions/1/shards/9', 'shard', 404],

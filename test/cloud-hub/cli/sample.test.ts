@@ -1,7 +1,10 @@
 // `tidegate sample` against a whole hub, with samples that a device sent.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
 import { makeContext } from '@tidegate/cloud-hub/cli/context.js';
 import { runProgram } from '@tidegate/cloud-hub/cli/program.js';
 import { encodeBytes } from '@tidegate/shared/tensor/bytes.js';
@@ -14,6 +17,7 @@ import { recordedStreams } from '../../support/silent-streams.js';
 import { temporaryFolders } from '../../support/temporary-folder.js';
 
 const folder = temporaryFolders('cli-sample');
+const BINARY = fileURLToPath(new URL('../../../cloud-hub/bin/tidegate.js', import.meta.url));
 const PNG = new Uint8Array(pngOf(4, 4));
 let hub: HubWithSamples;
 /** Hexes, the oldest first; the last has a picture that the model doesn't take. */
@@ -50,6 +54,22 @@ describe('list', () => {
     expect(out).toMatch(/things@1 +new +- +bee +0\.900 +- +cam-1 +20/);
     const parsed = sampleSchema.array().parse(await json('list', '--limit', '2'));
     expect(parsed.map(({ id }) => id)).toEqual([`sha256:${hexAt(5)}`, `sha256:${hexAt(4)}`]);
+  });
+
+  test('says where there are more than it lists', async () => {
+    expect((await run('list', '--limit', '2')).err).toBe(
+      'there are more than these 2; --limit says how many to list\n',
+    );
+    expect((await run('list')).err).toBe('');
+  });
+
+  test('ends quietly where its reader has had enough', async () => {
+    const env = { ...process.env, TIDEGATE_HUB: hub.running.url, TIDEGATE_TOKEN: hub.running.token };
+    const child = spawn(process.execPath, [BINARY, 'sample', 'list'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    child.stdout.destroy();
+    let err = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
+    expect([await once(child, 'close'), err]).toEqual([[0, null], '']);
   });
 
   test('is narrowed by conditions, and tells where they are wrong', async () => {

@@ -248,7 +248,7 @@ describe('lists', () => {
     const absent = (field: string) => expect.objectContaining({ code: 'not-found', field }) as unknown;
     await expect(datasets.get('hard', '2')).rejects.toEqual(absent('version'));
     await expect(datasets.get('hard', '1e0')).rejects.toEqual(absent('version'));
-    await expect(datasets.versions({ name: 'none', limit: 9 })).rejects.toEqual(absent('version'));
+    await expect(datasets.versions({ name: 'none', limit: 9 })).rejects.toEqual(absent('name'));
     await expect(datasets.diff('hard', '1', '9')).rejects.toEqual(absent('version'));
     await expect(datasets.shard('hard', '1', 7)).rejects.toEqual(absent('shard'));
   });
