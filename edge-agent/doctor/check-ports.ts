@@ -26,7 +26,11 @@ export async function checkGrpcPort(
   { host, grpcPort }: Pick<Settings, 'host' | 'grpcPort'>,
 ): Promise<Verdict> {
   if (typeof grpcPort !== 'number') return fine('off');
-  return agent.answers ? fine(`the agent's: ${host}:${grpcPort}`) : freeOrTaken(host, grpcPort, '--grpc-port');
+  const verdict = await freeOrTaken(host, grpcPort, '--grpc-port');
+  if (!agent.answers) return verdict;
+  return verdict.level === 'ok'
+    ? fine(`${verdict.found}: the agent that answers serves no gRPC there`)
+    : fine(`${host}:${grpcPort} is in use, as it is while an agent runs`);
 }
 
 async function freeOrTaken(host: string, port: number, flag: string): Promise<Verdict> {

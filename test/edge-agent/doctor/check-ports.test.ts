@@ -44,8 +44,12 @@ it('asks whether the gRPC port is free, unless it is off or the agent has it', a
     level: 'fail',
     mend: expect.stringContaining('--grpc-port') as string,
   });
-  expect((await checkGrpcPort(agent, settings)).level).toBe('ok');
+  expect(await checkGrpcPort(agent, settings)).toMatchObject({
+    level: 'ok',
+    found: expect.stringContaining('in use') as string,
+  });
   other.close();
   await new Promise((resolve) => other.once('close', resolve));
   expect(await checkGrpcPort(nobody, settings)).toEqual({ level: 'ok', found: `127.0.0.1:${grpcPort} is free` });
+  expect((await checkGrpcPort(agent, settings)).found).toContain('serves no gRPC there');
 });
