@@ -157,6 +157,9 @@ export class Metrics {
         cache.modelCounts().map(({ model, [field]: value }) => ({ labels: { model }, value })),
       );
     }
+    this.#scraped('tidegate_cache_aside', '1 while the cache stands aside: it cost more than it saved', ['model'], () =>
+      cache.modelCounts().map(({ model, aside }) => ({ labels: { model }, value: aside ? 1 : 0 })),
+    );
     this.#scraped('tidegate_cache_renewals_total', 'Stale answers that were to be renewed', ['result'], () =>
       Object.entries(cache.counts.renewals).map(([result, value]) => ({ labels: { result }, value })),
     );

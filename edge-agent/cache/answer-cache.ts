@@ -17,6 +17,7 @@ import type {
   CacheSelection,
 } from './cache-layer.js';
 import { cacheKey, type CacheQuestion } from './cache-key.js';
+import { SelfBypass } from './self-bypass.js';
 import { SingleFlight } from './single-flight.js';
 
 export interface CachePolicy {
@@ -48,6 +49,8 @@ export interface CacheOutcome {
   readonly ageMs: number | undefined;
   /** Older than the model's TTL, and within what it allows on top. */
   readonly stale: boolean;
+  /** The cache stood aside: it costs this model more than it saves. */
+  readonly aside: boolean;
 }
 
 /** Computes an answer. With `renewal` for nobody who waits: by its own deadline, and behind those who do. */
@@ -64,6 +67,7 @@ interface AnswerCacheCounts {
 
 interface ModelCacheReport extends ModelCacheCounts {
   readonly model: string;
+  readonly aside: boolean;
   readonly layers: Readonly<Record<string, { readonly entries: number; readonly sizeBytes: number }>>;
 }
 
@@ -75,6 +79,7 @@ export class AnswerCache {
   readonly #clock: Clock;
   readonly #flights: SingleFlight<ComputedAnswer>;
   readonly #byModel = new CacheCounts();
+  readonly #bypass = new SelfBypass();
   readonly #renewing = new Set<string>();
   #renewals = { started: 0, failed: 0, kept: 0 };
   #bypassed = 0;
@@ -98,11 +103,16 @@ export class AnswerCache {
       this.#bypassed += 1;
       return fresh(await compute(signal));
     }
+    if (policy.mode === 'use' && this.#bypass.stepsAside(policy.model)) {
+      return { ...fresh(await compute(signal)), aside: true };
+    }
     const labels = { model: policy.model, tags: question.tags ?? [] };
+    const startedMs = this.#clock.monotonicMs();
     const key = cacheKey(question);
     if (policy.mode === 'refresh') return fresh(await this.#computeAndKeep(key, labels, () => compute(signal)));
     const maxAgeMs = Math.min(policy.ttlMs + policy.staleWhileRevalidateMs, policy.maxStalenessMs ?? Infinity);
     const hit = await this.#lookUp(key, maxAgeMs, policy, signal);
+    this.#bypass.looked(policy.model, this.#clock.monotonicMs() - startedMs, hit !== undefined);
     if (hit !== undefined) {
       if (hit.stale) this.#renew(key, labels, policy, compute);
       return hit;
@@ -111,6 +121,7 @@ export class AnswerCache {
       this.#computeAndKeep(key, labels, () => compute(flightSignal)),
     );
     this.#byModel.missed(policy.model, shared);
+    this.#bypass.computed(policy.model, (value.queueUs + value.computeUs) / 1000, shared);
     return fresh(value);
   }
 
@@ -124,8 +135,10 @@ export class AnswerCache {
   }
 
   /** What each model had from the layers. */
-  modelCounts(): readonly (ModelCacheCounts & { readonly model: string })[] {
-    return this.#byModel.names().map((model) => ({ model, ...this.#byModel.of(model) }));
+  modelCounts(): readonly (ModelCacheCounts & { readonly model: string; readonly aside: boolean })[] {
+    return this.#byModel
+      .names()
+      .map((model) => ({ model, ...this.#byModel.of(model), aside: this.#bypass.isAside(model) }));
   }
 
   /** What each model has in the layers and had from them. Walks the entries: for people, not for every scrape. */
@@ -135,6 +148,7 @@ export class AnswerCache {
     return [...names].sort().map((model) => ({
       model,
       ...this.#byModel.of(model),
+      aside: this.#bypass.isAside(model),
       layers: Object.fromEntries(
         held.map(({ name, models }) => [name, models.get(model) ?? { entries: 0, sizeBytes: 0 }]),
       ),
@@ -169,7 +183,7 @@ export class AnswerCache {
       for (const nearer of this.#layers.slice(0, i)) await nearer.put(key, { ...hit, computeUs: 0 });
       const stale = hit.ageMs > ttlMs;
       this.#byModel.hit(model, layer.name, stale);
-      return { answer: hit.answer, queueUs: 0, computeUs: 0, layer: layer.name, ageMs: hit.ageMs, stale };
+      return { answer: hit.answer, queueUs: 0, computeUs: 0, layer: layer.name, ageMs: hit.ageMs, stale, aside: false };
     }
     return undefined;
   }
@@ -209,5 +223,5 @@ export class AnswerCache {
 
 function fresh(answer: ComputedAnswer): CacheOutcome {
   const { queueUs, computeUs } = answer;
-  return { answer, queueUs, computeUs, layer: undefined, ageMs: undefined, stale: false };
+  return { answer, queueUs, computeUs, layer: undefined, ageMs: undefined, stale: false, aside: false };
 }

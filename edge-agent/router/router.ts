@@ -166,6 +166,7 @@ export class Router implements InferenceService {
       return this.#rescueError(request, model, { ...now(), trouble, detail: error.message }, error, trail, signal);
     }
     const local = answerOf(request, outcome);
+    if (outcome.aside) trail.note('the cache stands aside: for this model it costs more than it saves');
     if (computed === undefined && outcome.layer === undefined)
       trail.note('waited for an equal request, and took its answer');
     trail.note(local.provenance.reason);

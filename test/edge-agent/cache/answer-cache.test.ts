@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { AnswerCache, type CachePolicy, type ComputedAnswer } from '@tidegate/edge-agent/cache/answer-cache.js';
+import {
+  AnswerCache,
+  type CacheOutcome,
+  type CachePolicy,
+  type ComputedAnswer,
+} from '@tidegate/edge-agent/cache/answer-cache.js';
 import type { CacheQuestion } from '@tidegate/edge-agent/cache/cache-key.js';
+import type { CacheHit } from '@tidegate/edge-agent/cache/cache-layer.js';
 import { MemoryLayer } from '@tidegate/edge-agent/cache/memory-layer.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import { tensor } from '@tidegate/shared/tensor/tensor.js';
@@ -56,7 +62,7 @@ function setUp() {
       stale: outcome.stale,
     };
   };
-  return { clock, cache, ask, gate, renewals, runs: () => runs };
+  return { clock, cache, ask, compute, gate, renewals, runs: () => runs };
 }
 
 describe('AnswerCache', () => {
@@ -146,6 +152,23 @@ describe('AnswerCache', () => {
     open();
     expect(await asked).toMatchObject({ value: 1 });
     expect(await ask()).toMatchObject({ value: 2, layer: undefined });
+  });
+
+  it('steps aside where looking up takes longer than what it saves, and says so', async () => {
+    const { clock, compute } = setUp();
+    class SlowLayer extends MemoryLayer {
+      override get(key: string, maxAgeMs: number): CacheHit | undefined {
+        clock.advance(1);
+        return super.get(key, maxAgeMs);
+      }
+    }
+    const cache = new AnswerCache({ layers: [new SlowLayer({ limitBytes: 1e6 }, { clock })], clock });
+    const ask = (seed: number, mode: CachePolicy['mode'] = 'use'): Promise<CacheOutcome> =>
+      cache.answer({ ...question, parameters: { seed } }, { ...policy, mode }, compute, new AbortController().signal);
+    for (let i = 0; i < 512; i += 1) expect((await ask(i)).aside).toBe(false);
+    expect(await ask(511)).toMatchObject({ aside: true, layer: undefined });
+    expect(cache.models()).toMatchObject([{ model: 'm', aside: true, misses: 512 }]);
+    expect(await ask(511, 'refresh')).toMatchObject({ aside: false });
   });
 
   describe('past its TTL', () => {
