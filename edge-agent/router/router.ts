@@ -325,7 +325,7 @@ function answerOf(request: InferRequest, outcome: CacheOutcome, because?: string
   const { modelDigest, variant, variantDigest, confidence, answeredBy } = answer;
   const where = answeredBy === 'edge' ? 'answered on the device' : 'answered by the hub';
   const kept = `${where} ${Math.round(ageMs ?? 0)} ms ago, kept in the ${layer} cache`;
-  const found = layer === undefined ? where : stale ? `${kept}, past its time and being renewed` : kept;
+  const found = layer === undefined ? where : stale ? `${kept}, past its time` : kept;
   return {
     model: request.model,
     version: answer.version,

@@ -48,7 +48,7 @@ export interface Provenance {
   readonly queueUs: number;
   readonly computeUs: number;
   readonly cacheLayer?: 'memory' | 'disk' | 'hub';
-  /** The cached answer is older than the model's TTL, and is being renewed. */
+  /** The cached answer is older than the model's TTL; it is renewed when the device has time. */
   readonly cacheStale?: true;
   readonly confidence?: number;
 }

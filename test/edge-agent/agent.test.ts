@@ -155,6 +155,7 @@ describe('the agent', () => {
     await agent.slots.remove('digits');
     await agent.slots.remove('digits');
     expect(agent.slots.names()).toEqual([]);
+    expect((await get('/agent/v1/cache')).body['layers']).toMatchObject({ memory: { entries: 0, sizeBytes: 0 } });
     await expect(ask(1)).rejects.toMatchObject({ code: 'not-found' });
   });
 });

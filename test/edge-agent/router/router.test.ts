@@ -25,6 +25,8 @@ interface SetUpOptions {
   /** Of the version that should be on the device. */
   readonly desiredPrivacy?: () => 'local' | 'hub' | undefined;
   readonly hub?: 'answers' | 'hangs' | 'none';
+  readonly staleWhileRevalidateMs?: number;
+  readonly queueDepth?: number;
 }
 
 function fakeModel(options: SetUpOptions, runs: { count: number }): ServedModel {
@@ -36,6 +38,7 @@ function fakeModel(options: SetUpOptions, runs: { count: number }): ServedModel 
     pipeline: [{ graph: 'm.onnx' }],
     confidence: { output: 'y', threshold: 0.6 },
     privacy: { fallback: options.privacy ?? 'hub' },
+    cache: { ttlMs: 60_000, staleWhileRevalidateMs: options.staleWhileRevalidateMs ?? 0 },
   });
   const infer = (): Promise<ModelAnswer> => {
     runs.count += 1;
@@ -44,7 +47,14 @@ function fakeModel(options: SetUpOptions, runs: { count: number }): ServedModel 
     return Promise.resolve({ outputs, queueUs: 1, computeUs: 2, confidence: options.confidence ?? 0.9 });
   };
   const identity = { name: 'm', version: '3', versionDigest: 'sha256:v', variant: 'int8', variantDigest: 'sha256:d' };
-  return { identity, yaml, deterministic: true, infer, metadata: { name: 'm' } } as unknown as ServedModel;
+  return {
+    identity,
+    yaml,
+    deterministic: true,
+    counts: { queueDepth: options.queueDepth ?? 0 },
+    infer,
+    metadata: { name: 'm' },
+  } as unknown as ServedModel;
 }
 
 function setUp(options: SetUpOptions = {}) {
@@ -125,6 +135,26 @@ describe('Router', () => {
       ['cache', undefined],
     ]);
     expect(explanations.get('r1')?.result).toContain('cache: answered on the device');
+  });
+
+  it('gives a stale answer at once, says so, and renews it when the device has time', async () => {
+    const lenient = { staleWhileRevalidateMs: 60_000 };
+    const idle = setUp(lenient);
+    await idle.ask();
+    idle.clock.advance(70_000);
+    const stale = await idle.ask();
+    expect(stale).toMatchObject({ placement: 'cache', cacheLayer: 'memory', cacheStale: true });
+    expect(stale.reason).toContain('past its time');
+    await settle();
+    expect(idle.runs.count).toBe(2);
+    expect(idle.finished.map(({ own }) => own !== undefined)).toEqual([true, false]); // nobody asked for the renewal
+    expect(await idle.ask()).not.toHaveProperty('cacheStale');
+    const busy = setUp({ ...lenient, queueDepth: 3 });
+    await busy.ask();
+    busy.clock.advance(70_000);
+    expect(await busy.ask()).toMatchObject({ cacheStale: true });
+    await settle();
+    expect(busy.runs.count).toBe(1);
   });
 
   it('asks the hub where confidence is low, and keeps that answer too', async () => {
