@@ -29,13 +29,7 @@ import {
   writeStatistics,
 } from './extension-messages.js';
 import type { HeldMessage } from './guarded-call.js';
-import {
-  idOf,
-  readInferRequest,
-  writeInferResponse,
-  writeStreamError,
-  type InferMessage,
-} from './infer-message.js';
+import { idOf, readInferRequest, writeInferResponse, writeStreamError, type InferMessage } from './infer-message.js';
 import { NOT_OFFERED } from './methods.js';
 import { ProtoError } from './proto-reader.js';
 import { ProtoWriter } from './proto-writer.js';

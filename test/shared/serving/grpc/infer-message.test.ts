@@ -1,0 +1,96 @@
+// The codec against bytes that nobody's protobuf library would send.
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { idOf, readInferRequest } from '@tidegate/shared/serving/grpc/infer-message.js';
+import { ProtoWriter } from '@tidegate/shared/serving/grpc/proto-writer.js';
+import { ServingError } from '@tidegate/shared/serving/serving-error.js';
+
+function message(write: (writer: ProtoWriter) => void, blobs: Uint8Array[] = []): Buffer {
+  const writer = new ProtoWriter();
+  write(writer);
+  return writer.finish({ field: 7, blobs });
+}
+
+const good = message(
+  (writer) => {
+    writer.string(1, 'm');
+    writer.string(3, 'id-1');
+    writer.message(4, () => {
+      writer.string(1, '__proto__');
+      writer.message(2, () => writer.givenInteger(2, -5));
+    });
+    writer.message(5, () => {
+      writer.string(1, 'x');
+      writer.string(2, 'FP32');
+      writer.packed(3, [1, 300]);
+    });
+  },
+  [Buffer.alloc(1200)],
+);
+
+/** The field that a refusal names; whatever else is thrown fails the test. */
+function refusalOf(bytes: Buffer): string | undefined {
+  try {
+    readInferRequest(bytes);
+    return undefined;
+  } catch (error) {
+    if (error instanceof ServingError && error.code === 'invalid-argument') return error.field;
+    throw error;
+  }
+}
+
+describe('a message', () => {
+  test('is read as it was written; its tensors are views of it', () => {
+    const { model, id, parameters, inputs } = readInferRequest(good);
+    expect([model, id, inputs[0]?.shape]).toEqual(['m', 'id-1', [1, 300]]);
+    expect(inputs[0]?.data.buffer).toBe(good.buffer);
+    expect(Object.entries(parameters)).toEqual([['__proto__', -5]]);
+    expect(idOf(good)).toBe('id-1');
+  });
+
+  test('may come with a dimension at a time, unknown fields, and contents in pieces', () => {
+    const bytes = message((writer) => {
+      writer.string(1, 'm');
+      writer.string(99, 'later');
+      writer.message(5, () => {
+        writer.string(1, 'x');
+        writer.string(2, 'INT32');
+        writer.givenInteger(3, 1);
+        writer.givenInteger(3, 3);
+        writer.message(5, () => writer.packed(2, [1, -2]));
+        writer.message(5, () => writer.givenInteger(2, 3));
+      });
+    });
+    const [input] = readInferRequest(bytes).inputs;
+    expect(input?.shape).toEqual([1, 3]);
+    expect(Buffer.from(input?.data ?? [])).toEqual(Buffer.from(Int32Array.of(1, -2, 3).buffer));
+  });
+
+  test.each<[string, Buffer]>([
+    ['a length past the end', Buffer.from([0x0a, 0x7f, 0x41])],
+    ['field number 0', Buffer.from([0x02, 0x00])],
+    ['another wire type', Buffer.from([0x08, 0x01])],
+    ['a group', Buffer.from([0x9b, 0x06])],
+    ['an endless number', Buffer.from([0x98, 0x06, ...Array.from({ length: 11 }, () => 0x80)])],
+    ['a name that is no UTF-8', Buffer.from([0x0a, 0x02, 0xc3, 0x28])],
+  ])('with %s is refused', (_name, bytes) => {
+    expect(refusalOf(bytes)).toBe('message');
+  });
+
+  test('cut anywhere is refused or shorter, never a crash', () => {
+    for (let end = 0; end < good.byteLength; end++) expect(refusalOf(good.subarray(0, end))).toBeDefined();
+  });
+
+  test('of any bytes, or damaged anywhere, is read or refused by a field', () => {
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => void refusalOf(Buffer.from(bytes))));
+    fc.assert(
+      fc.property(fc.nat(120), fc.integer({ min: 0, max: 255 }), (at, value) => {
+        const damaged = Buffer.from(good);
+        damaged[at] = value;
+        refusalOf(damaged);
+        idOf(damaged);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+});
