@@ -53,7 +53,7 @@ export const profileVerb: Verb = (program, context) => {
     .command('profile')
     .description('Measure what a model costs on this device, and advise on sizing')
     .argument('<MODEL|PATH...>', 'models to measure')
-    .option('--seconds <N>', 'time for all of it', DEFAULT_SECONDS)
+    .option('--seconds <N>', 'time for all of it; more only where loading takes most of it', DEFAULT_SECONDS)
     .option('--batches <LIST>', "rows of a run (default: powers of two up to the package's batching.maxRows)")
     .option('--threads <LIST>', 'threads of a run (default: powers of two up to the cores)')
     .option('--deadlines <LIST>', 'milliseconds that the advice is about', DEFAULT_DEADLINES)

@@ -45,6 +45,9 @@ interface ProfileModules {
   readonly onProgress: (what: string, share: number) => void;
 }
 
+/** Where loading eats the time, running still gets so much of it, and the whole takes longer than was asked. */
+const RUNNING_SHARE_LEAST = 0.3;
+
 /** A graph as it was seen in its first load. */
 interface SeenGraph extends Pick<GraphMeasure, 'label' | 'graph' | 'rows' | 'loadFirstMs'> {
   readonly path: string;
@@ -160,8 +163,10 @@ async function measureAll(
   for (let first = 0; first < configurations.length; first += together) {
     const group = configurations.slice(first, first + together);
     const spentMs = modules.clock.monotonicMs() - startMs;
-    const budgetMs = Math.max(0, options.budgetMs - spentMs) * (group.length / (configurations.length - first));
-    await measureGroup(group, { ...options, budgetMs }, modules, measured, signal);
+    const leftMs = Math.max(0, options.budgetMs - spentMs);
+    const budgetMs = leftMs * (group.length / (configurations.length - first));
+    const leastMs = options.budgetMs * RUNNING_SHARE_LEAST * (group.length / configurations.length);
+    await measureGroup(group, { ...options, budgetMs, leastMs }, modules, measured, signal);
   }
   return seen.map((graph) => {
     const own = configurations.filter((one) => one.seen === graph);
@@ -182,7 +187,7 @@ async function freeMemory(files: Pick<Files, 'read'>): Promise<number> {
 
 async function measureGroup(
   group: readonly Configuration[],
-  options: ProfileOptions,
+  options: ProfileOptions & { readonly leastMs: number },
   modules: ProfileModules,
   measured: Map<Configuration, ConfigurationMeasure | string>,
   signal: AbortSignal,
@@ -196,7 +201,7 @@ async function measureGroup(
       if (typeof runner === 'string') measured.set(configuration, runner);
       else loaded.push({ configuration, runner });
     }
-    const budgetMs = Math.max(1, options.budgetMs - (clock.monotonicMs() - startMs));
+    const budgetMs = Math.max(options.leastMs, options.budgetMs - (clock.monotonicMs() - startMs));
     const results = await runCells(
       loaded.map(({ configuration: { seen }, runner }): LoadedConfiguration => ({
         runner,
