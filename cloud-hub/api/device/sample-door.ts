@@ -9,14 +9,18 @@ import { readBounded } from './read-document.js';
 /** Of bodies that are being received. */
 export const RECEIVED_LIMITS = { bytes: 128 * 1024 * 1024, bytesOfDevice: 2 * LIMIT_SAMPLE_BYTES } as const;
 const RETRY_AFTER_SECONDS = 2;
+/** Without a byte for so long a body gives its share of the memory back, and the connection is closed. */
+const STALL_LIMIT_MS = 30_000;
 
 export class SampleDoor {
   readonly #intake: Pick<SampleIntake, 'take'>;
+  readonly #stallLimitMs: number;
   #bytes = 0;
   readonly #bytesOf = new Map<string, number>();
 
-  constructor(intake: Pick<SampleIntake, 'take'>) {
+  constructor(intake: Pick<SampleIntake, 'take'>, stallLimitMs = STALL_LIMIT_MS) {
     this.#intake = intake;
+    this.#stallLimitMs = stallLimitMs;
   }
 
   /** Answers 201 where it was taken, 200 where the hub had it. Rejects with DeviceError or DataError for what is refused. */
@@ -25,6 +29,9 @@ export class SampleDoor {
       throw new DeviceError(400, 'invalid', 'the path names no SHA-256 in lower-case hex', { field: 'digest' });
     }
     const release = this.#reserve(statedBytes(request), device);
+    const { socket } = request;
+    const onStall = (): void => void request.destroy(new DeviceError(408, 'busy', 'the body came to a halt'));
+    socket.setTimeout(this.#stallLimitMs, onStall);
     try {
       const body = await readBounded(request, LIMIT_SAMPLE_BYTES);
       const digest = sampleId(body);
@@ -34,6 +41,7 @@ export class SampleDoor {
       const { id, added } = await this.#intake.take(body, { device });
       sendJson(response, added ? 201 : 200, { id });
     } finally {
+      socket.setTimeout(0).off('timeout', onStall);
       release();
     }
   }

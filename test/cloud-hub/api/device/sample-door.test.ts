@@ -1,5 +1,5 @@
 // Samples over the device port, real TLS and client certificates: taken once, judged, and only as many at once as memory allows.
-import { RECEIVED_LIMITS } from '@tidegate/cloud-hub/api/device/sample-door.js';
+import { RECEIVED_LIMITS, SampleDoor } from '@tidegate/cloud-hub/api/device/sample-door.js';
 import { enrol } from '@tidegate/edge-agent/identity/enrol.js';
 import { hubDispatcher, trustOf } from '@tidegate/edge-agent/identity/hub-transport.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
@@ -7,6 +7,9 @@ import { systemFiles } from '@tidegate/shared/system/files.js';
 import { devicePaths } from '@tidegate/shared/wire/device-api.js';
 import { hexOf, sha256 } from '@tidegate/shared/wire/digest.js';
 import { LIMIT_SAMPLE_BYTES, sampleId } from '@tidegate/shared/wire/sample.js';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { connect, type AddressInfo } from 'node:net';
 import { PassThrough, Readable } from 'node:stream';
 import { Agent, request, type Dispatcher } from 'undici';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -121,4 +124,25 @@ test('one device sends only so much at once, and is told when to come again', as
   for (const body of slow) body.end();
   for (const { status } of await Promise.all(under)) expect(status).toBe(400);
   expect((await put(digitSample(2))).status).toBe(201);
+});
+
+test('a body that comes to a halt gives its room back, and its connection ends', async () => {
+  const door = new SampleDoor({ take: async () => ({ id: sha256('x'), added: true }) }, 100);
+  const failures: unknown[] = [];
+  const server = createServer((incoming, response) => {
+    door.answer(incoming, response, 'a'.repeat(64), 'cam-1').catch((cause: unknown) => failures.push(cause));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  // Two take all that one device may: a second round is refused with 429 unless the first gave it back.
+  for (let round = 0; round < 2; round += 1) {
+    const sockets = [1, 2].map(() => connect(port, '127.0.0.1'));
+    for (const socket of sockets) {
+      socket.write(`PUT / HTTP/1.1\r\nhost: x\r\ncontent-length: ${LIMIT_SAMPLE_BYTES}\r\n\r\nabc`);
+    }
+    await Promise.all(sockets.map((socket) => once(socket.resume(), 'close')));
+  }
+  expect(failures.map((cause) => (cause as { status: number }).status)).toEqual([408, 408, 408, 408]);
+  server.close();
 });
