@@ -34,6 +34,7 @@ test('a sample goes from the intake over a person’s judgement into a dataset, 
   await expect(data.proposals.propose(first, 'token:t', new AbortController().signal)).rejects.toMatchObject({
     message: 'the hub has no ready version of digits',
   });
-  expect(heard).toEqual(['sample', 'sample', 'sample', 'sample', 'dataset', 'dataset']);
+  const judged = ['sample', 'sample', 'sample', 'sample', 'dataset', 'sample-deleted', 'dataset'];
+  expect(heard).toEqual(judged);
   await closing.run();
 });
