@@ -26,6 +26,11 @@ const verbs = await Promise.all((asked.length > 0 ? asked : Object.entries(VERBS
 // A request's signal is listened to by each of its parts (pictures, variations, graphs): more than Node's ten is no leak.
 EventEmitter.defaultMaxListeners = 256;
 
+// Whoever reads may have had enough (`--help | head`, a pipe that ended): an agent that serves goes on without being read.
+process.stdout.on('error', (cause: NodeJS.ErrnoException) => {
+  if (cause.code !== 'EPIPE') throw cause;
+});
+
 process.exitCode = await runProgram(argv, verbs, {
   stdout: process.stdout,
   stderr: process.stderr,

@@ -41,7 +41,7 @@ function textOf({ kind, title, facts }: Node): string[] {
     case 'job': {
       const how = [
         `${facts['optimizer']} at ${facts['learningRate']}`,
-        `${facts['epochs']} epochs of batches of ${facts['batchSize']}`,
+        `${facts['epochs']} ${facts['epochs'] === 1 ? 'epoch' : 'epochs'} of batches of ${facts['batchSize']}`,
         `seed ${facts['seed']}`,
         `from ${facts['start']}`,
         `hub ${facts['code']}`,

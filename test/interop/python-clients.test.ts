@@ -27,12 +27,12 @@ describe.skipIf(python === undefined)('Python clients', () => {
 
   test('tritonclient.http', async () => {
     const args = ['http', agent.address, agent.pictures];
-    await runPythonChecks('tritonclient.http 2.73.0', tritonclient, 'tritonclient_checks.py', args, 80);
+    await runPythonChecks('tritonclient.http 2.73.0', tritonclient, 'tritonclient_checks.py', args, 112);
   });
 
   test('tritonclient.http.aio', async () => {
     const args = ['aio', agent.address, agent.pictures];
-    await runPythonChecks('tritonclient.http.aio 2.73.0', tritonclient, 'tritonclient_checks.py', args, 80);
+    await runPythonChecks('tritonclient.http.aio 2.73.0', tritonclient, 'tritonclient_checks.py', args, 112);
   });
 
   test('tritonclient.grpc', async () => {
