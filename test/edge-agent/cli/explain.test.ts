@@ -50,7 +50,12 @@ describe('explain', () => {
   });
 
   it('tells of the batch that requests shared, and of equal ones that joined', async () => {
-    await Promise.all(Array.from({ length: 24 }, (_, i) => agent.infer('digits', image(0.01 * i), { id: `b${i}` })));
+    const executor = (await agent.model('digits')).graphs[0]?.pid ?? 0;
+    process.kill(executor, 'SIGSTOP'); // so that they queue up behind what runs
+    const asked = Array.from({ length: 24 }, (_, i) => agent.infer('digits', image(0.01 * i), { id: `b${i}` }));
+    await expect.poll(async () => (await agent.model('digits')).counts['queueDepth']).toBeGreaterThanOrEqual(12);
+    process.kill(executor, 'SIGCONT');
+    await Promise.all(asked);
     await Promise.all([1, 2].map((i) => agent.infer('digits', image(0.77), { id: `equal${i}` })));
     const texts = await Promise.all(Array.from({ length: 24 }, async (_, i) => (await explain(`b${i}`)).out));
     expect(texts.some((text) => /together with \d+ rows of others/.test(text))).toBe(true);
