@@ -29,7 +29,10 @@ Example:
   tidegate-agent service install --print`;
 
 export const serviceVerb: Verb = (program, context) => {
-  const service = program.command('service').description('Run the agent as a systemd service');
+  const service = program
+    .command('service')
+    .description('Run the agent as a systemd service')
+    .addHelpText('after', EXAMPLE);
   const install = service
     .command('install')
     .description('Write the unit, enable and start it (root)')
