@@ -316,7 +316,9 @@ def _(client, _):
     try:
         identity(client, "FP32", array, client_timeout=0.000001, headers={"tidegate-cache": "bypass"})
     except InferenceServerException as error:
-        equal(error.status(), "StatusCode.DEADLINE_EXCEEDED")
+        # Refused before it began, or over while it ran: whichever side saw it first says so.
+        known = error.status() in ("StatusCode.DEADLINE_EXCEEDED", "StatusCode.UNAVAILABLE")
+        equal(known and "eadline" in str(error), True, f"{error.status()} {error}")
     else:
         raise AssertionError("was answered")
     identity(client, "FP32", array, client_timeout=30)
