@@ -1,6 +1,5 @@
 // From gradients to the next weights: the mean over an accumulation, the global norm, clipping to it (Pascanu et al., "On the
 // difficulty of training recurrent neural networks", ICML 2013, algorithm 1), then the rule of update-rules.ts for each weight.
-import { makeTensor } from '@tidegate/shared/onnx/tensor-data.js';
 import { makeValue } from '@tidegate/shared/onnx/make-node.js';
 import type { ValueInfo } from '@tidegate/shared/onnx/model-proto.js';
 import { elementCount, tensor, type NamedTensor } from '@tidegate/shared/tensor/tensor.js';
@@ -135,10 +134,7 @@ function accumulation(n: StepNodes, labels: string, carried: CarriedValue[]): Ac
     add: (name, gradient, dims) => {
       const place = `step/accumulated/${name}`;
       const sum = n.op('Add', [place, n.op('Mul', [gradient, rows])]);
-      const zero = n.op('ConstantOfShape', [n.op('Shape', [sum])], {
-        value: makeTensor('', FLOAT, [1], new Uint8Array(4)),
-      });
-      n.op('Where', [APPLY, zero, sum], {}, nextOf(place));
+      n.op('Where', [APPLY, n.zerosLike(sum), sum], {}, nextOf(place));
       carried.push({ input: place, output: nextOf(place), dims });
       return sum;
     },

@@ -1,5 +1,4 @@
-// The nodes that a step adds around the model: loss, norm, update. New names begin with `step/`. A builder may stand inside a
-// graph of an If: its nodes are that graph's, its constants the outer graph's.
+// The nodes that a step adds around the model: loss, norm, update. New names begin with `step/`.
 import { makeNode } from '@tidegate/shared/onnx/make-node.js';
 import type { NodeProto, TensorProto } from '@tidegate/shared/onnx/model-proto.js';
 import { makeTensor } from '@tidegate/shared/onnx/tensor-data.js';
@@ -14,15 +13,9 @@ type Attributes = NonNullable<NonNullable<Parameters<typeof makeNode>[3]>['attri
 
 export class StepNodes {
   readonly nodes: NodeProto[] = [];
-  readonly initializers: TensorProto[];
-  readonly #names: { count: number };
-  readonly #constants: Map<string, string>;
-
-  constructor(outer?: StepNodes) {
-    this.initializers = outer?.initializers ?? [];
-    this.#names = outer === undefined ? { count: 0 } : outer.#names;
-    this.#constants = outer === undefined ? new Map() : outer.#constants;
-  }
+  readonly initializers: TensorProto[] = [];
+  readonly #constants = new Map<string, string>();
+  #count = 0;
 
   /** A node with one output, under a new name or a given one. */
   op(opType: string, input: readonly string[], attributes: Attributes = {}, output = this.fresh(opType)): string {
@@ -36,8 +29,8 @@ export class StepNodes {
   }
 
   fresh(hint: string): string {
-    this.#names.count += 1;
-    return `step/${hint}_${this.#names.count}`;
+    this.#count += 1;
+    return `step/${hint}_${this.#count}`;
   }
 
   /** A constant FLOAT scalar. */
