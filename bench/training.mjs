@@ -6,7 +6,7 @@ import { interleave, median } from './statistics.mjs';
 import { torchPython } from './training/environment.mjs';
 import { TRAINING_MODELS } from './training/models.mjs';
 
-export const TRAINING_TARGET = 1;
+const TRAINING_TARGET = 1;
 const THREADS = [1, 2];
 const WARM_UP_MS = 1_500;
 const REST_MS = 300;

@@ -31,10 +31,9 @@ export async function torchPython(say) {
     await run(python, ['-c', 'import torch']);
     return { python };
   } catch (error) {
-    const [first] = String(error.stderr || error.message)
+    const lines = String(error.stderr || error.message)
       .trim()
-      .split('\n')
-      .slice(-1);
-    return { missing: first };
+      .split('\n');
+    return { missing: lines.at(-1) };
   }
 }
