@@ -1,14 +1,15 @@
 // Sends what waits to the hub, one sample at a time, low confidence before random share, the oldest first. A sample is deleted when
 // the hub has it, or says that it never takes it; everything else is tried again after a pause. The policy is asked right before
 // each sample goes, and whenever something new is desired: one that has become stricter deletes what was kept.
-import { fullJitterMs, type BackoffPolicy } from '@tidegate/shared/system/backoff.js';
-import { delay, type Clock } from '@tidegate/shared/system/clock.js';
+import type { BackoffPolicy } from '@tidegate/shared/system/backoff.js';
+import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import type { Random } from '@tidegate/shared/system/random.js';
+import { WakingLoop } from '@tidegate/shared/system/waking-loop.js';
 import { hexOf } from '@tidegate/shared/wire/digest.js';
 import { DeviceApiError } from '../sync/device-api.js';
 import type { CaptureCounts } from './capture-counts.js';
-import type { CaptureStore } from './capture-store.js';
+import type { CaptureStore, WaitingSample } from './capture-store.js';
 
 /** `unknown`: nothing is known of the model, as long as the device has not heard what it should run. */
 export type CapturePermission = 'allowed' | 'forbidden' | 'unknown';
@@ -32,83 +33,57 @@ const FINAL_STATUSES: ReadonlySet<number | undefined> = new Set([400, 413, 422])
 
 export class CaptureSender {
   readonly #m: CaptureSenderModules;
-  readonly #backoff: BackoffPolicy;
-  readonly #stop = new AbortController();
-  #wake = new AbortController();
-  #pause = new AbortController();
-  #failures = 0;
-  #loop: Promise<void> = Promise.resolve();
+  readonly #loop: WakingLoop;
 
   constructor(modules: CaptureSenderModules, backoff: BackoffPolicy = DEFAULT_BACKOFF) {
     this.#m = modules;
-    this.#backoff = backoff;
+    const failed = ({ message: error }: Error, waitMs: number): void =>
+      modules.log.debug({ error, waitMs }, 'captured samples could not be sent');
+    this.#loop = new WakingLoop({ turn: (signal) => this.#sendAll(signal), failed, backoff }, modules);
   }
 
   start(): void {
-    this.#loop = this.#run();
+    this.#loop.start();
   }
 
   /** What is on its way is given up, and sent again after the next start. */
-  async stop(): Promise<void> {
-    this.#stop.abort();
-    this.#wake.abort();
-    await this.#loop;
+  stop(): Promise<void> {
+    return this.#loop.stop();
   }
 
   /** There is something new to send. Does not shorten the pause after a failure. */
   wake(): void {
-    this.#wake.abort();
+    this.#loop.wake();
   }
 
   /** The hub was heard: it may be reachable, and may desire something else. */
   hubHeard(): void {
-    this.#failures = 0;
-    this.#pause.abort();
-    this.#wake.abort();
+    this.#loop.retryNow();
   }
 
-  async #run(): Promise<void> {
-    const { clock, random, log } = this.#m;
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      this.#wake = new AbortController();
-      this.#pause = new AbortController();
-      try {
-        await this.#sendAll();
-        await delay(clock, IDLE_MS, AbortSignal.any([this.#wake.signal, signal])).catch(() => undefined); // woken: the point
-      } catch (cause) {
-        if (signal.aborted) return;
-        const waitMs = fullJitterMs(this.#failures, this.#backoff, random);
-        this.#failures += 1;
-        log.debug({ error: (cause as Error).message, waitMs }, 'captured samples could not be sent');
-        await delay(clock, waitMs, AbortSignal.any([this.#pause.signal, signal])).catch(() => undefined); // heard of, or stopping
-      }
-    }
-  }
-
-  async #sendAll(): Promise<void> {
+  async #sendAll(signal: AbortSignal): Promise<number> {
     const { store, permission } = this.#m;
     for (;;) {
-      this.#stop.signal.throwIfAborted();
+      signal.throwIfAborted();
       const sample = store.next(await this.#allowedModels());
-      if (sample === undefined) return;
+      if (sample === undefined) return IDLE_MS;
       const body = await store.read(sample.id);
       if (body === undefined || permission(sample.model) !== 'allowed') continue;
-      await this.#sendOne(sample.id, sample.model, body);
+      await this.#sendOne(sample, body, signal);
     }
   }
 
-  async #sendOne(id: string, model: string, body: Uint8Array): Promise<void> {
+  async #sendOne({ id, model }: WaitingSample, body: Uint8Array, signal: AbortSignal): Promise<void> {
     const { store, counts, send, log } = this.#m;
     try {
-      await send(hexOf(id), body, this.#stop.signal);
+      await send(hexOf(id), body, signal);
       counts.sent();
     } catch (cause) {
       if (!(cause instanceof DeviceApiError) || !isFinal(cause)) throw cause;
       counts.dropped('refused');
       log.warn({ id, model, status: cause.status, error: cause.message }, 'the hub does not take a captured sample');
     }
-    this.#failures = 0;
+    this.#loop.forgetFailures();
     await store.remove(id);
   }
 

@@ -1,10 +1,11 @@
 // Empties the outbox towards the hub. Over MQTT (QoS 1) a record goes when the hub's own acknowledgement of its number comes
 // back, not when the broker took it; without MQTT it goes by HTTPS, whose answer is the acknowledgement. Unacknowledged
 // records are sent again with backoff; the hub ignores a number that it has, so twice is once.
-import { fullJitterMs, type BackoffPolicy } from '@tidegate/shared/system/backoff.js';
-import { delay, type Clock } from '@tidegate/shared/system/clock.js';
+import type { BackoffPolicy } from '@tidegate/shared/system/backoff.js';
+import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import type { Random } from '@tidegate/shared/system/random.js';
+import { WakingLoop } from '@tidegate/shared/system/waking-loop.js';
 import type { TelemetryRecord } from '@tidegate/shared/wire/telemetry.js';
 import type { Outbox } from './outbox.js';
 
@@ -33,16 +34,15 @@ const DEFAULT_SENDER: TelemetrySenderOptions = {
   ackTimeoutMs: 10_000,
   backoff: { baseMs: 1000, maxMs: 60_000 },
 };
+/** Woken by records and by the link; else it looks now and then. */
+const IDLE_MS = 60_000;
 
 export class TelemetrySender {
   readonly #options: TelemetrySenderOptions;
   readonly #modules: { outbox: Outbox; routes: TelemetryRoutes; clock: Clock; random: Random; log: Log };
-  readonly #stop = new AbortController();
   /** Monotonic time of sending, by number. */
   readonly #inFlight = new Map<number, number>();
-  #failures = 0;
-  #wake = new AbortController();
-  #loop: Promise<void> = Promise.resolve();
+  readonly #loop: WakingLoop;
 
   constructor(
     modules: { outbox: Outbox; routes: TelemetryRoutes; clock: Clock; random: Random; log: Log },
@@ -50,34 +50,36 @@ export class TelemetrySender {
   ) {
     this.#modules = modules;
     this.#options = options;
+    const failed = ({ message: error }: Error, waitMs: number): void =>
+      modules.log.debug({ error, waitMs }, 'telemetry could not be sent');
+    const { backoff } = options;
+    this.#loop = new WakingLoop({ turn: (signal) => this.#sendDue(signal), failed, backoff }, modules);
   }
 
   start(): void {
-    this.#loop = this.#run();
+    this.#loop.start();
   }
 
-  async stop(): Promise<void> {
-    this.#stop.abort();
-    this.#wake.abort();
-    await this.#loop;
+  stop(): Promise<void> {
+    return this.#loop.stop();
   }
 
   /** There may be something to send, or a way to send it. */
   wake(): void {
-    this.#wake.abort();
+    this.#loop.wake();
   }
 
   /** The link came up or went down: what was on its way may be lost. */
   linkChanged(): void {
     this.#inFlight.clear();
-    this.#failures = 0;
+    this.#loop.forgetFailures();
     this.wake();
   }
 
   /** The hub has this record. */
   acknowledged(seq: number): void {
     this.#inFlight.delete(seq);
-    this.#failures = 0;
+    this.#loop.forgetFailures();
     try {
       this.#modules.outbox.acknowledge(seq);
     } catch (cause) {
@@ -89,28 +91,8 @@ export class TelemetrySender {
     this.wake();
   }
 
-  async #run(): Promise<void> {
-    const { clock, log, random } = this.#modules;
-    while (!this.#stop.signal.aborted) {
-      this.#wake = new AbortController();
-      let waitMs = 60_000;
-      try {
-        waitMs = await this.#sendDue();
-      } catch (cause) {
-        if (this.#stop.signal.aborted) return;
-        waitMs = fullJitterMs(this.#failures, this.#options.backoff, random);
-        this.#failures += 1;
-        log.debug({ error: (cause as Error).message, waitMs }, 'telemetry could not be sent');
-        // A failure waits in full: new records must not hurry a hub that does not answer.
-        await delay(clock, waitMs, this.#stop.signal).catch(() => undefined); // stopping ends the wait
-        continue;
-      }
-      await delay(clock, waitMs, this.#wake.signal).catch(() => undefined); // woken early: that is the point
-    }
-  }
-
   /** Sends what may go out now; returns how long there is nothing more to do. */
-  async #sendDue(): Promise<number> {
+  async #sendDue(signal: AbortSignal): Promise<number> {
     const { outbox, clock, routes } = this.#modules;
     this.#expire();
     let afterSeq = -1;
@@ -121,28 +103,28 @@ export class TelemetrySender {
         afterSeq = record.seq;
         if (this.#inFlight.has(record.seq)) continue;
         if (this.#inFlight.size >= this.#options.inFlightMax) break;
-        if (routes.mqttConnected) await this.#publish(record);
-        else await this.#post(record);
+        if (routes.mqttConnected) await this.#publish(record, signal);
+        else await this.#post(record, signal);
       }
     }
     const oldest = Math.min(...this.#inFlight.values());
-    return Number.isFinite(oldest) ? Math.max(1, oldest + this.#options.ackTimeoutMs - clock.monotonicMs()) : 60_000;
+    return Number.isFinite(oldest) ? Math.max(1, oldest + this.#options.ackTimeoutMs - clock.monotonicMs()) : IDLE_MS;
   }
 
-  async #publish(record: TelemetryRecord): Promise<void> {
+  async #publish(record: TelemetryRecord, signal: AbortSignal): Promise<void> {
     // In flight before the broker has it: the hub's acknowledgement may come before the broker's.
     this.#inFlight.set(record.seq, this.#modules.clock.monotonicMs());
     try {
-      await this.#modules.routes.publish(record, this.#stop.signal);
+      await this.#modules.routes.publish(record, signal);
     } catch (cause) {
       this.#inFlight.delete(record.seq);
       throw cause;
     }
   }
 
-  async #post(record: TelemetryRecord): Promise<void> {
+  async #post(record: TelemetryRecord, signal: AbortSignal): Promise<void> {
     try {
-      await this.#modules.routes.post(record, this.#stop.signal);
+      await this.#modules.routes.post(record, signal);
     } catch (cause) {
       if (!this.#modules.routes.refused(cause)) throw cause;
       this.#modules.log.error(
