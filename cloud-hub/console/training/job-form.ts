@@ -1,5 +1,6 @@
-// The form's text fields as an order for the hub. Only what differs from a default is sent, so that the hub's defaults hold; what the
-// figures may be is the hub's to judge, what is no figure at all is said here.
+// What the form that starts a run begins with, and its text fields as an order for the hub. Only what differs from a default is sent, so
+// that the hub's defaults hold; what the figures may be is the hub's to judge, what is no figure at all is said here.
+import type { Version } from '@tidegate/shared/wire/admin-api.js';
 import type { TrainingParameters } from '@tidegate/shared/wire/training-api.js';
 
 /** What the hub takes where an order says nothing: a test holds this to the wire contract, which itself would bring zod into the page. */
@@ -64,6 +65,26 @@ export const EMPTY_FIELDS: JobFields = {
   fromScratch: false,
   freeze: '',
 };
+
+type Trainable = Pick<Version, 'model' | 'version'>;
+
+/** What changes with the model: another one has other versions and datasets. `ready`: the versions that can be trained. */
+export function onModel(model: string, ready: readonly Trainable[]): Partial<JobFields> {
+  const newest = Math.max(...ready.filter((version) => version.model === model).map(({ version }) => version));
+  return { model, parent: Number.isFinite(newest) ? String(newest) : '', datasets: [], slices: [] };
+}
+
+/** What the form begins with: the dataset that was asked for, with its own model; the first model where that has no version to train. */
+export function firstChoice(
+  dataset: { readonly spec: string; readonly model: string } | undefined,
+  ready: readonly Trainable[],
+): Partial<JobFields> {
+  if (dataset !== undefined && ready.some(({ model }) => model === dataset.model)) {
+    return { ...onModel(dataset.model, ready), datasets: [dataset.spec] };
+  }
+  const [first] = ready;
+  return first === undefined ? {} : onModel(first.model, ready);
+}
 
 /** Body of POST /api/v1/jobs, or what is missing. */
 export function orderOf(fields: JobFields): { readonly order: Record<string, unknown> } | { readonly missing: string } {

@@ -15,6 +15,8 @@ import {
   DEFAULT_PARAMETERS,
   DEFAULT_PRIORITY,
   EMPTY_FIELDS,
+  firstChoice,
+  onModel,
   orderOf,
   type JobFields,
   type NumberField,
@@ -40,11 +42,10 @@ export function StartForm(props: {
   const set: Set = (change) => setFields((old) => ({ ...old, ...change }));
   const ready = state.versions.filter((version) => version.state === 'ready');
   useEffect(() => {
-    const wanted = datasets.items.find((one) => specOf(one) === dataset);
-    const model = wanted?.model ?? ready[0]?.model;
-    if (fields.model !== '' || model === undefined) return;
-    set({ ...onModel(model, ready), ...(dataset === undefined ? {} : { datasets: [dataset] }) });
-  }, [datasets.items, state.versions, dataset]);
+    if (fields.model !== '' || (dataset !== undefined && datasets.loading)) return;
+    const found = datasets.items.find((one) => specOf(one) === dataset);
+    set(firstChoice(found && { spec: specOf(found), model: found.model }, ready));
+  }, [datasets.items, datasets.loading, state.versions, dataset]);
   const submit = (event: Event): void => {
     event.preventDefault();
     const made = orderOf(fields);
@@ -95,12 +96,6 @@ export function StartForm(props: {
       </button>
     </form>
   );
-}
-
-/** Another model has other versions and datasets. */
-function onModel(model: string, ready: readonly Version[]): Partial<JobFields> {
-  const newest = Math.max(...ready.filter((version) => version.model === model).map(({ version }) => version));
-  return { model, parent: Number.isFinite(newest) ? String(newest) : '', datasets: [], slices: [] };
 }
 
 function VersionFields(props: { fields: JobFields; set: Set; ready: readonly Version[] }): JSX.Element {

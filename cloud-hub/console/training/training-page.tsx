@@ -20,13 +20,17 @@ interface TrainingPageProps {
   readonly dataset: string | undefined;
 }
 
-export function TrainingPage({ state, client, job, dataset }: TrainingPageProps): JSX.Element {
+export function TrainingPage({ job, ...rest }: TrainingPageProps): JSX.Element {
+  if (job !== undefined) return <RunPage key={job} id={job} live={rest.state} client={rest.client} />;
+  return <Runs {...rest} />;
+}
+
+function Runs({ state, client, dataset }: Omit<TrainingPageProps, 'job'>): JSX.Element {
   const list = useLiveList(
     state,
     useMemo(() => jobList(client), [client]),
   );
   const [starting, setStarting] = useState<boolean>();
-  if (job !== undefined) return <RunPage key={job} id={job} live={state} client={client} />;
   const jobs = [...list.items].sort((a, b) => b.createdAt.localeCompare(a.createdAt));
   return (
     <>

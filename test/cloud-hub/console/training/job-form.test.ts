@@ -4,6 +4,7 @@ import {
   DEFAULT_PARAMETERS,
   DEFAULT_PRIORITY,
   EMPTY_FIELDS,
+  firstChoice,
   orderOf,
   type JobFields,
 } from '@tidegate/cloud-hub/console/training/job-form.js';
@@ -60,5 +61,19 @@ describe('the form that starts a run', () => {
     expect(orderOf({ ...FIELDS, parent: '' })).toEqual({ missing: 'choose the version to start from' });
     expect(orderOf({ ...FIELDS, datasets: [] })).toEqual({ missing: 'choose at least one dataset to train on' });
     expect(orderOf({ ...FIELDS, numbers: { epochs: 'many' } })).toEqual({ missing: 'epochs: many is no number' });
+  });
+
+  it('begins with the dataset that was asked for and its own model, else with the first model', () => {
+    const ready = [
+      { model: 'digits', version: 2 },
+      { model: 'words', version: 1 },
+      { model: 'words', version: 10 },
+    ];
+    const lines = { spec: 'lines@3', model: 'words' };
+    expect(firstChoice(lines, ready)).toEqual({ model: 'words', parent: '10', datasets: ['lines@3'], slices: [] });
+    const first = { model: 'digits', parent: '2', datasets: [], slices: [] };
+    expect(firstChoice(undefined, ready)).toEqual(first);
+    expect(firstChoice({ ...lines, model: 'gone' }, ready)).toEqual(first);
+    expect(firstChoice(lines, [])).toEqual({});
   });
 });
