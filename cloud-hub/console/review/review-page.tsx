@@ -234,6 +234,7 @@ function actionOf(event: KeyboardEvent, { review, keys, columns }: KeyContext): 
   const move = (by: number): (() => void) => {
     return () => review.select(queue.at + by);
   };
+  if (event.repeat && !event.key.startsWith('Arrow')) return undefined; // a key held too long decides one sample, not the queue
   const label = keys.get(event.key);
   if (label !== undefined) return change({ kind: 'label', label });
   switch (event.key) {
