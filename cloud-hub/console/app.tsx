@@ -3,6 +3,7 @@ import { useEffect, useMemo, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import { DatasetsPage } from './datasets/datasets-page.js';
 import { FleetPage } from './fleet-page.js';
+import { messageOf } from './format.js';
 import { HubClient } from './hub-client.js';
 import { LineagePage } from './lineage/lineage-page.js';
 import { Link } from './link.js';
@@ -31,7 +32,7 @@ function SignIn({ onToken }: { onToken: (token: string) => void }): JSX.Element 
     event.preventDefault();
     new HubClient(token.trim()).models().then(
       () => onToken(token.trim()),
-      (cause: unknown) => setError(cause instanceof Error ? cause.message : String(cause)),
+      (cause: unknown) => setError(messageOf(cause)),
     );
   };
   return (

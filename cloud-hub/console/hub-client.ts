@@ -35,7 +35,6 @@ type SampleVerb = 'reject' | 'reopen' | 'propose' | 'accept';
 /** What the form freezes; the hub's own checks decide. */
 interface NewDataset {
   readonly name: string;
-  readonly model?: string;
   readonly from: string;
   readonly heldOut: number;
 }

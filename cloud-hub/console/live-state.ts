@@ -2,6 +2,7 @@
 // again, since events may have been missed.
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import type { Device, LiveEvent, Rollout, Version } from '@tidegate/shared/wire/admin-api.js';
+import { messageOf } from './format.js';
 import type { HubClient } from './hub-client.js';
 import { replace, type Live } from './live-list.js';
 
@@ -80,8 +81,7 @@ export function useLiveState(client: HubClient): LiveState {
     const read = (): void => {
       readAll(client).then(
         (lists) => setState((old) => ({ ...old, ...lists, error: undefined })),
-        (error: unknown) =>
-          setState((old) => ({ ...old, error: String(error instanceof Error ? error.message : error) })),
+        (cause: unknown) => setState((old) => ({ ...old, error: messageOf(cause) })),
       );
     };
     return client.live(

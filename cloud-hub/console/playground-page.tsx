@@ -2,6 +2,7 @@
 // that takes BYTES gets the file as it is; one that takes FP32 pictures [-1, C, H, W] gets it drawn to that size, 0..1.
 import type { JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
+import { messageOf } from './format.js';
 import type { HubClient, InferAnswer, InferInput, ModelMetadata, ModelRow } from './hub-client.js';
 
 interface Outcome {
@@ -74,7 +75,7 @@ export function PlaygroundPage({ client }: { client: HubClient }): JSX.Element {
     ask(client, model, file)
       .then(setOutcome, (cause: unknown) => {
         setOutcome(undefined);
-        setError(cause instanceof Error ? cause.message : String(cause));
+        setError(messageOf(cause));
       })
       .finally(() => setBusy(false));
   };

@@ -3,7 +3,7 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import type { Rollout } from '@tidegate/shared/wire/admin-api.js';
 import { EvidenceChart } from './evidence-chart.js';
-import { ms, ratio } from './format.js';
+import { messageOf, ms, ratio } from './format.js';
 import type { HubClient } from './hub-client.js';
 import type { LiveState } from './live-state.js';
 
@@ -39,7 +39,7 @@ function RolloutCard(props: { rollout: Rollout; state: LiveState; client: HubCli
     if (verb === 'abort' && !confirm(`Abort and take every device of ${rollout.model} back?`)) return;
     client.command(rollout.id, verb).then(
       () => setError(undefined),
-      (cause: unknown) => setError(cause instanceof Error ? cause.message : String(cause)),
+      (cause: unknown) => setError(messageOf(cause)),
     );
   };
   const open = rollout.state === 'running' || rollout.state === 'paused';

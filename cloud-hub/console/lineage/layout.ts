@@ -46,6 +46,7 @@ interface Slot {
 }
 
 const BAND = { version: 0, job: 0, dataset: 1, samples: 1 } as const;
+
 export function layoutLineage(lineage: Lineage): LineageLayout {
   const nodes = new Map(lineage.nodes.map((node) => [node.id, node]));
   const edges = acyclicEdges(nodes, lineage.edges);
@@ -58,10 +59,9 @@ export function layoutLineage(lineage: Lineage): LineageLayout {
   placeRows([...slots.values()], slots);
   const at = (id: string): { x: number; y: number } => {
     const slot = slots.get(id);
-    const row = slot?.row ?? 0;
     return {
       x: MARGIN + (slot?.layer ?? 0) * (NODE_WIDTH + LAYER_GAP),
-      y: MARGIN + row * (NODE_HEIGHT + ROW_GAP),
+      y: MARGIN + (slot?.row ?? 0) * (NODE_HEIGHT + ROW_GAP),
     };
   };
   const placed = [...nodes.values()].map((node) => ({ node, layer: layers.get(node.id) ?? 0, ...at(node.id) }));

@@ -2,6 +2,7 @@
 import type { JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import type { DatasetVersion } from '@tidegate/shared/wire/data-api.js';
+import { specOf } from '../datasets/dataset-versions.js';
 import { messageOf, percent } from '../format.js';
 import type { HubClient } from '../hub-client.js';
 import { Link } from '../link.js';
@@ -79,8 +80,8 @@ export function FreezeForm(props: { client: HubClient; from: string; onClose: ()
 
 function Outcome({ outcome }: { outcome: DatasetVersion | { readonly error: string } }): JSX.Element {
   if ('error' in outcome) return <p class="error">{outcome.error}</p>;
-  const { name, version, count, counts, unlabelled } = outcome;
-  const spec = `${name}@${version}`;
+  const { count, counts, unlabelled } = outcome;
+  const spec = specOf(outcome);
   return (
     <p class="success">
       <b>{spec}</b> holds {count} samples: {counts.train} to train, {counts['held-out']} held out (

@@ -82,23 +82,19 @@ export function begin(queue: Queue, id: string, change: Change): Queue {
 
 /** The hub agreed: what it says holds, unless more is under way for the sample. */
 export function settle(queue: Queue, sample: SampleView): Queue {
-  return update(queue, sample.id, ({ draft, inFlight, error }) => ({
-    server: sample,
-    draft: inFlight > 1 ? draft : undefined,
-    inFlight: Math.max(0, inFlight - 1),
-    error,
-  }));
+  return update(queue, sample.id, (item) => ({ ...answered(item), server: sample }));
 }
 
 /** The hub refused: the draft is taken back. */
 export function fail(queue: Queue, id: string, error: string): Queue {
-  const failed = update(queue, id, ({ server, draft, inFlight }) => ({
-    server,
-    draft: inFlight > 1 ? draft : undefined,
-    inFlight: Math.max(0, inFlight - 1),
-    error,
-  }));
+  const failed = update(queue, id, (item) => ({ ...answered(item), error }));
   return { ...failed, decided: failed.decided.filter((other) => other !== id) };
+}
+
+/** One less is under way; the draft goes with the last. */
+function answered(item: QueueItem): QueueItem {
+  const inFlight = Math.max(0, item.inFlight - 1);
+  return { ...item, inFlight, draft: inFlight > 0 ? item.draft : undefined };
 }
 
 /** Someone changed the sample elsewhere; one that is not in the queue changes nothing. */
