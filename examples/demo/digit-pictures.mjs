@@ -1,17 +1,8 @@
-// Digits as picture files, and work on many things at once.
+// Digits as picture files.
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
-
-const AT_ONCE = 6;
-
-export async function inParallel(items, work) {
-  let next = 0;
-  const worker = async () => {
-    while (next < items.length) await work(items[next], next++);
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, worker));
-}
+import { inParallel } from './in-parallel.mjs';
 
 /** A picture per digit, in a folder per class: what `tidegate dataset import` reads. */
 export async function writePictures(folder, digits) {

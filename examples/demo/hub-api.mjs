@@ -17,16 +17,7 @@ export class HubApi {
     return this.#call('PUT', path, body);
   }
 
-  /** The body as it is. */
-  async bytes(path) {
-    return Buffer.from(await (await this.#answer('GET', path)).arrayBuffer());
-  }
-
   async #call(method, path, body) {
-    return (await this.#answer(method, path, body)).json();
-  }
-
-  async #answer(method, path, body) {
     const response = await fetch(`http://${this.#base}${path}`, {
       method,
       headers: {
@@ -36,7 +27,7 @@ export class HubApi {
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       signal: AbortSignal.timeout(10_000),
     });
-    if (response.ok) return response;
+    if (response.ok) return response.json();
     const { detail = '' } = await response.json().catch(() => ({}));
     throw new Error(`${method} ${path}: ${response.status} ${detail}`);
   }

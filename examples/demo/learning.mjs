@@ -2,14 +2,15 @@
 // People would label the samples in the console; the demo knows the truth, and says it through the same API.
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { inParallel, writePictures } from './digit-pictures.mjs';
+import { writePictures } from './digit-pictures.mjs';
 import { handwrittenDigits } from './hard-digits.mjs';
 import { until } from './hub-api.mjs';
+import { inParallel } from './in-parallel.mjs';
 import { digitInput, infer } from './oip.mjs';
 import { cli, expect, json, rollout } from './operator.mjs';
 
 const COUNTS = { pool: 2400, heldOut: 600, clean: 1000 };
-/** What the issue of learning grants training in the demo. */
+/** On two cores; longer and nobody would wait for it. */
 const TRAINING_AT_MOST_S = 45;
 const TRAINING = [
   ...['--epochs', '20', '--batch-size', '32', '--learning-rate', '0.003'],
