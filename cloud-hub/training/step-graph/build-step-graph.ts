@@ -8,7 +8,7 @@ import { makeAttribute, makeValue } from '@tidegate/shared/onnx/make-node.js';
 import type { GraphProto, ModelProto, NodeProto, TensorProto } from '@tidegate/shared/onnx/model-proto.js';
 import { OnnxError } from '@tidegate/shared/onnx/onnx-error.js';
 import { rawBytesOf } from '@tidegate/shared/onnx/tensor-data.js';
-import { subgraphsOf } from '@tidegate/shared/onnx/walk-graph.js';
+import { allGraphs, subgraphsOf } from '@tidegate/shared/onnx/walk-graph.js';
 import { tensor, type NamedTensor } from '@tidegate/shared/tensor/tensor.js';
 import type { StepNames } from '@tidegate/shared/training/step-names.js';
 import type { TrainingParameters } from '@tidegate/shared/wire/training-api.js';
@@ -51,14 +51,15 @@ export interface StepGraph {
 export function buildStepGraph(model: ModelProto, options: StepGraphOptions): StepGraph {
   if (model.graph === undefined) throw new OnnxError('no-graph', 'the file holds no graph');
   const taken = lossInput(model.graph, options.output, options.loss);
-  const current = upgradeOperators({ ...model, graph: withConstantsAsInitializers(model.graph) });
-  const pruned = ancestorsOf(current.graph, taken);
+  const needed = ancestorsOf(withConstantsAsInitializers(model.graph), taken);
+  const { graph: pruned, opsetImport } = upgradeOperators({ ...model, graph: needed });
   const chosen = chooseParameters(pruned, options);
   const n = new StepNodes();
   const loss = appendLoss(n, taken, options.loss);
   const forward = withCarriedInputs(pruned, chosen);
   const differentiable: ModelProto = {
-    ...current,
+    ...model,
+    opsetImport,
     irVersion: Math.max(model.irVersion ?? 0, IR_MIN),
     graph: {
       ...forward,
@@ -74,8 +75,7 @@ export function buildStepGraph(model: ModelProto, options: StepGraphOptions): St
   const inherited = n.initializers.length;
   const nodesBefore = n.nodes.length;
   const update = appendUpdate(n, chosen.trained, gradientName, loss, options);
-  const statistics = chosen.statistics.flatMap(({ mean, variance }) => [mean, variance]).map(carriedTensor);
-  const carried = [...update.carried, ...statistics];
+  const carried = [...update.carried, ...statisticsOf(chosen).map(carriedTensor)];
   const step: GraphProto = {
     ...graph,
     node: [...graph.node, ...n.nodes.slice(nodesBefore)],
@@ -88,10 +88,7 @@ export function buildStepGraph(model: ModelProto, options: StepGraphOptions): St
       makeValue(update.norm, FLOAT, []),
     ],
   };
-  const weights = [
-    ...chosen.trained.map(({ tensor: t }) => t),
-    ...chosen.statistics.flatMap((s) => [s.mean, s.variance]),
-  ];
+  const weights = changing(chosen);
   return {
     model: { ...differentiable, graph: step },
     initial: [...weights.map(initialValue), ...update.zeros],
@@ -108,6 +105,15 @@ export function buildStepGraph(model: ModelProto, options: StepGraphOptions): St
   };
 }
 
+/** The model's initializers that change. */
+function changing(chosen: ChosenParameters): TensorProto[] {
+  return [...chosen.trained.map(({ tensor: t }) => t), ...statisticsOf(chosen)];
+}
+
+function statisticsOf({ statistics }: ChosenParameters): TensorProto[] {
+  return statistics.flatMap(({ mean, variance }) => [mean, variance]);
+}
+
 function carriedTensor({ name = '', dims }: TensorProto) {
   return { input: name, output: nextOf(name), dims };
 }
@@ -117,7 +123,7 @@ function initialValue(t: TensorProto): NamedTensor {
   return tensor(name, 'FP32', t.dims, rawBytesOf(t, name));
 }
 
-/** What `value` is computed from: an output that no loss takes may need what has no gradient. */
+/** What `value` is computed from: an output that no loss takes may need what has no gradient, or can't be upgraded. */
 function ancestorsOf(graph: GraphProto, value: string): GraphProto {
   const needed = new Set([value]);
   const nodes: NodeProto[] = [];
@@ -125,7 +131,10 @@ function ancestorsOf(graph: GraphProto, value: string): GraphProto {
     if (!node.output.some((name) => needed.has(name))) continue;
     nodes.unshift(node);
     for (const name of node.input) needed.add(name);
-    for (const inner of subgraphsOf(node).flatMap((sub) => sub.node)) inner.input.forEach((name) => needed.add(name));
+    for (const inner of subgraphsOf(node).flatMap((sub) => [...allGraphs(sub)])) {
+      for (const one of inner.node) one.input.forEach((name) => needed.add(name));
+      for (const { name = '' } of inner.output) needed.add(name);
+    }
   }
   const initializer = graph.initializer.filter(({ name }) => needed.has(name ?? ''));
   const constants = new Set(initializer.map(({ name }) => name));
@@ -141,13 +150,10 @@ function ancestorsOf(graph: GraphProto, value: string): GraphProto {
 }
 
 /** Weights and statistics as inputs instead of initializers; normalizations whose statistics are carried, in training mode. */
-function withCarriedInputs(graph: GraphProto, { trained, statistics }: ChosenParameters): GraphProto {
-  const carried = [
-    ...trained.map(({ tensor: t }) => t),
-    ...statistics.flatMap(({ mean, variance }) => [mean, variance]),
-  ];
+function withCarriedInputs(graph: GraphProto, chosen: ChosenParameters): GraphProto {
+  const carried = changing(chosen);
   const names = new Set(carried.map(({ name }) => name));
-  const normalizations = new Map(statistics.map((one) => [one.node, one]));
+  const normalizations = new Map(chosen.statistics.map((one) => [one.node, one]));
   return {
     ...graph,
     initializer: graph.initializer.filter(({ name }) => !names.has(name)),
