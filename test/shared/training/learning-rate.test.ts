@@ -24,7 +24,15 @@ describe('the learning rate', () => {
     const schedule = { ...base, schedule: 'cosine', warmupSteps: 4 } as const;
     const first = [1, 2, 3, 4, 5].map((step) => learningRateAt(schedule, step, 104));
     [0.02, 0.04, 0.06, 0.08, 0.1].forEach((rate, i) => expect(first[i]).toBeCloseTo(rate));
-    expect(learningRateAt(schedule, 55, 104)).toBeCloseTo(0.05);
+    for (const kind of ['linear', 'cosine'] as const) {
+      expect(learningRateAt({ ...schedule, schedule: kind }, 55, 104)).toBeCloseTo(0.05);
+    }
+    expect(learningRateAt(schedule, 104, 104)).toBeLessThan(0.0001);
+  });
+
+  it('warms up to where it then stays, if it is constant', () => {
+    const schedule = { learningRate: 1, schedule: 'constant', warmupSteps: 4 } as const;
+    expect([1, 2, 4, 5].map((step) => learningRateAt(schedule, step, 104))).toEqual([0.2, 0.4, 0.8, 1]);
   });
 
   it('is a number where the warm-up takes all updates, or more than there are', () => {

@@ -10,7 +10,6 @@ import {
 } from '@tidegate/cloud-hub/training/step-graph/build-step-graph.js';
 import { randomParameters, withParameters } from '@tidegate/cloud-hub/training/step-graph/put-back.js';
 import { StepGraphError } from '@tidegate/cloud-hub/training/step-graph/step-graph-error.js';
-import { matchesPattern } from '@tidegate/cloud-hub/training/step-graph/name-pattern.js';
 import { encodeModel } from '@tidegate/shared/onnx/model-codec.js';
 import { makeGraph, makeModel, makeNode, makeValue } from '@tidegate/shared/onnx/make-node.js';
 import type { ModelProto } from '@tidegate/shared/onnx/model-proto.js';
@@ -24,7 +23,6 @@ import { seededRandom } from '@tidegate/shared/system/random.js';
 import { bytesOf, float32Of, tensor, type NamedTensor } from '@tidegate/shared/tensor/tensor.js';
 import { batchOrder } from '@tidegate/shared/training/batch-order.js';
 import { Checkpoints } from '@tidegate/shared/training/checkpoints.js';
-import { learningRateAt } from '@tidegate/shared/training/learning-rate.js';
 import { train, TrainingDiverged, type TrainingBatch } from '@tidegate/shared/training/train.js';
 
 const never = new AbortController().signal;
@@ -344,21 +342,4 @@ describe('the step graph', () => {
       /^bad-values/,
     );
   });
-});
-
-it('matches names by stars and question marks', () => {
-  expect(['conv1', 'conv2.weight'].every((name) => matchesPattern('conv*', name))).toBe(true);
-  expect(matchesPattern('layer?.weight', 'layer2.weight')).toBe(true);
-  expect(matchesPattern('layer?.weight', 'layer12.weight')).toBe(false);
-  expect(matchesPattern('*a*b*', 'xxaxxbxx')).toBe(true);
-  expect(matchesPattern('a.c', 'abc')).toBe(false);
-});
-
-it('warms up, and goes down as its schedule says', () => {
-  const at = (schedule: 'constant' | 'linear' | 'cosine', step: number): number =>
-    learningRateAt({ learningRate: 1, schedule, warmupSteps: 4 }, step, 104);
-  expect([1, 2, 4, 5].map((step) => at('constant', step))).toEqual([0.2, 0.4, 0.8, 1]);
-  expect(at('linear', 55)).toBeCloseTo(0.5);
-  expect(at('cosine', 55)).toBeCloseTo(0.5);
-  expect(at('cosine', 104)).toBeLessThan(0.001);
 });
