@@ -16,17 +16,11 @@ interface Convolution {
 
 export const conv: GradientRule = {
   backward: (b, n, dY) => {
-    const declared = b.shapes.get(n.x(1));
-    const rank = (n.ints('kernel_shape')?.length ?? (declared?.length ?? 0) - 2) | 0;
-    if (rank < 1) return n.refuse('a kernel of unknown rank (state kernel_shape)');
-    const w = windowOf(b, n, rank, n.ints('kernel_shape') ?? b.spatial(n.x(1)));
-    const kernel = b.sizes(n.x(1));
-    const c: Convolution = { b, n, dY, w, group: n.int('group', 1), kernel };
-    const summed = b.ints(0, ...Array.from({ length: rank }, (_, i) => i + 2));
+    const c: Convolution = { b, n, dY, w: kernelWindow(b, n), group: n.int('group', 1), kernel: b.sizes(n.x(1)) };
     return [
       n.wants(0) ? imageGradient(c) : undefined,
       n.wants(1) ? kernelGradient(c) : undefined,
-      n.wants(2) ? b.op('ReduceSum', [dY, summed], { keepdims: 0n }) : undefined,
+      n.wants(2) ? biasGradient(b, dY, c.w) : undefined,
     ];
   },
 };
@@ -41,22 +35,34 @@ export const convTranspose: GradientRule = {
     if (n.string('auto_pad', 'NOTSET').startsWith('SAME')) n.refuse('auto_pad');
   },
   backward: (b, n, dY) => {
-    const rank = n.ints('kernel_shape')?.length ?? Math.max(0, (b.shapes.get(n.x(1))?.length ?? 0) - 2);
-    if (rank < 1) return n.refuse('a kernel of unknown rank (state kernel_shape)');
     const back = n.as({ ...n.node, opType: 'Conv', input: [dY, n.x(1)], output: [n.x(0)] });
-    const w = windowOf(b, back, rank, n.ints('kernel_shape') ?? b.spatial(n.x(1)));
+    const w = kernelWindow(b, back);
     const group = n.int('group', 1);
     const c: Convolution = { b, n: back, dY: n.x(0), w, group, kernel: b.sizes(n.x(1)) };
     const pads = 'begin' in w.pads ? [] : w.pads;
     const window = { strides: big(w.strides), dilations: big(w.dilations), pads: big(pads), group: BigInt(group) };
-    const summed = b.ints(0, ...Array.from({ length: rank }, (_, i) => i + 2));
     return [
       n.wants(0) ? b.op('Conv', [dY, n.x(1)], window) : undefined,
       n.wants(1) ? kernelGradient(c) : undefined,
-      n.wants(2) ? b.op('ReduceSum', [dY, summed], { keepdims: 0n }) : undefined,
+      n.wants(2) ? biasGradient(b, dY, w) : undefined,
     ];
   },
 };
+
+function kernelWindow(b: GradientBuilder, n: RuleNode): Window {
+  const stated = n.ints('kernel_shape');
+  const rank = stated?.length ?? (b.shapes.get(n.x(1))?.length ?? 0) - 2;
+  if (rank < 1) return n.refuse('a kernel of unknown rank (state kernel_shape)');
+  return windowOf(b, n, rank, stated ?? b.spatial(n.x(1)));
+}
+
+function biasGradient(b: GradientBuilder, dY: string, { rank }: Window): string {
+  return b.op('ReduceSum', [dY, b.ints(0, ...spatialAxes(rank))], { keepdims: 0n });
+}
+
+function spatialAxes(rank: number): number[] {
+  return Array.from({ length: rank }, (_, i) => i + 2);
+}
 
 /**
  * Where X is as large as Y, dX is a convolution of dY with the kernel turned around, which the engine runs a quarter faster than
@@ -67,7 +73,7 @@ function imageGradient({ b, n, dY, w, group, kernel }: Convolution): string {
   // Depthwise, a map for each channel: nothing to exchange.
   const isDepthwise = kernel?.[0] === group && kernel[1] === 1;
   if (pads === undefined || (group !== 1 && !isDepthwise)) return spread(b, dY, n.x(1), n, w, group);
-  const axes = Array.from({ length: w.rank }, (_, i) => i + 2);
+  const axes = spatialAxes(w.rank);
   const isPoint = kernel?.slice(2).every((k) => k === 1) === true;
   const ends = b.ints(...axes.map(() => -(2 ** 31)));
   const last = b.ints(...axes.map(() => -1));
@@ -133,14 +139,13 @@ function rowConvolution(
 
 /** A kernel of one element: dW = sum over the batch of dY X^T, of those elements of X that the strides meet. */
 function pointProduct({ b, n, dY, w }: Convolution, image: string): string {
-  const axes = Array.from({ length: w.rank }, (_, i) => i + 2);
+  const axes = spatialAxes(w.rank);
   const rest = axes.map(() => 2 ** 31);
   const met = w.strides.every((s) => s === 1)
     ? image
     : b.op('Slice', [image, b.ints(...axes.map(() => 0)), b.ints(...rest), b.ints(...axes), b.ints(...w.strides)]);
-  const folded = (value: string): string => b.op('Reshape', [value, b.ints(0, 0, -1)]);
-  const columns = b.op('Transpose', [folded(met)], { perm: [0n, 2n, 1n] });
-  const products = b.op('MatMul', [folded(dY), columns]);
+  const columns = b.op('Transpose', [b.folded(met)], { perm: [0n, 2n, 1n] });
+  const products = b.op('MatMul', [b.folded(dY), columns]);
   return b.reshapeLike(b.op('ReduceSum', [products, b.ints(0)], { keepdims: 0n }), n.x(1));
 }
 
@@ -157,7 +162,7 @@ function interleavedConvolution(
 ): string {
   const { rank, strides, dilations } = w;
   const [maps = 0, channels = 0, ...sizes] = kernel;
-  const axes = Array.from({ length: rank }, (_, i) => i + 2);
+  const axes = spatialAxes(rank);
   const last = rank - 1;
   const timesChannels = (values: readonly number[]): bigint[] =>
     big(values.map((value, i) => (i % rank === last ? value * channels : value)));
@@ -183,7 +188,7 @@ function interleavedConvolution(
 
 /** As above without the interleaving: for groups, and for kernels of unknown size. */
 function exchangedConvolution({ b, n, dY, w, group }: Convolution, image: string, pads: readonly number[]): string {
-  const axes = Array.from({ length: w.rank }, (_, i) => i + 2);
+  const axes = spatialAxes(w.rank);
   const exchange = { perm: big([1, 0, ...axes]) };
   let images = image;
   if (group === 1) {

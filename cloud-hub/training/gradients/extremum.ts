@@ -1,7 +1,7 @@
 // Largest and smallest: dY goes to the element that won. Elements that are equal share it, as PyTorch's amax, maximum and minimum do.
 import type { GradientBuilder } from './gradient-builder.js';
 import type { GradientRule } from './gradient-rule.js';
-import { keptAxes, reducedAxes } from './reduction.js';
+import { checkAxes, keptAxes, reducedAxes } from './reduction.js';
 
 /** 1 where `value` equals the winner, which broadcasts. */
 function isWinner(b: GradientBuilder, value: string, winner: string): string {
@@ -10,9 +10,7 @@ function isWinner(b: GradientBuilder, value: string, winner: string): string {
 
 /** ReduceMax and ReduceMin. */
 export const reduceExtremum: GradientRule = {
-  check: (n) => {
-    if (n.int('noop_with_empty_axes', 0) !== 0) n.refuse('noop_with_empty_axes');
-  },
+  check: checkAxes,
   backward: (b, n, dY) => {
     const axes = reducedAxes(b, n);
     const won = isWinner(b, n.x(0), keptAxes(b, n, n.y(), axes));
@@ -24,8 +22,7 @@ export const reduceExtremum: GradientRule = {
 export const globalMaxPool: GradientRule = {
   backward: (b, n, dY) => {
     const won = isWinner(b, n.x(0), n.y());
-    const folded = b.op('Reshape', [won, b.ints(0, 0, -1)]);
-    const winners = b.reshapeLike(b.sum(folded, b.ints(2)), n.y());
+    const winners = b.reshapeLike(b.sum(b.folded(won), b.ints(2)), n.y());
     return [b.mul(won, b.div(dY, winners))];
   },
 };

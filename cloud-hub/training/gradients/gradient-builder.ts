@@ -1,5 +1,5 @@
-// Appends nodes to a graph that grows backwards. Everything is shape-free: sizes are read by Shape nodes when the graph runs,
-// so that one gradient graph serves every batch size and needs no shape inference. New names begin with `gradient/`.
+// Appends nodes to a graph that grows backwards. Sizes that infer-shapes.ts does not know are read by Shape nodes when the graph runs,
+// so that one gradient graph serves every batch size. New names begin with `gradient/`.
 import { makeNode } from '@tidegate/shared/onnx/make-node.js';
 import type { NodeProto, TensorProto } from '@tidegate/shared/onnx/model-proto.js';
 import { makeTensor } from '@tidegate/shared/onnx/tensor-data.js';
@@ -62,20 +62,20 @@ export class GradientBuilder {
 
   /** A constant of the graph's float type, a scalar unless dimensions are given. */
   float(value: number, dims: readonly number[] = []): string {
-    return this.#constant(`f${value}[${dims.join()}]`, () => {
-      const size = dims.reduce((a, d) => a * d, 1);
-      const data = this.floatType === DOUBLE ? new Float64Array(size) : new Float32Array(size);
-      return [this.floatType, dims, data.fill(value)];
-    });
+    return this.#constant(`f${value}[${dims.join()}]`, () => [this.floatType, dims, this.#floats(dims).fill(value)]);
   }
 
   /** A constant of the graph's float type that counts down to 1 over its elements. */
   countdown(dims: readonly number[]): string {
     return this.#constant(`countdown[${dims.join()}]`, () => {
-      const size = dims.reduce((a, d) => a * d, 1);
-      const data = this.floatType === DOUBLE ? new Float64Array(size) : new Float32Array(size);
-      return [this.floatType, dims, data.map((_, i) => size - i)];
+      const data = this.#floats(dims);
+      return [this.floatType, dims, data.map((_, i) => data.length - i)];
     });
+  }
+
+  #floats(dims: readonly number[]): Float32Array | Float64Array {
+    const size = dims.reduce((a, d) => a * d, 1);
+    return this.floatType === DOUBLE ? new Float64Array(size) : new Float32Array(size);
   }
 
   shape(value: string): string {
@@ -84,9 +84,14 @@ export class GradientBuilder {
     return known;
   }
 
+  /** Part of a value's shape, an INT64 vector: dimensions `from` to before `to`, which count from the end where they are negative. */
+  dims(value: string, from: number, to = 2 ** 31): string {
+    return this.op('Slice', [this.shape(value), this.ints(from), this.ints(to), this.ints(0)]);
+  }
+
   /** Spatial part of a value's shape: dimensions 2 and up. */
   spatial(value: string): string {
-    return this.op('Slice', [this.shape(value), this.ints(2), this.ints(2 ** 31), this.ints(0)]);
+    return this.dims(value, 2);
   }
 
   cast(value: string): string {
@@ -119,9 +124,14 @@ export class GradientBuilder {
     return this.div(this.cast(this.op('Size', [value])), this.cast(this.op('Size', [reduced])));
   }
 
+  /** A float tensor of a shape that the graph computes, every element `value`. */
+  filled(shape: string, value: number): string {
+    const one = makeTensor('', this.floatType, [1], bytesOf(this.#floats([1]).fill(value)));
+    return this.op('ConstantOfShape', [shape], { value: one });
+  }
+
   zeros(shape: string): string {
-    const value = makeTensor('', this.floatType, [1], new Uint8Array(this.floatType === DOUBLE ? 8 : 4));
-    return this.op('ConstantOfShape', [shape], { value });
+    return this.filled(shape, 0);
   }
 
   reshapeLike(value: string, like: string): string {
@@ -130,6 +140,11 @@ export class GradientBuilder {
 
   flat(value: string): string {
     return this.op('Reshape', [value, this.ints(-1)]);
+  }
+
+  /** [N, C, ...] as [N, C, all the rest]. */
+  folded(value: string): string {
+    return this.op('Reshape', [value, this.ints(0, 0, -1)]);
   }
 
   /**

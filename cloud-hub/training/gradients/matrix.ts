@@ -5,9 +5,7 @@ import type { GradientRule, InputGradients, RuleNode } from './gradient-rule.js'
 
 /** The last two axes exchanged, whatever the rank: folded to three axes and back (Einsum's ellipsis does not broadcast here). */
 function transposed(b: GradientBuilder, value: string): string {
-  const shape = b.shape(value);
-  const part = (from: number, to: number): string => b.op('Slice', [shape, b.ints(from), b.ints(to), b.ints(0)]);
-  const [batch, rows, columns] = [part(0, -2), part(-2, -1), part(-1, 2 ** 31)];
+  const [batch, rows, columns] = [b.dims(value, 0, -2), b.dims(value, -2, -1), b.dims(value, -1)];
   const folded = b.op('Reshape', [value, b.op('Concat', [b.ints(-1), rows, columns], { axis: 0n })]);
   const turned = b.op('Transpose', [folded], { perm: [0n, 2n, 1n] });
   return b.op('Reshape', [turned, b.op('Concat', [batch, columns, rows], { axis: 0n })]);
@@ -40,8 +38,7 @@ export const matMul: GradientRule = {
 function rows(b: GradientBuilder, value: string, B: string, axis: number): string {
   const width = b.sizes(B)?.[axis];
   if (width !== undefined) return b.op('Reshape', [value, b.ints(-1, width)]);
-  const columns = b.op('Slice', [b.shape(B), b.ints(axis), b.ints(axis + 1), b.ints(0)]);
-  return b.op('Reshape', [value, b.op('Concat', [b.ints(-1), columns], { axis: 0n })]);
+  return b.op('Reshape', [value, b.op('Concat', [b.ints(-1), b.dims(B, axis, axis + 1)], { axis: 0n })]);
 }
 
 /** B [K]: every element of dY goes to one row of A, [..., K]. */

@@ -64,7 +64,6 @@ export const expand: GradientRule = {
 export const pad: GradientRule = {
   check: (n) => {
     if (n.wants(2)) n.refuse('a trained value');
-    if (!n.has(1)) n.refuse('pads as an attribute');
   },
   backward: (b, n, dY) => {
     const mode = n.string('mode', 'constant');
@@ -80,7 +79,7 @@ export const pad: GradientRule = {
 export const depthToSpace: GradientRule = {
   backward: (b, n, dY) => {
     const block = n.int('blocksize', 1);
-    const size = (axis: number): string => b.op('Slice', [b.shape(n.x(0)), b.ints(axis), b.ints(axis + 1), b.ints(0)]);
+    const size = (axis: number): string => b.dims(n.x(0), axis, axis + 1);
     const blocks = b.op('Concat', [b.ints(0, 0), size(2), b.ints(block), size(3), b.ints(block)], { axis: 0n });
     const perm = n.string('mode', 'DCR') === 'DCR' ? [0n, 3n, 5n, 1n, 2n, 4n] : [0n, 1n, 3n, 5n, 2n, 4n];
     return [b.reshapeLike(b.op('Transpose', [b.op('Reshape', [dY, blocks])], { perm }), n.x(0))];

@@ -46,19 +46,27 @@ export const layerNormalization: GradientRule = {
   },
 };
 
+/** [C] as [1, C, 1]: broadcasts with what is folded to [N, C, L]. */
+function forChannels(b: GradientBuilder, value: string): string {
+  return b.op('Reshape', [value, b.ints(1, -1, 1)]);
+}
+
+/** Sums of [N, C, L] for each channel, [C]. */
+function ofChannels(b: GradientBuilder, folded: string): string {
+  return b.op('ReduceSum', [folded, b.ints(0, 2)], { keepdims: 0n });
+}
+
 /** Each channel of each sample by its own statistics, then scale and shift [C]. */
 export const instanceNormalization: GradientRule = {
   backward: (b, n, dY) => {
     const [x, scale] = [n.x(0), n.x(1)];
-    const fold = (value: string): string => b.op('Reshape', [value, b.ints(0, 0, -1)]);
-    const state = normalize(b, fold(x), b.ints(2), n.float('epsilon', 1e-5));
-    const dy = fold(dY);
-    const total = (value: string): string => b.op('ReduceSum', [value, b.ints(0, 2)], { keepdims: 0n });
-    const scaled = (): string => b.mul(dy, b.op('Reshape', [scale, b.ints(1, -1, 1)]));
+    const state = normalize(b, b.folded(x), b.ints(2), n.float('epsilon', 1e-5));
+    const dy = b.folded(dY);
+    const scaled = (): string => b.mul(dy, forChannels(b, scale));
     return [
       n.wants(0) ? b.reshapeLike(throughStatistics(b, state, scaled()), x) : undefined,
-      n.wants(1) ? total(b.mul(dy, state.hat)) : undefined,
-      n.wants(2) ? total(dy) : undefined,
+      n.wants(1) ? ofChannels(b, b.mul(dy, state.hat)) : undefined,
+      n.wants(2) ? ofChannels(b, dy) : undefined,
     ];
   },
 };
@@ -78,15 +86,13 @@ export const batchNormalization: GradientRule = {
     const [mean, variance] = isTraining(n) ? [n.y(1), n.y(2)] : [n.x(3), n.x(4)];
     const epsilon = n.float('epsilon', 1e-5);
     const inv = inverse(b, variance, epsilon);
-    const fold = (value: string): string => b.op('Reshape', [value, b.ints(0, 0, -1)]);
-    const total = (value: string): string => b.op('ReduceSum', [value, b.ints(0, 2)], { keepdims: 0n });
-    const dy = fold(dY);
+    const dy = b.folded(dY);
     const needsSums = isTraining(n) || n.wants(1);
-    const dShift = needsSums || n.wants(2) ? total(dy) : '';
-    const dScale = needsSums ? b.mul(inv, b.sub(total(b.mul(dy, fold(x))), b.mul(mean, dShift))) : '';
+    const dShift = needsSums || n.wants(2) ? ofChannels(b, dy) : '';
+    const dScale = needsSums ? b.mul(inv, b.sub(ofChannels(b, b.mul(dy, b.folded(x))), b.mul(mean, dShift))) : '';
     const a = b.mul(scale, inv);
     const image = (): string => {
-      const direct = b.reshapeLike(b.mul(dy, b.op('Reshape', [a, b.ints(1, -1, 1)])), x);
+      const direct = b.reshapeLike(b.mul(dy, forChannels(b, a)), x);
       if (!isTraining(n)) return direct;
       const share = b.op('Neg', [b.div(a, b.ratio(x, scale))]);
       const through = [x, b.mul(share, dScale), b.mul(share, dShift), mean, variance];

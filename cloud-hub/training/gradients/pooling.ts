@@ -1,6 +1,4 @@
 // Pooling. MaxPool gives dY to the element that won (its Indices output); averages spread dY evenly over their window.
-import { makeTensor } from '@tidegate/shared/onnx/tensor-data.js';
-import { bytesOf } from '@tidegate/shared/tensor/tensor.js';
 import type { GradientBuilder } from './gradient-builder.js';
 import type { GradientRule, RuleNode } from './gradient-rule.js';
 import { big, spread, windowOf, withStaticPads, type Window } from './window.js';
@@ -55,9 +53,7 @@ function toFirstWinner(b: GradientBuilder, n: RuleNode, dY: string, tile: readon
       coordinate_transformation_mode: 'asymmetric',
       nearest_mode: 'floor',
     });
-  const one = b.op('ConstantOfShape', [b.op('Concat', [b.ints(1, 1), b.spatial(n.y())], { axis: 0n })], {
-    value: makeTensor('', FLOAT, [1], bytesOf(Float32Array.of(1))),
-  });
+  const one = b.filled(b.op('Concat', [b.ints(1, 1), b.spatial(n.y())], { axis: 0n }), 1);
   const places = b.op('ConvTranspose', [one, b.countdown([1, 1, ...tile])], { strides: big(tile) });
   const equal = b.mul(b.cast(b.op('Equal', [x, spread(n.y())])), places);
   const largest = b.op('MaxPool', [equal], { kernel_shape: big(tile), strides: big(tile) });
