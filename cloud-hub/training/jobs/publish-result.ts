@@ -1,6 +1,8 @@
 // From what a job's process made to a version: the package composed from the parent's (compose-package.ts), taken in by the registry's own
-// way, so that it is checked, optimized, signed and gated as any other, with its origin in the transaction that makes it. Can be done
-// again from the start at any time: equal content is the same version.
+// way, so that it is checked, optimized, signed and gated as any other. A new version gets its origin in the transaction that makes it;
+// content that is a version already stays that version, and keeps the origin that it has or hasn't. What ended in the middle is done again
+// from the start, but not once the version is there (versionMadeBy in lineage-rows.ts): goldens that are computed anew may differ in
+// their last bits, which would be another version.
 import { join } from 'node:path';
 import { hashFiles, listFiles } from '@tidegate/shared/package/list-files.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
@@ -52,9 +54,10 @@ export async function publishResult(
   await composePackage(composition, modules, signal);
   const files = await hashFiles(folder, await listFiles(folder), signal);
   const actor = `job:${job.id}`;
+  // First: each attempt on a full disk would leave an open upload, of which there may be only so many.
+  await packages.storeFolder(folder, files);
   // The parent stated its licence, or was taken without one: the same holds for what was made from it.
   const upload = await uploads.create({ model: job.model, files, allowUnknownLicence: true }, actor);
-  await packages.storeFolder(folder, files);
   return registry.publish(upload.id, actor, (trx, { version }) =>
     insertOrigin(trx, {
       model: job.model,

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { JobService } from '@tidegate/cloud-hub/training/jobs/job-service.js';
 import { findOrigin } from '@tidegate/cloud-hub/training/lineage/lineage-rows.js';
 import { listAudit } from '@tidegate/cloud-hub/security/audit.js';
+import { ContentError } from '@tidegate/shared/content/content-error.js';
 import type { Job } from '@tidegate/shared/wire/training-api.js';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -100,6 +101,21 @@ test('a full disk at the end of a job costs nothing but time', async () => {
   expect((await jobs().get(id))?.state).toBe('running');
   await sql`drop trigger full`.execute(db);
   await desk.reaches(id, 'succeeded');
+});
+
+test('a full disk while its result is taken in leaves no upload open', async () => {
+  const { content, db } = desk.parts;
+  const put = content.put.bind(content);
+  let refused = 0;
+  content.put = async () => {
+    content.put = put;
+    refused += 1;
+    throw new ContentError('no-space', 'not enough space');
+  };
+  const { id } = await desk.create(1);
+  await desk.reaches(id, 'succeeded');
+  expect(refused).toBe(1);
+  expect(await db.selectFrom('uploads').selectAll().where('version', 'is', null).execute()).toEqual([]);
 });
 
 test('its process gets what was asked for: graph, threads, memory, parameters, and the datasets by digest', async () => {
