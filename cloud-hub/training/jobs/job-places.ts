@@ -98,8 +98,8 @@ export class JobPlaces {
     const place = this.#places.get(id);
     if (place === undefined) return;
     place.leaving = true;
+    place.run.leave(); // first: a row that can't be written must not keep it in its place
     await this.#change(id, ['running'], { detail: 'saves itself to make room for a job of higher priority' });
-    place.run.leave();
   }
 
   /** The place is taken before the row says so: who cancels at that moment finds it. */
@@ -122,13 +122,13 @@ export class JobPlaces {
     });
   }
 
-  async #carry({ job, run }: Place, news: JobNews): Promise<void> {
-    const started = await this.#started(job);
+  async #carry(place: Place, news: JobNews): Promise<void> {
+    const started = await this.#started(place.job);
     if (started === undefined) return;
-    const end = await this.#run(started, run);
+    const end = await this.#run(started, place.run);
     await news.close();
     await this.#untilDone("a training job's end could not be written", () =>
-      end.kind === 'left' ? this.#left(started) : this.#m.onEnd(started, end),
+      end.kind === 'left' ? this.#left(started, place.leaving) : this.#m.onEnd(started, end),
     );
   }
 
@@ -162,9 +162,11 @@ export class JobPlaces {
     }
   }
 
-  async #left(job: JobRecord): Promise<void> {
+  /** `madeRoom`: by the queue's order, not by somebody else's SIGTERM. */
+  async #left(job: JobRecord, madeRoom: boolean): Promise<void> {
     const step = await this.#m.folders.checkpointStep(job.id);
-    const why = this.#stop.signal.aborted ? 'the hub was stopped' : 'made room for another job';
+    const whyNow = madeRoom ? 'made room for another job' : 'its process was told to end';
+    const why = this.#stop.signal.aborted ? 'the hub was stopped' : whyNow;
     const detail = `${why}; goes on from step ${step}`;
     await this.#change(job.id, ['running'], { state: 'preempted', detail }, 'train.preempt');
   }
