@@ -226,7 +226,7 @@ export function showJob(job: JobRecord): Job {
 
 function recordOf(row: Selectable<JobTable>): JobRecord {
   const request = createJobSchema.parse(JSON.parse(row.request));
-  const { threads = 1, memoryLimitBytes = 0 } = request; // always there: create-job.ts filled them in
+  const { threads = 1, memoryLimitBytes = 0 } = request; // always there: resolve-request.ts filled them in
   return {
     id: row.id,
     model: row.model,

@@ -6,6 +6,7 @@ import type { Digest } from '@tidegate/shared/wire/digest.js';
 import type { Evaluation, Lineage } from '@tidegate/shared/wire/training-api.js';
 import { versionRow } from '../../registry/version-rows.js';
 import type { Database } from '../../storage/database.js';
+import { findJob } from '../jobs/job-store.js';
 import { findOrigin, type Origin } from './lineage-rows.js';
 
 /** A chain of trainings that is longer is cut there. */
@@ -86,7 +87,7 @@ async function addVersion(
 
 async function addJob(modules: LineageModules, drawing: Drawing, origin: Origin): Promise<void> {
   const { parameters, evaluation } = origin;
-  const row = await modules.db.selectFrom('jobs').selectAll().where('id', '=', origin.job).executeTakeFirst();
+  const job = await findJob(modules.db, origin.job);
   const id = `job:${origin.job}`;
   drawing.add({
     id,
@@ -100,16 +101,15 @@ async function addJob(modules: LineageModules, drawing: Drawing, origin: Origin)
       seed: parameters.seed,
       start: parameters.fromScratch ? 'random weights' : `weights of version ${origin.parent}`,
       code: origin.codeVersion,
-      ...(row === undefined ? {} : { createdBy: row.created_by, createdAt: row.created_at }),
+      ...(job === undefined ? {} : { createdBy: job.createdBy, createdAt: job.createdAt }),
       ...metricFacts(evaluation),
       evaluation: evaluation.reason,
     },
   });
   drawing.connect(id, versionId(origin.model, origin.version));
   drawing.connect(versionId(origin.model, origin.parent), id);
-  const slices = row === undefined ? [] : (JSON.parse(row.slices) as Origin['datasets']);
   for (const source of origin.datasets) await addDataset(modules, drawing, source, id, 'trained on');
-  for (const source of slices) await addDataset(modules, drawing, source, id, 'judged by');
+  for (const source of job?.slices ?? []) await addDataset(modules, drawing, source, id, 'judged by');
 }
 
 function metricFacts({ sets }: Evaluation): Record<string, string> {
