@@ -18,7 +18,6 @@ import { RolloutService } from '../rollouts/rollout-service.js';
 import { recordAudit } from '../security/audit.js';
 import { openCertificateAuthority, type CertificateAuthority } from '../security/certificate-authority.js';
 import { Enrolment } from '../security/enrolment.js';
-import { findOrigin } from '../training/lineage/lineage-rows.js';
 import type { Closing } from './closing.js';
 import type { Parts } from './parts.js';
 
@@ -60,7 +59,6 @@ export async function openFleet(
   const rollouts = new RolloutService({
     ...common,
     fleet,
-    evaluationOf: async (model, version) => (await findOrigin(db, model, version))?.evaluation,
     onRollout: (rollout) => events.emit({ kind: 'rollout', rollout }),
   });
   closing.add('rollouts', () => rollouts.stop());

@@ -5,7 +5,6 @@ import { randomBytes } from 'node:crypto';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import type { createRolloutSchema, Rollout } from '@tidegate/shared/wire/admin-api.js';
-import type { Evaluation } from '@tidegate/shared/wire/training-api.js';
 import type { z } from 'zod';
 import type { Registry } from '../registry/registry.js';
 import type { RecordAudit } from '../security/audit.js';
@@ -30,8 +29,6 @@ const TICK_INTERVAL_MS = 1000;
 interface RolloutModules {
   readonly db: Database;
   readonly registry: Pick<Registry, 'version'>;
-  /** How a trained version did against its parent; undefined for one that nobody trained. */
-  readonly evaluationOf: (model: string, version: number) => Promise<Evaluation | undefined>;
   /** Brings devices' desired documents up to date (FleetService). */
   readonly fleet: { reconcile(deviceIds: readonly string[]): Promise<void> };
   readonly audit: RecordAudit;
@@ -88,9 +85,8 @@ export class RolloutService {
     if (version.state !== 'ready') {
       throw new RolloutError('conflict', `${model}@${version.version} is ${version.state}`, { field: 'version' });
     }
-    const evaluation = await this.#m.evaluationOf(model, version.version);
-    if (evaluation?.passed === false) {
-      const message = `${model}@${version.version} did not pass its evaluation: ${evaluation.reason}`;
+    if (version.evaluation?.passed === false) {
+      const message = `${model}@${version.version} did not pass its evaluation: ${version.evaluation.reason}`;
       throw new RolloutError('conflict', message, { field: 'version' });
     }
     const devices = await devicesOfGroup(this.#m.db, group);

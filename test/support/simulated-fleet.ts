@@ -9,7 +9,6 @@ import { openSqlite } from '@tidegate/cloud-hub/storage/sqlite/open-sqlite.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import type { Rollout, Version } from '@tidegate/shared/wire/admin-api.js';
 import { sha256 } from '@tidegate/shared/wire/digest.js';
-import type { Evaluation } from '@tidegate/shared/wire/training-api.js';
 import type { DesiredState } from '@tidegate/shared/wire/desired-state.js';
 import type { ReportedModel, ReportedState } from '@tidegate/shared/wire/reported-state.js';
 import { LATENCY_BOUNDS_MS } from '@tidegate/shared/wire/telemetry.js';
@@ -30,9 +29,16 @@ export const versionDigestOf = (model: string, version: number): string => sha25
 const MODEL = 'digits';
 
 class TestRegistry implements Pick<Registry, 'version' | 'variants' | 'variantFor'> {
+  readonly #evaluations: SimulatedFleet['evaluations'];
+
+  constructor(evaluations: SimulatedFleet['evaluations']) {
+    this.#evaluations = evaluations;
+  }
+
   async version(model: string, spec: string): Promise<Version | undefined> {
     const version = Number(spec);
     if (!Number.isInteger(version) || version < 1 || version > 9) return undefined;
+    const evaluation = this.#evaluations.get(version);
     return {
       model,
       version,
@@ -41,6 +47,7 @@ class TestRegistry implements Pick<Registry, 'version' | 'variants' | 'variantFo
       state: 'ready',
       sizeBytes: 1,
       createdAt: '',
+      ...(evaluation === undefined ? {} : { evaluation }),
       variants: [],
     };
   }
@@ -79,7 +86,7 @@ export class SimulatedFleet {
   readonly rolloutEvents: Rollout[] = [];
   readonly behaviour = new Map<string, Behaviour>();
   /** Of trained versions. */
-  readonly evaluations = new Map<number, Evaluation>();
+  readonly evaluations = new Map<number, NonNullable<Version['evaluation']>>();
   readonly devices: SimulatedDevice[] = [];
   readonly published: { deviceId: string; desired: DesiredState }[] = [];
   readonly db: Database;
@@ -100,7 +107,7 @@ export class SimulatedFleet {
   /** The services forget all that they hold in memory; the database stays. */
   restartHub(): void {
     const { db, clock } = this;
-    const registry = new TestRegistry();
+    const registry = new TestRegistry(this.evaluations);
     const publisher = {
       publish: async (deviceId: string, desired: DesiredState): Promise<void> => {
         this.published.push({ deviceId, desired });
@@ -111,7 +118,6 @@ export class SimulatedFleet {
     this.rollouts = new RolloutService({
       ...common,
       fleet: this.fleet,
-      evaluationOf: async (_model, version) => this.evaluations.get(version),
       onRollout: (r) => this.rolloutEvents.push(r),
     });
   }

@@ -40,8 +40,8 @@ describe('a rollout', () => {
 
   it('is refused for a trained version that did not pass its evaluation, which names the set that fell', async () => {
     const reason = 'accuracy on slice night@3 fell from 0.95 to 0.9, by 0.05; at most 0.01 is allowed';
-    sim.evaluations.set(2, { sets: [], passed: false, reason });
-    sim.evaluations.set(3, { sets: [], passed: true, reason: 'not worse' });
+    sim.evaluations.set(2, { passed: false, reason });
+    sim.evaluations.set(3, { passed: true, reason: 'not worse' });
     await expect(sim.rollouts.create(request(2), 'token:op')).rejects.toMatchObject({
       code: 'conflict',
       field: 'version',
