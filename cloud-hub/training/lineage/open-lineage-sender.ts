@@ -29,7 +29,7 @@ export class OpenLineageSender {
     if (this.#stop.signal.aborted) return;
     if (this.#queue.length >= LIMIT_QUEUE) this.#giveUp(this.#queue.shift(), 'too many wait');
     this.#queue.push(event);
-    this.#sending ??= this.#drain().finally(() => (this.#sending = undefined));
+    this.#sending ??= this.#drain();
   }
 
   /** Resolves when nothing waits. */
@@ -45,6 +45,7 @@ export class OpenLineageSender {
 
   async #drain(): Promise<void> {
     for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) await this.#deliver(next);
+    this.#sending = undefined; // in the same turn as the empty queue: what is sent from here on begins anew
   }
 
   async #deliver(event: RunEvent): Promise<void> {
