@@ -1,4 +1,5 @@
-// All points of a metric, oldest first. Of a run that shows a training job they are the points of the job's own chart.
+// All points of a metric, oldest first. Of a run that shows a training job they are the points of the job's own chart; what such a job
+// measured once, at its end, is the one point that stands among the latest.
 import type { z } from 'zod';
 import type { Database } from '../storage/database.js';
 import { jobHistory } from './job-runs.js';
@@ -19,8 +20,8 @@ export async function metricHistory(
   const run = await runRow(db, run_id);
   const offset = offsetOf(page_token);
   const range = { offset, limit: max_results + 1 };
-  const own = db
-    .selectFrom('mlflow_metrics')
+  const logged = db
+    .selectFrom(run.job === null ? 'mlflow_metrics' : 'mlflow_latest')
     .selectAll()
     .where('run', '=', run_id)
     .where('key', '=', metric_key)
@@ -29,8 +30,7 @@ export async function metricHistory(
     .orderBy('value')
     .limit(range.limit)
     .offset(offset);
-  const job = run.job === null ? undefined : await jobHistory(db, run, metric_key, range);
-  const rows = job ?? (await own.execute());
+  const rows = (await jobHistory(db, run, metric_key, range)) ?? (await logged.execute());
   const metrics = rows.slice(0, max_results).map(showMetric);
   return { metrics, ...(rows.length > max_results ? { next_page_token: pageToken(offset + max_results) } : {}) };
 }

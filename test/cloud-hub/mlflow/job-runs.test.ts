@@ -116,6 +116,9 @@ test('a job from its queue to its version', async () => {
       { dataset: { name: 'thick@2' }, tags: [{ key: 'mlflow.data.context', value: 'evaluation' }] },
     ],
   });
+  const asked = { run_id: run, metric_key: 'held-out/hard.v1/accuracy' };
+  const { metrics } = await metricHistory(mlflow.db, requests.getHistory.parse(asked));
+  expect(metrics).toEqual([{ key: asked.metric_key, value: 0.9, step: 2, timestamp: Date.parse(ENDED) }]);
 });
 
 test.each([
