@@ -103,7 +103,7 @@ export class Experiments {
     if (name === undefined) return;
     refuseReserved(name);
     await this.#change(actor, 'rename', async (trx, nowMs) => {
-      const row = await writable(trx, id);
+      const row = await writableExperiment(trx, id);
       if (row.name === name) return undefined;
       await requireFree(trx, name);
       await trx.updateTable('mlflow_experiments').set({ name, updated_ms: nowMs }).where('id', '=', row.id).execute();
@@ -124,7 +124,7 @@ export class Experiments {
   async setTag(id: string, key: string, value: string): Promise<void> {
     const { db, limits } = this.#modules;
     await db.transaction().execute(async (trx) => {
-      const row = await writable(trx, id);
+      const row = await writableExperiment(trx, id);
       const tags = await trx
         .selectFrom('mlflow_experiment_tags')
         .select('key')
@@ -142,7 +142,7 @@ export class Experiments {
 
   async deleteTag(id: string, key: string): Promise<void> {
     await this.#modules.db.transaction().execute(async (trx) => {
-      const row = await writable(trx, id);
+      const row = await writableExperiment(trx, id);
       const { numDeletedRows } = await trx
         .deleteFrom('mlflow_experiment_tags')
         .where('experiment', '=', row.id)
@@ -193,11 +193,7 @@ export class Experiments {
 }
 
 /** RESOURCE_DOES_NOT_EXIST where there is none; INVALID_PARAMETER_VALUE for a deleted one; PERMISSION_DENIED for the hub's own. */
-export async function activeExperiment(db: Reader, id: string): Promise<Row> {
-  return writable(db, id);
-}
-
-async function writable(db: Reader, id: string): Promise<Row> {
+export async function writableExperiment(db: Reader, id: string): Promise<Row> {
   const row = await experimentRow(db, id);
   refuseModel(row);
   if (row.state === 'deleted')

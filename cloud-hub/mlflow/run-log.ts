@@ -16,6 +16,7 @@ interface Grown {
   readonly points: number;
   readonly textBytes: number;
 }
+export const RUN_NAME_TAG = 'mlflow.runName';
 const CONTEXT_TAG = 'mlflow.data.context';
 /** What a latest metric weighs in an answer, beside its key. */
 const METRIC_BYTES = 64;
@@ -140,7 +141,7 @@ export async function putTags(trx: Trx, run: string, tags: readonly Text[]): Pro
     .values(last)
     .onConflict((conflict) => conflict.columns(['run', 'key']).doUpdateSet((e) => ({ value: e.ref('excluded.value') })))
     .execute();
-  const name = last.find(({ key }) => key === 'mlflow.runName')?.value;
+  const name = last.find(({ key }) => key === RUN_NAME_TAG)?.value;
   if (name) await trx.updateTable('mlflow_runs').set({ name }).where('id', '=', run).execute();
   return textBytes(last) - textBytes(old);
 }

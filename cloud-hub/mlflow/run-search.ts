@@ -1,6 +1,6 @@
 // Searches over runs, by the database: a clause becomes an EXISTS over what was logged, a key to order by a subquery. The order always ends
-// in start time and id (both backwards, as one index has them), so that pages neither repeat nor skip. A page is cut where its answer would get too large; the token says where to
-// go on. NaN is no number: `!=` finds it, and it comes between numbers and nothing.
+// in start time and id (both backwards, as one index has them), so that pages neither repeat nor skip. A page is cut where its answer would
+// get too large; the token says where to go on. NaN is no number: `!=` finds it, and it comes between numbers and nothing.
 import { sql, type RawBuilder } from 'kysely';
 import type { z } from 'zod';
 import type { Database } from '../storage/database.js';

@@ -6,11 +6,11 @@ import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { z } from 'zod';
 import type { RecordAudit } from '../security/audit.js';
 import type { Database, Tables } from '../storage/database.js';
-import { activeExperiment } from './experiments.js';
+import { writableExperiment } from './experiments.js';
 import type { HubUsage } from './hub-usage.js';
 import { invalid, MlflowError } from './mlflow-error.js';
 import type * as requests from './requests.js';
-import { putTags, textBytes } from './run-log.js';
+import { putTags, RUN_NAME_TAG, textBytes } from './run-log.js';
 import { runRow, showInfo, showRuns, type RunRow, type ShownRun } from './run-rows.js';
 
 interface RunModules {
@@ -19,8 +19,6 @@ interface RunModules {
   readonly audit: RecordAudit;
   readonly usage: HubUsage;
 }
-
-const RUN_NAME_TAG = 'mlflow.runName';
 
 export class Runs {
   readonly #modules: RunModules;
@@ -40,7 +38,7 @@ export class Runs {
     const bytes = textBytes(list);
     await usage.require({ runs: 1, points: 0, textBytes: bytes });
     const shown = await db.transaction().execute(async (trx) => {
-      const experiment = await activeExperiment(trx, request.experiment_id);
+      const experiment = await writableExperiment(trx, request.experiment_id);
       const row: RunRow = {
         id,
         experiment: experiment.id,
@@ -75,22 +73,21 @@ export class Runs {
 
   /** Ends or renames it. Said again, it changes nothing. */
   async update({ run_id, status, end_time, run_name }: z.infer<typeof requests.updateRun>): Promise<ShownRun['info']> {
-    return this.#modules.db.transaction().execute(async (trx) => {
+    const { db, usage } = this.#modules;
+    const { next, grown } = await db.transaction().execute(async (trx) => {
       const row = await writableRun(trx, run_id);
-      const next: RunRow = {
-        ...row,
-        ...(status === undefined ? {} : { status }),
-        ...(end_time === undefined ? {} : { end_ms: end_time }),
-        ...(run_name === '' ? {} : { name: run_name }),
+      const bytes = run_name === '' ? 0 : await putTags(trx, run_id, [{ key: RUN_NAME_TAG, value: run_name }]);
+      const change = {
+        status: status ?? row.status,
+        end_ms: end_time ?? row.end_ms,
+        name: run_name || row.name,
+        text_bytes: row.text_bytes + bytes,
       };
-      await trx
-        .updateTable('mlflow_runs')
-        .set({ status: next.status, end_ms: next.end_ms, name: next.name })
-        .where('id', '=', run_id)
-        .execute();
-      if (run_name !== '') await putTags(trx, run_id, [{ key: RUN_NAME_TAG, value: run_name }]);
-      return showInfo(next);
+      await trx.updateTable('mlflow_runs').set(change).where('id', '=', run_id).execute();
+      return { next: { ...row, ...change }, grown: bytes };
     });
+    await usage.add({ runs: 0, points: 0, textBytes: grown });
+    return showInfo(next);
   }
 
   /** Keeps it for `restore`, until its room is needed. */

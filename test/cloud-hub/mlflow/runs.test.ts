@@ -106,4 +106,15 @@ describe('a hub that is full', () => {
     );
     await again.batch(run, { params: [{ key: 'q', value: '1' }] });
   });
+
+  test('of text: a longer name counts, and a shorter one gives its room back', async () => {
+    mlflow = await openMlflow({ textBytes: 200 });
+    const run = await mlflow.run({ run_name: 'r' });
+    const rename = (run_name: string) => mlflow.runs.update(requests.updateRun.parse({ run_id: run, run_name }));
+    const param = { key: 'p', value: 'x'.repeat(100) };
+    await rename('n'.repeat(100));
+    await expect(mlflow.batch(run, { params: [param] })).rejects.toThrow(/at most 200 bytes/);
+    await rename('r');
+    await mlflow.batch(run, { params: [param] });
+  });
 });
