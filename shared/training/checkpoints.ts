@@ -58,16 +58,19 @@ export class Checkpoints {
     return metadata['doneSteps'] === String(number) ? undefined : 'its name and its content differ';
   }
 
-  /** Newest first. */
   async #numbers(): Promise<number[]> {
-    const names = await this.#modules.files.list('checkpoint.list', this.#folder);
-    return names
-      .flatMap((name) => NAME.exec(name)?.[1] ?? [])
-      .map(Number)
-      .sort((a, b) => b - a);
+    return checkpointSteps(await this.#modules.files.list('checkpoint.list', this.#folder));
   }
 
   #path(number: number): string {
     return join(this.#folder, `step-${number}.safetensors`);
   }
+}
+
+/** Updates in each of the checkpoints among the names in their folder, the newest first. */
+export function checkpointSteps(names: readonly string[]): number[] {
+  return names
+    .flatMap((name) => NAME.exec(name)?.[1] ?? [])
+    .map(Number)
+    .sort((a, b) => b - a);
 }

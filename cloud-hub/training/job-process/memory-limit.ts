@@ -1,7 +1,7 @@
 // The job's own memory limit, held against its resident memory at moments when it can end cleanly: between two updates, two batches of
 // an evaluation, two parts of the preparation. What it held at most stays resident, so a peak inside an update is seen after it.
 import type { Clock } from '@tidegate/shared/system/clock.js';
-import { JobError } from './job-error.js';
+import { OrderError } from './order-error.js';
 
 const SAMPLE_EVERY_MS = 100;
 const MEBIBYTE = 1024 * 1024;
@@ -29,7 +29,7 @@ export class MemoryLimit {
     this.#modules = modules;
   }
 
-  /** Throws JobError `memory-limit`. Looks at most ten times a second. */
+  /** Throws OrderError `memory-limit`. Looks at most ten times a second. */
   check(): void {
     const { limitBytes, batchSize } = this.#options;
     if (limitBytes === undefined) return;
@@ -39,7 +39,7 @@ export class MemoryLimit {
     const rssBytes = this.#modules.rssBytes();
     if (rssBytes <= limitBytes) return;
     const [is, may] = [rssBytes, limitBytes].map((bytes) => Math.ceil(bytes / MEBIBYTE));
-    throw new JobError(
+    throw new OrderError(
       'memory-limit',
       `the job's process holds ${is} MiB and may hold ${may} MiB: lower batchSize (it is ${batchSize}; accumulate makes up for it), ` +
         `freeze more of the graph, or raise memoryLimitBytes`,

@@ -11,7 +11,7 @@ import { openDatasetReader, type DatasetReader } from '../../data/dataset-reader
 import { withExternalData } from '../../optimizer/inline-external-data.js';
 import { buildStepGraph, type StepGraph } from '../step-graph/build-step-graph.js';
 import { randomParameters } from '../step-graph/put-back.js';
-import { JobError } from './job-error.js';
+import { OrderError } from './order-error.js';
 import type { JobOrder, JobResult } from './job-order.js';
 import { planSteps, type StepPlan } from './plan-steps.js';
 
@@ -49,7 +49,7 @@ export interface OpenTraining {
   close(): Promise<void>;
 }
 
-/** Rejects with JobError, DataError, PackageError, OnnxError, StepGraphError or GradientError. */
+/** Rejects with OrderError, DataError, PackageError, OnnxError, StepGraphError or GradientError. */
 export async function openTraining(order: JobOrder, modules: OpenTrainingModules): Promise<OpenTraining> {
   const { pack, files } = modules;
   const { parameters, slices, datasets } = order;
@@ -66,7 +66,7 @@ export async function openTraining(order: JobOrder, modules: OpenTrainingModules
   };
   try {
     if (reader.counts.train === 0) {
-      throw new JobError('no-samples', 'no sample of the datasets is on their training side', { field: 'datasets' });
+      throw new OrderError('no-samples', 'no sample of the datasets is on their training side', { field: 'datasets' });
     }
     for (const [role, { spec, digest }] of [...roles('held-out', datasets), ...roles('slice', slices)]) {
       const side = await openDatasetReader({ ...ofGraph, manifests: [digest], cacheBytes: 0 }, modules);
@@ -99,9 +99,9 @@ function roles(role: Role, datasets: readonly DatasetOrder[]): [Role, DatasetOrd
   return datasets.map((dataset) => [role, dataset]);
 }
 
-function emptySlice(spec: string): JobError {
+function emptySlice(spec: string): OrderError {
   const message = `the slice ${spec} has no held-out side, so nothing can be measured on it: freeze it with a larger held-out share`;
-  return new JobError('no-held-out', message, { field: 'slices' });
+  return new OrderError('no-held-out', message, { field: 'slices' });
 }
 
 function onlyOutput({ graph }: ModelProto): string | undefined {
@@ -114,7 +114,7 @@ async function checkBatches(reader: DatasetReader, { parameters: { batchSize, lo
     const [rows = -1] = shape;
     if (rows < 0 || (rows === 1 && batchSize === 1)) continue;
     const message = `the graph's input ${name} takes ${rows} rows and no other number: export it with a free first dimension`;
-    throw new JobError('fixed-batch', rows === 1 ? `${message}, or train with batchSize 1` : message, {
+    throw new OrderError('fixed-batch', rows === 1 ? `${message}, or train with batchSize 1` : message, {
       field: 'graph',
     });
   }
@@ -126,5 +126,5 @@ async function checkBatches(reader: DatasetReader, { parameters: { batchSize, lo
   const expected = per.reduce((product, size) => product * size, 1);
   if (per.some((size) => size < 0) || expected === width) return;
   const message = `the labels hold ${width} numbers, the graph answers ${expected} for each sample`;
-  throw new JobError('label-width', message, { field: 'datasets' });
+  throw new OrderError('label-width', message, { field: 'datasets' });
 }

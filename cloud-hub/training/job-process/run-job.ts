@@ -14,11 +14,9 @@ import type { Log } from '@tidegate/shared/system/log.js';
 import { withParameters } from '../step-graph/put-back.js';
 import { evaluateSets } from './evaluate-sets.js';
 import { jobDigest } from './job-digest.js';
-import { JobError } from './job-error.js';
 import {
   CHECKPOINTS_FOLDER,
   jobOrderSchema,
-  jobResultSchema,
   ORDER_FILE,
   RESULT_FILE,
   RESULT_GRAPH_FILE,
@@ -28,6 +26,8 @@ import {
 } from './job-order.js';
 import { MemoryLimit } from './memory-limit.js';
 import { openTraining, type OpenTraining } from './open-training.js';
+import { OrderError } from './order-error.js';
+import { readResult } from './read-result.js';
 import { runTraining, type OrderedJob, type RunTrainingModules, type Trained } from './run-training.js';
 import { waitForSpace } from './wait-for-space.js';
 
@@ -50,7 +50,7 @@ export async function runJob(folder: string, modules: RunJobModules, stop: Abort
   const pack = await openPackage(order.packageFolder, { inspect: inspectGraphFile });
   const builds = [modules.hubVersion, `${engine.name} ${engine.version}`];
   const digest = jobDigest({ order, versionDigest: pack.versionDigest, builds });
-  if (await hasResult(folder, digest, files)) {
+  if ((await readResult(folder, files))?.jobDigest === digest) {
     log.info({ job: order.job }, 'the result is there already');
     return 'done';
   }
@@ -87,15 +87,8 @@ async function readOrder(folder: string, files: Files): Promise<JobOrder> {
       JSON.parse(new TextDecoder().decode(await files.read('job.order', join(folder, ORDER_FILE)))),
     );
   } catch (cause) {
-    throw new JobError('bad-order', `${ORDER_FILE} is missing or is none: ${(cause as Error).message}`, { cause });
+    throw new OrderError('bad-order', `${ORDER_FILE} is missing or is none: ${(cause as Error).message}`, { cause });
   }
-}
-
-async function hasResult(folder: string, digest: string, files: Files): Promise<boolean> {
-  const path = join(folder, RESULT_FILE);
-  if ((await files.sizeBytes('job.result', path)) === undefined) return false;
-  const parsed = jobResultSchema.safeParse(JSON.parse(new TextDecoder().decode(await files.read('job.result', path))));
-  return parsed.success && parsed.data.jobDigest === digest;
 }
 
 /** What a process that was killed was writing. */
@@ -113,7 +106,7 @@ async function writeResult(job: Job, trained: Trained, parentPath: string, stop:
   const { files, engine, memory, log } = modules;
   const chunks = encodeModel(withParameters(training.model, trained.parameters));
   if (chunksSizeBytes(chunks) > LIMIT_MODEL_BYTES) {
-    throw new JobError('too-large', 'the trained graph would pass the 2 GiB of one ONNX file', { field: 'graph' });
+    throw new OrderError('too-large', 'the trained graph would pass the 2 GiB of one ONNX file', { field: 'graph' });
   }
   const path = join(folder, RESULT_GRAPH_FILE);
   const bytes = Buffer.concat(chunks);

@@ -46,7 +46,7 @@ export interface Trained {
 }
 
 /**
- * `signal` ends it between two updates, as `stopped`. Rejects with TrainingDiverged, JobError `memory-limit`, DataError, RuntimeError or
+ * `signal` ends it between two updates, as `stopped`. Rejects with TrainingDiverged, OrderError `memory-limit`, DataError, RuntimeError or
  * what the file system says of a checkpoint other than that the disk is full.
  */
 export async function runTraining(

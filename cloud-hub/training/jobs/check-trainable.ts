@@ -5,17 +5,14 @@ import * as fs from 'node:fs/promises';
 import { isExternal } from '@tidegate/shared/onnx/external-data.js';
 import { decodeModel } from '@tidegate/shared/onnx/model-codec.js';
 import type { ModelProto, TensorProto } from '@tidegate/shared/onnx/model-proto.js';
-import { OnnxError } from '@tidegate/shared/onnx/onnx-error.js';
 import { tensorSizeBytes } from '@tidegate/shared/onnx/tensor-data.js';
 import { openPackage } from '@tidegate/shared/package/open-package.js';
-import { PackageError } from '@tidegate/shared/package/package-error.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
 import { openPreparation } from '@tidegate/shared/training/prepare-inputs.js';
 import type { TrainingParameters } from '@tidegate/shared/wire/training-api.js';
 import { findClasses } from '../../data/label-targets.js';
-import { GradientError } from '../gradients/gradient-error.js';
+import { explainUntrainable } from '../job-process/explain-failure.js';
 import { buildStepGraph } from '../step-graph/build-step-graph.js';
-import { StepGraphError } from '../step-graph/step-graph-error.js';
 import { JobError } from './job-error.js';
 
 /** Larger graphs are left to the job's process: reading one would keep the hub from answering. */
@@ -37,7 +34,8 @@ export async function checkTrainable(
     const batchNormalization = parameters.fromScratch ? 'batch' : 'frozen';
     buildStepGraph(model, { ...parameters, ...(output === undefined ? {} : { output }), batchNormalization });
   } catch (cause) {
-    throw asJobError(cause);
+    const fault = explainUntrainable(cause);
+    throw fault === undefined ? cause : new JobError('invalid', fault.message, { cause, field: fault.field });
   }
 }
 
@@ -52,27 +50,4 @@ function withoutExternalData(model: ModelProto): ModelProto {
     return { ...rest, externalData: [], rawData: new Uint8Array(size) };
   });
   return { ...model, graph: { ...graph, initializer } };
-}
-
-const STEP_GRAPH_FIELDS: Readonly<Partial<Record<StepGraphError['code'], string>>> = {
-  'unmatched-pattern': 'parameters/freeze',
-  'nothing-to-train': 'parameters/freeze',
-  'bad-output': 'parameters/loss',
-};
-
-function asJobError(cause: unknown): unknown {
-  if (cause instanceof GradientError) {
-    return new JobError('invalid', `the graph can't be trained: ${cause.message}`, { cause, field: 'graph' });
-  }
-  if (cause instanceof StepGraphError) {
-    const field = STEP_GRAPH_FIELDS[cause.code] ?? 'graph';
-    return new JobError('invalid', cause.message, { cause, field });
-  }
-  if (cause instanceof PackageError || cause instanceof OnnxError) {
-    return new JobError('invalid', `the parent's package can't be trained: ${cause.message}`, {
-      cause,
-      field: 'graph',
-    });
-  }
-  return cause;
 }

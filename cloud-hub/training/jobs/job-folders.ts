@@ -2,18 +2,17 @@
 // that works there. A folder is needed while its job can go on; of failed jobs the newest few are kept for whoever looks into them.
 import { join } from 'node:path';
 import type { Files } from '@tidegate/shared/system/files.js';
+import { checkpointSteps } from '@tidegate/shared/training/checkpoints.js';
 import {
   CHECKPOINTS_FOLDER,
-  jobResultSchema,
   ORDER_FILE,
-  RESULT_FILE,
   RESULT_GRAPH_FILE,
   type JobOrder,
   type JobResult,
 } from '../job-process/job-order.js';
+import { readResult } from '../job-process/read-result.js';
 
 const PROCESS_FILE = 'process.pid';
-const CHECKPOINT = /^step-(\d{1,12})\.safetensors$/;
 
 export class JobFolders {
   readonly #root: string;
@@ -42,22 +41,21 @@ export class JobFolders {
 
   /** Of the process that was last started there; undefined where none was. */
   async readPid(id: string): Promise<number | undefined> {
-    const text = await this.#read('job.pid', join(this.of(id), PROCESS_FILE));
-    return text !== undefined && /^[1-9][0-9]{0,9}$/.test(text) ? Number(text) : undefined;
+    const path = join(this.of(id), PROCESS_FILE);
+    if ((await this.#files.sizeBytes('job.pid', path)) === undefined) return undefined;
+    const text = new TextDecoder().decode(await this.#files.read('job.pid', path));
+    return /^[1-9][0-9]{0,9}$/.test(text) ? Number(text) : undefined;
   }
 
   /** Updates in the newest checkpoint; 0 where there is none. */
   async checkpointStep(id: string): Promise<number> {
     const names = await this.#files.list('job.checkpoints', join(this.of(id), CHECKPOINTS_FOLDER));
-    return Math.max(0, ...names.map((name) => Number(CHECKPOINT.exec(name)?.[1] ?? 0)));
+    return checkpointSteps(names)[0] ?? 0;
   }
 
   /** Undefined where there is none that reads back, or its graph isn't there. */
-  async readResult(id: string): Promise<JobResult | undefined> {
-    const text = await this.#read('job.result', join(this.of(id), RESULT_FILE));
-    if (text === undefined) return undefined;
-    if ((await this.#files.sizeBytes('job.result', this.resultGraph(id))) === undefined) return undefined;
-    return jobResultSchema.safeParse(parseJson(text)).data;
+  readResult(id: string): Promise<JobResult | undefined> {
+    return readResult(this.of(id), this.#files);
   }
 
   async remove(id: string): Promise<void> {
@@ -67,18 +65,5 @@ export class JobFolders {
   /** Ids of all jobs that have one. */
   async list(): Promise<string[]> {
     return this.#files.list('job.folders', this.#root);
-  }
-
-  async #read(tag: string, path: string): Promise<string | undefined> {
-    if ((await this.#files.sizeBytes(tag, path)) === undefined) return undefined;
-    return Buffer.from(await this.#files.read(tag, path)).toString('utf8');
-  }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined; // the schema says no
   }
 }

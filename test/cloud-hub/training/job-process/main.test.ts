@@ -262,7 +262,7 @@ describe('a job that can not be', () => {
     const parameters = { ...FIVE_EPOCHS, epochs: 20, optimizer: 'sgd', learningRate: 10, weightDecay: 1, clipNorm: 0 };
     const { message, field } = await fails({ parameters });
     expect(message).toMatch(/update \d+ .*smaller learning rate/);
-    expect(field).toBe('parameters.learningRate');
+    expect(field).toBe('parameters/learningRate');
   });
 
   it('names the memory that it holds, its limit and what to lower', async () => {
@@ -284,7 +284,7 @@ describe('a job that can not be', () => {
     {
       what: 'a pattern that matches nothing',
       parameters: { freeze: ['nothing*'] },
-      field: 'parameters.freeze',
+      field: 'parameters/freeze',
       words: /nothing\* names no parameter/,
     },
     { what: 'a slice of training samples', slice: 'train', field: 'slices', words: /hard@1 has no held-out side/ },

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { JobError } from '@tidegate/cloud-hub/training/job-process/job-error.js';
+import { OrderError } from '@tidegate/cloud-hub/training/job-process/order-error.js';
 import { MemoryLimit } from '@tidegate/cloud-hub/training/job-process/memory-limit.js';
 import { ManualClock } from '../../../support/manual-clock.js';
 
@@ -26,7 +26,7 @@ it('looks ten times a second at most, and ends the job over its limit', () => {
   const message = /holds 251 MiB and may hold 200 MiB: lower batchSize \(it is 32;/;
   expect(() => limit.check()).toThrow(message);
   clock.advance(100);
-  expect(() => limit.check()).toThrow(JobError);
+  expect(() => limit.check()).toThrow(OrderError);
 });
 
 it('has no limit where none is ordered', () => {

@@ -1,6 +1,6 @@
 // A job inside this process: what the file system, an earlier start or the package bring along. Signals and kills: main.test.ts.
 import { readdirSync } from 'node:fs';
-import { cp, readFile, writeFile } from 'node:fs/promises';
+import { cp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -153,6 +153,18 @@ describe('a job', () => {
     const third = await run(place);
     expect(third).toMatchObject({ outcome: 'done', steps: [] });
     expect((await run(place)).messages).toEqual([]);
+  });
+
+  it.each([
+    ['torn', async (place: string) => writeFile(join(place, RESULT_FILE), '{"graph":"m.o')],
+    ['without its graph', async (place: string) => rm(join(place, RESULT_GRAPH_FILE))],
+  ])('makes a result that is %s anew', async (_what, damage) => {
+    const place = await order();
+    await run(place);
+    const whole = await readResult(place);
+    await damage(place);
+    expect((await run(place)).outcome).toBe('done');
+    expect(await readResult(place)).toEqual(whole);
   });
 
   it('is preempted before it begins where it is told so', async () => {
