@@ -6,6 +6,7 @@ import type { TrainingParameters } from '@tidegate/shared/wire/training-api.js';
 import type { Batch } from '../../data/dataset-reader.js';
 import type { JobResult } from './job-order.js';
 import type { MeasuredSet } from './open-training.js';
+import { OrderError } from './order-error.js';
 
 type SetEvaluation = JobResult['sets'][number];
 
@@ -21,7 +22,7 @@ interface Graphs {
   readonly result: EngineSession;
 }
 
-/** Rejects with RuntimeError, DataError, what `onBatch` throws, or the signal's reason. */
+/** Rejects with OrderError `no-number`, RuntimeError, DataError, what `onBatch` throws, or the signal's reason. */
 export async function evaluateSets(
   sets: readonly MeasuredSet[],
   graphs: Graphs,
@@ -40,9 +41,21 @@ export async function evaluateSets(
       onBatch();
     }
     const metric = options.loss === 'mse' ? 'mean-squared-error' : 'accuracy';
-    evaluations.push({ dataset, role, metric, count, parent: scores.parent.mean(), result: scores.result.mean() });
+    const means = { parent: scores.parent.mean(), result: scores.result.mean() };
+    for (const one of ['parent', 'result'] as const) {
+      if (!Number.isFinite(means[one])) throw noNumber(dataset, one);
+    }
+    evaluations.push({ dataset, role, metric, count, ...means });
   }
   return evaluations;
+}
+
+/** JSON knows no such figure, and nothing could be held against it. */
+function noNumber(dataset: string, one: keyof Graphs): OrderError {
+  const who = one === 'parent' ? "the parent's graph" : 'the trained graph';
+  return new OrderError('no-number', `${who} answers samples of ${dataset} with what is no finite number`, {
+    field: one === 'parent' ? 'parent' : 'parameters/learningRate',
+  });
 }
 
 function* inOrder(count: number, batchSize: number): Generator<readonly number[], void, void> {

@@ -19,7 +19,7 @@ let engine: Engine;
 const times: Record<string, EngineSession> = {};
 beforeAll(async () => {
   engine = createCapiEngine();
-  for (const factor of [1, -1, 2]) {
+  for (const factor of [1, -1, 2, Infinity]) {
     const path = join(folder(), 'm.onnx');
     const [x, y] = [makeValue('x', 1, ['n', 3]), makeValue('y', 1, ['n', 3])];
     const weight = makeTensor('f', 1, [1], bytesOf(Float32Array.of(factor)));
@@ -82,6 +82,18 @@ it('means squared errors over all numbers', async () => {
   expect(found?.metric).toBe('mean-squared-error');
   expect(found?.parent).toBeCloseTo(squares.reduce((a, b) => a + b, 0) / squares.length, 5);
   expect(found?.result).toBe(0);
+});
+
+it.each(['parent', 'result'] as const)('refuses a %s that answers with what is no finite number', async (broken) => {
+  const set = reader((indexes) => tensor('labels', 'FP32', [indexes.length, 3], new Uint8Array(12 * indexes.length)));
+  const graphs = { parent: times[1]!, result: times[1]!, [broken]: times[Infinity]! };
+  const options = { loss: 'mse', output: 'y', batchSize: 4 } as const;
+  const sets = [{ dataset: 'a@1', role: 'held-out', reader: set as DatasetReader }] as const;
+  await expect(evaluateSets(sets, graphs, options, () => undefined, never)).rejects.toMatchObject({
+    code: 'no-number',
+    message: expect.stringMatching(/answers samples of a@1 with what is no finite number/),
+    field: broken === 'parent' ? 'parent' : 'parameters/learningRate',
+  });
 });
 
 it('ends with what the memory limit, or the signal, says', async () => {
