@@ -8,6 +8,7 @@ import { openTraining, type TrainingParts } from '@tidegate/cloud-hub/compositio
 import type { Parts } from '@tidegate/cloud-hub/composition/parts.js';
 import { findOrigin } from '@tidegate/cloud-hub/training/lineage/lineage-rows.js';
 import { hashFiles, listFiles } from '@tidegate/shared/package/list-files.js';
+import type { Version } from '@tidegate/shared/wire/admin-api.js';
 import { createJobSchema, type Job } from '@tidegate/shared/wire/training-api.js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openHubParts } from '../../support/hub-parts.js';
@@ -78,7 +79,7 @@ const pidOf = async (id: string): Promise<number> =>
   Number(await fs.readFile(join(parts.paths.jobs, id, 'process.pid'), 'utf8'));
 
 test(
-  'a fine-tuned version is evaluated, passes the package’s goldens, and is as good as any published one',
+  'a fine-tuned version is held against its parent and the package’s goldens, and optimized as its parent was',
   async () => {
     const { id } = await create(['people@1'], GENTLE, 'gentle');
     const job = await becomes(id, ended);
@@ -90,10 +91,14 @@ test(
     const [set] = job.evaluation!.sets;
     expect(set).toMatchObject({ dataset: 'people@1', role: 'held-out', metric: 'accuracy' });
     expect(set!.parent).toBeGreaterThan(0.9);
+    expect(set!.result).toBeGreaterThanOrEqual(set!.parent - 0.01);
     expect(job.evaluation!.passed).toBe(true);
     const version = await registry.registry.version('digits', 'gentle');
     expect(version).toMatchObject({ version: 2, state: 'ready', label: 'gentle' });
     expect(version!.variants.filter(({ outcome }) => outcome === 'chosen')).toHaveLength(1);
+    const parent = await registry.registry.version('digits', '1');
+    const measured = ({ variants }: Version): string[] => variants.map(({ variant }) => variant).sort();
+    expect(measured(version!)).toEqual(measured(parent!));
     expect((await training.jobs.points(id, 100)).at(-1)).toMatchObject({ step: 600 });
     expect(await findOrigin(parts.db, 'digits', 2)).toMatchObject({ job: id, parent: 1 });
   },
