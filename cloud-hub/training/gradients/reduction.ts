@@ -9,19 +9,19 @@ export function reducedAxes(b: GradientBuilder, n: RuleNode): string | undefined
   return n.has(1) ? n.x(1) : listed === undefined ? undefined : b.ints(...listed);
 }
 
-/** A value in the shape of the node's result, with the reduced axes as 1: broadcasts with X. */
+/** A value in the shape of the node's result, with the reduced axes as 1 (a scalar where that is all of them): broadcasts with X. */
 export function keptAxes(b: GradientBuilder, n: RuleNode, value: string, axes: string | undefined): string {
-  if (n.int('keepdims', 1) !== 0) return value;
-  return axes === undefined ? b.flat(value) : b.op('Unsqueeze', [value, axes]);
+  return n.int('keepdims', 1) !== 0 || axes === undefined ? value : b.op('Unsqueeze', [value, axes]);
 }
 
-function check(n: RuleNode): void {
+/** Of every reduction: empty axes mean all of them. */
+export function checkAxes(n: RuleNode): void {
   if (n.int('noop_with_empty_axes', 0) !== 0) n.refuse('noop_with_empty_axes');
 }
 
 function reduction(isMean: boolean): GradientRule {
   return {
-    check,
+    check: checkAxes,
     backward: (b, n, dY) => {
       const kept = keptAxes(b, n, dY, reducedAxes(b, n));
       const each = isMean ? b.div(kept, b.ratio(n.x(0), n.y())) : kept;
@@ -36,7 +36,7 @@ export const reduceMean = reduction(true);
 /** `slope` of the result by each element, from X and the result, which broadcasts. */
 function bySlope(slope: (b: GradientBuilder, x: string, y: string) => string): GradientRule {
   return {
-    check,
+    check: checkAxes,
     backward: (b, n, dY) => {
       const axes = reducedAxes(b, n);
       const of = slope(b, n.x(0), keptAxes(b, n, n.y(), axes));
