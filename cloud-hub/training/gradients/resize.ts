@@ -15,6 +15,7 @@ export const resize: GradientRule = {
   },
   backward: (b, n, dY) => {
     const rank = b.shapes.get(n.x(0))?.length ?? n.refuse('an image of unknown rank');
+    if (rank < 3) n.refuse('an image without channels');
     let gradient = dY;
     for (let axis = rank - 1; axis >= 2; axis -= 1) {
       const R = matrixOf(b, n, axis);
@@ -33,7 +34,7 @@ export const resize: GradientRule = {
 /** [size of Y, size of X] along an axis. */
 function matrixOf(b: GradientBuilder, n: RuleNode, axis: number): string {
   const part = (value: string): string => b.op('Slice', [value, b.ints(axis), b.ints(axis + 1), b.ints(0)]);
-  const size = part(b.shape(n.x(0)));
+  const size = b.dims(n.x(0), axis, axis + 1);
   const square = b.zeros(b.op('Concat', [size, size], { axis: 0n }));
   const identity = b.op('Unsqueeze', [b.op('EyeLike', [square]), b.ints(0, 1)]);
   const one = b.float(1, [2]);

@@ -14,6 +14,7 @@ import { makeGraph, makeModel, makeNode, makeValue } from '@tidegate/shared/onnx
 import type { ModelProto } from '@tidegate/shared/onnx/model-proto.js';
 import { makeTensor } from '@tidegate/shared/onnx/tensor-data.js';
 import { validateModel } from '@tidegate/shared/onnx/validate-model.js';
+import type { GraphRunner } from '@tidegate/shared/runtime/graph-runner.js';
 import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
@@ -54,15 +55,19 @@ describe('differentiate', () => {
     await rm(folder, { recursive: true, force: true });
   });
 
+  async function load(label: string, model: ModelProto, intraOpThreads = 1): Promise<GraphRunner> {
+    const path = join(folder, `${label}.onnx`);
+    await writeFile(path, Buffer.concat(encodeModel(model)));
+    return runtime.load({ label, path, providers: ['cpu'], intraOpThreads }, never);
+  }
+
   it('agrees with finite differences and with PyTorch for every operator', async () => {
     const cases = GRADIENT_CASES;
     const { model, parameters, weights } = graphOfCases(cases);
     const names = [...parameters.keys()];
     const differentiated = differentiate(model, { loss: 'total', parameters: names });
     validateModel(differentiated);
-    const path = join(folder, 'all.onnx');
-    await writeFile(path, Buffer.concat(encodeModel(differentiated)));
-    const runner = await runtime.load({ label: 'gradients', path, providers: ['cpu'], intraOpThreads: 1 }, never);
+    const runner = await load('all', differentiated);
     const feeds = (moved?: { input: number; at: number; by: number }): NamedTensor[] =>
       [...parameters].map(([name, { dims, data }]) => {
         const copy = data.slice();
@@ -107,9 +112,7 @@ describe('differentiate', () => {
   it('agrees with PyTorch where sizes are known only when the graph runs', async () => {
     const { model, parameters } = graphOfCases(GRADIENT_CASES, true);
     const names = [...parameters.keys()];
-    const path = join(folder, 'dynamic.onnx');
-    await writeFile(path, Buffer.concat(encodeModel(differentiate(model, { loss: 'total', parameters: names }))));
-    const runner = await runtime.load({ label: 'dynamic', path, providers: ['cpu'], intraOpThreads: 1 }, never);
+    const runner = await load('dynamic', differentiate(model, { loss: 'total', parameters: names }));
     const fed = [...parameters].map(([name, { dims, data }]) => tensor(name, 'FP32', dims, bytesOf(data)));
     const { outputs } = await runner.run(fed, names.map(gradientName), never);
     const gradients = new Map(outputs.map((output) => [output.name, float32Of(output)]));
@@ -129,10 +132,8 @@ describe('differentiate', () => {
     ];
     for (const { type, side, fed } of forms) {
       const graph = makeGraph(nodes, [makeValue('x', type, [1, 1, side, side])], [makeValue('loss', type, [])]);
-      const path = join(folder, `ties-${type}-${side}.onnx`);
       const differentiated = differentiate(makeModel(graph), { loss: 'loss', parameters: ['x'] });
-      await writeFile(path, Buffer.concat(encodeModel(differentiated)));
-      const runner = await runtime.load({ label: 'ties', path, providers: ['cpu'], intraOpThreads: 1 }, never);
+      const runner = await load(`ties-${type}-${side}`, differentiated);
       const { outputs } = await runner.run([fed], [gradientName('x')], never);
       const { data } = outputs[0]!;
       expect([...(type === 1 ? float32Of(outputs[0]!) : new Float64Array(new Uint8Array(data).buffer))]).toEqual(
@@ -163,15 +164,13 @@ describe('differentiate', () => {
       statistics,
     );
     const names = Object.keys(shapes);
-    const path = join(folder, 'threads.onnx');
     const differentiated = differentiate(makeModel(graph), { loss: 'loss', parameters: names });
-    await writeFile(path, Buffer.concat(encodeModel(differentiated)));
     const fed = Object.entries(shapes).map(([name, dims], i) =>
       tensor(name, 'FP32', dims, bytesOf(gridValues(sizeOf(dims), [-1, 1], i))),
     );
     const bits = new Set<string>();
     for (const label of ['first', 'second', 'third']) {
-      const runner = await runtime.load({ label, path, providers: ['cpu'], intraOpThreads: 2 }, never);
+      const runner = await load(label, differentiated, 2);
       const { outputs } = await runner.run(fed, names.map(gradientName), never);
       bits.add(outputs.map(({ data }) => Buffer.from(data).toString('base64')).join());
     }
@@ -199,10 +198,7 @@ describe('differentiate', () => {
       [makeValue('x', 1, ['batch', 2]), makeValue('target', 1, ['batch', 2])],
       [makeValue('loss', 1, [])],
     );
-    const path = join(folder, 'mse.onnx');
-    const differentiated = differentiate(makeModel(graph), { loss: 'loss', parameters: ['x'] });
-    await writeFile(path, Buffer.concat(encodeModel(differentiated)));
-    const runner = await runtime.load({ label: 'mse', path, providers: ['cpu'], intraOpThreads: 1 }, never);
+    const runner = await load('mse', differentiate(makeModel(graph), { loss: 'loss', parameters: ['x'] }));
     for (const rows of [1, 2]) {
       const x = Float32Array.of(1, 2, 3, 5).subarray(0, rows * 2);
       const target = Float32Array.of(0, 4, 3, 1).subarray(0, rows * 2);
@@ -226,6 +222,49 @@ describe('differentiate', () => {
     const attempt = (): ModelProto => differentiate(makeModel(graph), { loss: 'loss', parameters: ['w'] });
     expect(attempt).toThrow(GradientError);
     expect(attempt).toThrow('node best (TopK, number 1): the operator has no gradient');
+  });
+
+  it.each([
+    ['Clip', ['x', 'w'], {}, 'trained bounds'],
+    ['Pow', ['x', 'w'], {}, 'a trained exponent'],
+    ['BatchNormalization', ['x', 's', 's', 'w', 's'], {}, 'trained running statistics'],
+    ['SoftmaxCrossEntropyLoss', ['x', 'i', 'w'], {}, 'trained class weights'],
+    ['Pad', ['x', 'i', 'w'], {}, 'a trained value'],
+    ['Dropout', ['x', 'w'], {}, 'a trained ratio'],
+    ['MaxPool', ['w'], { kernel_shape: [2n], storage_order: 1n }, 'column-major indices'],
+    ['Einsum', ['w'], { equation: '...i->i' }, 'an ellipsis'],
+    ['Einsum', ['w'], { equation: 'ii->i' }, 'a repeated index (a diagonal)'],
+    ['ConvTranspose', ['x', 'w'], { output_shape: [2n] }, 'a stated output_shape'],
+    ['Resize', ['w', '', 's'], { axes: [1n] }, 'stated axes'],
+    ['Resize', ['w', '', 's'], {}, 'an image without channels'],
+    ['Cast', ['w'], { to: 10n }, 'another real type (10)'],
+    ['ReduceMax', ['w'], { noop_with_empty_axes: 1n }, 'noop_with_empty_axes'],
+  ] as const)('refuses a form of %s(%s) %o before anything runs: %s', (op, input, attributes, what) => {
+    const nodes = [makeNode(op, input, ['y'], { name: 'one', attributes }), makeNode('ReduceSum', ['y'], ['loss'])];
+    const floats = ['x', 'w', 's'].map((name) => makeValue(name, 1, [2, 2]));
+    const graph = makeGraph(nodes, [...floats, makeValue('i', 7, [2])], [makeValue('loss', 1, [1, 1])]);
+    expect(() => differentiate(makeModel(graph), { loss: 'loss', parameters: ['w'] })).toThrow(
+      `node one (${op}, number 0): ${op} with ${what} has no gradient`,
+    );
+  });
+
+  it('reads axes that were an attribute before operator set 18', async () => {
+    const mean = makeNode('ReduceMean', ['x'], ['m'], { attributes: { axes: [0n], keepdims: 0n } });
+    const largest = makeNode('ReduceMax', ['m'], ['loss'], { attributes: { axes: [0n], keepdims: 0n } });
+    const graph = makeGraph([mean, largest], [makeValue('x', 1, [2, 3])], [makeValue('loss', 1, [])]);
+    const model = differentiate(makeModel(graph, { '': 17 }), { loss: 'loss', parameters: ['x'] });
+    const x = tensor('x', 'FP32', [2, 3], bytesOf(Float32Array.of(1, 5, 2, 0, 3, 4)));
+    const { outputs } = await (await load('axes', model)).run([x], [gradientName('x')], never);
+    expect([...float32Of(outputs[0]!)]).toEqual([0, 0.5, 0, 0, 0.5, 0]);
+  });
+
+  it('gives a scalar that is reduced a gradient without axes', async () => {
+    const mean = makeNode('ReduceMean', ['x'], ['loss'], { attributes: { keepdims: 0n } });
+    const graph = makeGraph([mean], [makeValue('x', 1, [])], [makeValue('loss', 1, [])]);
+    const model = differentiate(makeModel(graph), { loss: 'loss', parameters: ['x'] });
+    const x = tensor('x', 'FP32', [], bytesOf(Float32Array.of(3)));
+    const { outputs } = await (await load('scalar', model)).run([x], [gradientName('x')], never);
+    expect([outputs[0]?.shape, [...float32Of(outputs[0]!)]]).toEqual([[], [1]]);
   });
 
   it('names a parameter that the loss does not depend on', () => {
