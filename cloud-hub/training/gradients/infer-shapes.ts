@@ -1,6 +1,7 @@
-// Dimensions of a graph's values as far as they follow from what it declares: enough for a rule to choose a cheaper form. Nothing
-// depends on it for being right: what is not known here is read by Shape nodes when the graph runs. Operators that are not listed,
-// and whatever hangs on values, stay unknown.
+// Dimensions of a graph's values as far as they follow from what it declares: enough for a rule to choose a cheaper form. Sizes that
+// are not known here are read by Shape nodes when the graph runs; what is known must be right. Ranks are read here alone: a rule that
+// needs one (Resize; Conv without kernel_shape) refuses where there is none. Operators that are not listed, and whatever hangs on
+// values, stay unknown.
 import type { GraphProto, NodeProto, ValueInfo } from '@tidegate/shared/onnx/model-proto.js';
 import { rawBytesOf } from '@tidegate/shared/onnx/tensor-data.js';
 
@@ -32,7 +33,10 @@ export function inferShapes(graph: GraphProto): Map<string, Shape> {
 }
 
 function declaredShape({ type }: ValueInfo): Shape | undefined {
-  return type?.tensorType?.shape?.dim.map((d) => (d.dimValue === undefined ? (d.dimParam ?? '') : Number(d.dimValue)));
+  // Some exporters write a dynamic size as -1.
+  return type?.tensorType?.shape?.dim.map(({ dimValue, dimParam }) =>
+    dimValue !== undefined && dimValue >= 0 ? dimValue : (dimParam ?? ''),
+  );
 }
 
 function int64s(bytes: Uint8Array): number[] {

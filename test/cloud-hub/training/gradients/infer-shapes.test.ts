@@ -55,12 +55,19 @@ it('does not guess where a size is dynamic', () => {
       makeNode('Flatten', ['x'], ['flat']),
       makeNode('Mul', ['x', 'y'], ['product']),
       makeNode('TopK', ['x', 'k'], ['best', 'places']),
+      makeNode('Flatten', ['open'], ['minus']),
     ],
-    [makeValue('x', 1, ['n', 3, 'h', 'w']), makeValue('y', 1, ['m', 1, 1, 5]), makeValue('k', 7, [1])],
+    [
+      makeValue('x', 1, ['n', 3, 'h', 'w']),
+      makeValue('y', 1, ['m', 1, 1, 5]),
+      makeValue('k', 7, [1]),
+      makeValue('open', 1, [-1, 4]), // as some exporters write a dynamic size
+    ],
     [],
     [],
   );
   const shapes = inferShapes(graph);
+  expect(shapes.get('minus')).toEqual(['', 4]);
   expect(shapes.get('pooled')).toEqual(['n', 3, '', '']);
   expect(shapes.get('flat')).toEqual(['n', '']);
   expect(shapes.get('product')).toEqual(['', 3, 'h', 5]);
