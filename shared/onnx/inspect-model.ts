@@ -2,7 +2,7 @@
 // ask for, and which operators it is made of.
 import { datatypeOfOnnx } from '../tensor/datatype.js';
 import type { TensorSpec } from '../tensor/tensor.js';
-import type { GraphProto, ModelProto, ValueInfo } from './model-proto.js';
+import type { GraphProto, ModelProto, NodeProto, ValueInfo } from './model-proto.js';
 import { OnnxError } from './onnx-error.js';
 import { tensorSizeBytes } from './tensor-data.js';
 import { allGraphs, allTensors } from './walk-graph.js';
@@ -19,7 +19,7 @@ interface ModelInspection {
   readonly irVersion: number;
   /** Domain -> version; the ONNX operators under `ai.onnx`. */
   readonly opsets: Readonly<Record<string, number>>;
-  /** `MatMul`, `com.microsoft.MatMulNBits` -> number of nodes, inner graphs included; sorted by name. */
+  /** By `operatorName`: number of nodes, inner graphs included; sorted by name. */
   readonly operators: Readonly<Record<string, number>>;
   /** Of all constant tensors, external ones included. */
   readonly weightsBytes: number;
@@ -45,6 +45,16 @@ export function domainName(domain: string | undefined): string {
   return domain === undefined || domain === '' ? 'ai.onnx' : domain;
 }
 
+/** Version of the ONNX operators that a model imports; 0 where it imports none. */
+export function onnxOpset({ opsetImport }: ModelProto): number {
+  return opsetImport.find(({ domain }) => domainName(domain) === 'ai.onnx')?.version ?? 0;
+}
+
+/** `MatMul`, `com.microsoft.MatMulNBits`. */
+export function operatorName({ opType = '', domain }: NodeProto): string {
+  return domainName(domain) === 'ai.onnx' ? opType : `${domain}.${opType}`;
+}
+
 function modelValue(value: ValueInfo, role: 'input' | 'output'): ModelValue {
   const name = value.name ?? '';
   const type = value.type?.tensorType;
@@ -61,8 +71,8 @@ function modelValue(value: ValueInfo, role: 'input' | 'output'): ModelValue {
 function countOperators(graph: GraphProto): Record<string, number> {
   const counts = new Map<string, number>();
   for (const { node } of allGraphs(graph)) {
-    for (const { opType, domain } of node) {
-      const name = domainName(domain) === 'ai.onnx' ? (opType ?? '') : `${domain}.${opType}`;
+    for (const one of node) {
+      const name = operatorName(one);
       counts.set(name, (counts.get(name) ?? 0) + 1);
     }
   }

@@ -1,11 +1,10 @@
 // Reverse-mode differentiation of an ONNX graph: the same graph with one more output for each parameter, the gradient of a loss.
 // Only nodes between a parameter and the loss are differentiated; each must have a rule, which is checked for all of them
 // before the first node is made.
+import { onnxOpset, operatorName } from '@tidegate/shared/onnx/inspect-model.js';
 import type { GraphProto, ModelProto, NodeProto, ValueInfo } from '@tidegate/shared/onnx/model-proto.js';
-import { makeTensor } from '@tidegate/shared/onnx/tensor-data.js';
 import { makeValue } from '@tidegate/shared/onnx/make-node.js';
 import { validateModel } from '@tidegate/shared/onnx/validate-model.js';
-import { bytesOf } from '@tidegate/shared/tensor/tensor.js';
 import { GradientBuilder } from './gradient-builder.js';
 import { GradientError } from './gradient-error.js';
 import { inferShapes } from './infer-shapes.js';
@@ -14,7 +13,7 @@ import { RuleNode, type GradientRule } from './gradient-rule.js';
 import { GRADIENT_RULES } from './registry.js';
 
 /** ScatterElements adds since 16. */
-const OPSET_MIN = 16;
+export const OPSET_MIN = 16;
 
 interface DifferentiateOptions {
   /** A value of the outer graph; where it has several elements, their sum is differentiated. */
@@ -38,7 +37,7 @@ interface Step {
 /** Throws GradientError, or OnnxError where the model itself is not sound. */
 export function differentiate(model: ModelProto, { loss, parameters }: DifferentiateOptions): ModelProto {
   const { graph } = validateModel(model);
-  const opset = model.opsetImport.find(({ domain }) => !domain || domain === 'ai.onnx')?.version ?? 0;
+  const opset = onnxOpset(model);
   if (opset < OPSET_MIN) throw new GradientError('bad-graph', `operator set ${opset} is older than ${OPSET_MIN}`);
   const declared = declaredValues(graph);
   const wanted = reachedFrom(graph, parameters);
@@ -130,9 +129,9 @@ function plan(graph: GraphProto, wanted: ReadonlySet<string>, loss: string): Ste
     const node = graph.node[i]!;
     const used = node.output.filter((name) => name && needed.has(name));
     if (used.length === 0 || !node.input.some((name) => wanted.has(name))) continue;
-    const domain = !node.domain || node.domain === 'ai.onnx' ? '' : `${node.domain}.`;
-    const where = `node ${node.name || node.output.find(Boolean) || i} (${domain}${node.opType ?? ''}, number ${i})`;
-    const rule = GRADIENT_RULES[`${domain}${node.opType ?? ''}`];
+    const operator = operatorName(node);
+    const where = `node ${node.name || node.output.find(Boolean) || i} (${operator}, number ${i})`;
+    const rule = GRADIENT_RULES[operator];
     if (rule === undefined) throw new GradientError('no-gradient', 'the operator has no gradient', where);
     if (rule.takesEveryOutput !== true && used.some((name) => name !== node.output[0])) {
       throw new GradientError('no-gradient', `only its first output has a gradient, not ${used.join(', ')}`, where);
@@ -163,8 +162,7 @@ function forwardOf(
 
 /** Gradient of every value on the way, by its name. */
 function backward(b: GradientBuilder, steps: readonly Step[], loss: string): Map<string, string> {
-  const value = makeTensor('', b.floatType, [1], bytesOf(b.floatType === 1 ? Float32Array.of(1) : Float64Array.of(1)));
-  const gradients = new Map([[loss, b.op('ConstantOfShape', [b.shape(loss)], { value })]]);
+  const gradients = new Map([[loss, b.filled(b.shape(loss), 1)]]);
   for (const { rule, node } of steps) {
     const outputs = rule.takesEveryOutput === true ? node.node.output : [node.y()];
     if (!outputs.some((name) => gradients.has(name))) continue; // it reaches the loss only through inputs without a gradient

@@ -13,8 +13,8 @@ import { domainName } from '@tidegate/shared/onnx/inspect-model.js';
 import type { GraphProto, NodeProto, TensorProto } from '@tidegate/shared/onnx/model-proto.js';
 import { floatsOf } from '@tidegate/shared/onnx/tensor-data.js';
 import { elementCount } from '@tidegate/shared/tensor/tensor.js';
+import { FLOAT } from './step-nodes.js';
 
-const FLOAT = 1;
 /** Real types that are not trained. */
 const REAL_NAMES: Readonly<Record<number, string>> = { 10: 'FLOAT16', 11: 'DOUBLE', 16: 'BFLOAT16' };
 

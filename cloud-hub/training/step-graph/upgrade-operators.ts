@@ -1,17 +1,16 @@
-// Operator sets 11 to 15 as 16, which gradients need (ScatterElements adds since then). Only the step graph is upgraded: the trained
-// weights go back into the graph as it was. Between those versions few operators changed what they compute, and most of those moved an
-// attribute to an input (Operators.md and Changelog.md of ONNX): these are rewritten. What else changed, or is not known here, is
-// refused with its name and what to do.
-import { domainName } from '@tidegate/shared/onnx/inspect-model.js';
+// Operator sets 11 to 15 as the oldest that gradients take. Only the step graph is upgraded: the trained weights go back into the graph as
+// it was. Between those versions few operators changed what they compute, and most of those moved an attribute to an input (Operators.md
+// and Changelog.md of ONNX): these are rewritten. What else changed, or is not known here, is refused with its name and what to do.
+import { domainName, onnxOpset } from '@tidegate/shared/onnx/inspect-model.js';
 import { makeAttribute, makeNode } from '@tidegate/shared/onnx/make-node.js';
 import type { GraphProto, ModelProto, NodeProto, TensorProto } from '@tidegate/shared/onnx/model-proto.js';
 import { makeTensor } from '@tidegate/shared/onnx/tensor-data.js';
 import { bytesOf } from '@tidegate/shared/tensor/tensor.js';
+import { OPSET_MIN } from '../gradients/differentiate.js';
 import { inferShapes, type Shape } from '../gradients/infer-shapes.js';
 import { StepGraphError } from './step-graph-error.js';
 import { INT64 } from './step-nodes.js';
 
-const OPSET_MIN = 16;
 /** Resize, Clip, Pad and others took attributes before. */
 const OPSET_UPGRADED_MIN = 11;
 
@@ -32,7 +31,7 @@ type GraphModel = ModelProto & { readonly graph: GraphProto };
 
 /** Throws StepGraphError `old-graph`. */
 export function upgradeOperators(model: GraphModel): GraphModel {
-  const opset = model.opsetImport.find(({ domain }) => domainName(domain) === 'ai.onnx')?.version ?? 0;
+  const opset = onnxOpset(model);
   if (opset >= OPSET_MIN) return model;
   if (opset < OPSET_UPGRADED_MIN) throw tooOld(opset, `training needs ${OPSET_UPGRADED_MIN} or newer`);
   const { graph } = model;
