@@ -11,7 +11,6 @@ import type { Random } from '@tidegate/shared/system/random.js';
 import type { DesiredModel, DesiredState } from '@tidegate/shared/wire/desired-state.js';
 import type { Digest } from '@tidegate/shared/wire/digest.js';
 import type { ModelSlots } from '../engine/model-slots.js';
-import { ModelStoreError } from '../model-store/model-store-error.js';
 import type { ModelStore } from '../model-store/model-store.js';
 import type { ActivationRecord, ActiveVersion } from '../state/activations.js';
 import type { ActiveMirror } from '../state/active-mirror.js';
@@ -38,8 +37,9 @@ import {
 } from './probation.js';
 import type { ProbationWatch } from './probation-watch.js';
 import { recover } from './recover.js';
-import { describe, loadedIn, timeoutOf, type Performed } from './step-facts.js';
-import { failedRecord, toSyncError, type StepRunner } from './step-runner.js';
+import { activeOf, describe, loadedIn, recordOf, timeoutOf, type Performed } from './step-facts.js';
+import { StepFailures, toSyncError } from './step-failures.js';
+import type { StepRunner } from './step-runner.js';
 import { SyncError } from './sync-error.js';
 import { unlessAborted } from './unless-aborted.js';
 
@@ -93,6 +93,7 @@ export class Reconciler {
   readonly #modules: ReconcilerModules;
   readonly #stop = new AbortController();
   readonly #lanes: Lanes;
+  readonly #failures: StepFailures;
   #desired: DesiredState | undefined;
   #desiredSaved = true;
   #held: readonly Digest[] = [];
@@ -113,6 +114,7 @@ export class Reconciler {
     };
     this.#modules = modules;
     this.#lanes = new Lanes(this.#options.retry, modules);
+    this.#failures = new StepFailures(this.#options, { ...modules, lanes: this.#lanes });
   }
 
   /**
@@ -271,7 +273,7 @@ export class Reconciler {
   #begin(step: Extract<Performed, { attempt: number }>): void {
     const { target, kind, attempt, interruptions } = step;
     const record: ActivationRecord = { target, step: kind, state: 'running', attempt, interruptions };
-    const saved = this.#recordOf(target);
+    const saved = recordOf(this.#modules.state.activations, target);
     const same = saved?.step === kind && saved.state === 'running' && saved.attempt === attempt;
     if (!same) this.#modules.state.activations.save(record);
     this.#progress = { target, share: 0 };
@@ -280,6 +282,7 @@ export class Reconciler {
 
   async #act(step: Performed, signal: AbortSignal): Promise<void> {
     const { runner, state } = this.#modules;
+    const { activations } = state;
     switch (step.kind) {
       case 'download':
       case 'verify':
@@ -288,22 +291,22 @@ export class Reconciler {
         await this.#forward(step.kind, step.target, signal);
         return this.#advance(step.target, step.kind);
       case 'switch':
-        await runner.switchTo(step.target, this.#recordOf(step.target) as ActivationRecord);
+        await runner.switchTo(step.target, recordOf(activations, step.target) as ActivationRecord);
         return;
       case 'start':
-        return runner.start(step.target, state.activations.active().get(step.model)?.committed ?? true, signal);
+        return runner.start(step.target, activations.active().get(step.model)?.committed ?? true, signal);
       case 'commit':
-        await runner.commit(step.model, this.#activeOf(step.model));
+        await runner.commit(step.model, activeOf(activations, step.model));
         return;
       case 'roll-back':
-        return this.#rollBack(step, signal);
+        return this.#failures.rollBack(step, signal);
       case 'remove':
         return runner.remove(step.model);
       case 'abandon':
         runner.dropPrepared(step.record.target.variantDigest);
-        return state.activations.save({ ...step.record, state: 'superseded' });
+        return activations.save({ ...step.record, state: 'superseded' });
       case 'give-up':
-        return this.#giveUp(step.record, step.reason);
+        return this.#failures.giveUp(step.record, step.reason);
       case 'collect':
         await runner.collect(needed(this.#input()));
         this.#held = await this.#modules.store.variants();
@@ -322,77 +325,15 @@ export class Reconciler {
 
   #advance(target: DesiredModel, done: ForwardStep): void {
     const next = FORWARD[FORWARD.indexOf(done) + 1];
-    const record = this.#recordOf(target);
+    const record = recordOf(this.#modules.state.activations, target);
     if (next !== undefined && record !== undefined) this.#modules.state.activations.save({ ...record, step: next });
-  }
-
-  async #rollBack(step: Extract<Performed, { kind: 'roll-back' }>, signal: AbortSignal): Promise<void> {
-    const active = this.#activeOf(step.model);
-    const found = this.#recordOf(active.running);
-    const record = found ?? {
-      target: active.running,
-      step: 'probation',
-      state: 'running',
-      attempt: 1,
-      interruptions: 0,
-    };
-    const after: ActivationRecord = step.superseded
-      ? { ...record, state: 'superseded' }
-      : failedRecord(record, 'rolled-back', `rolled back: ${step.reason}`);
-    await this.#modules.runner.rollBack(step.model, active, after, signal);
-    if (step.superseded) return;
-    this.#lanes.pause(`forward ${step.model}`, this.#options.attemptPauseMs);
-    this.#modules.event('rolled-back', `${step.model} version ${active.running.version}: ${step.reason}`);
-  }
-
-  #giveUp(record: ActivationRecord, reason: string): void {
-    this.#modules.runner.dropPrepared(record.target.variantDigest);
-    this.#modules.state.activations.save({ ...record, state: 'needs-attention', error: reason.slice(0, 2000) });
-    this.#modules.event('activation-failed', `${record.target.name} version ${record.target.version}: ${reason}`);
   }
 
   async #failed(step: Performed, cause: unknown, signal: AbortSignal): Promise<void> {
     if (this.#stop.signal.aborted) return;
     const reason: unknown = signal.aborted ? signal.reason : cause;
     if (reason instanceof SyncError && reason.code === 'interrupted') return; // superseded or made way: plan anew
-    const error = toSyncError(reason, step.kind);
-    this.#modules.log.warn({ ...describe(step), code: error.code, error: error.message }, 'sync step failed');
-    try {
-      if (step.kind === 'start' && (await this.#startFailed(step.model, error))) return;
-      if ('attempt' in step && !error.transient) return this.#attemptFailed(step.target, error);
-    } catch (persisting) {
-      this.#modules.log.error({ error: (persisting as Error).message }, 'the failure could not be written down');
-    }
-    this.#lanes.troubled(laneOf(step), error);
-  }
-
-  #attemptFailed(target: DesiredModel, error: SyncError): void {
-    const { runner, state, event } = this.#modules;
-    runner.dropPrepared(target.variantDigest);
-    const record = this.#recordOf(target);
-    if (record !== undefined) state.activations.save(failedRecord(record, 'failed', error.message));
-    this.#lanes.settle(`forward ${target.name}`);
-    this.#lanes.pause(`forward ${target.name}`, this.#options.attemptPauseMs);
-    event('activation-failed', `${target.name} version ${target.version}, ${record?.step}: ${error.message}`);
-  }
-
-  /** The active version can't be loaded: the previous one, if there is one; else its files anew; else (false) again later. */
-  async #startFailed(model: string, error: SyncError): Promise<boolean> {
-    const active = this.#activeOf(model);
-    const { runner, event, clock } = this.#modules;
-    if (error.transient || error.code === 'timeout') return false;
-    if (active.previous !== undefined) {
-      const record = this.#recordOf(active.running);
-      const to: ActiveVersion = { running: active.previous, sinceMs: clock.nowMs(), committed: true };
-      const why = `could not be started again: ${error.message}`;
-      await runner.fallBack(model, to, record && failedRecord(record, 'rolled-back', why));
-      event('rolled-back', `${model} version ${active.running.version} ${why}`);
-      return true;
-    }
-    if (!(error.cause instanceof ModelStoreError)) return false;
-    await runner.fallBack(model, undefined, undefined);
-    event('model-damaged', `${model} version ${active.running.version}: ${error.message}; it is installed anew`);
-    return true;
+    await this.#failures.failed(step, toSyncError(reason, step.kind));
   }
 
   #saveDesired(): void {
@@ -410,16 +351,6 @@ export class Reconciler {
     const before = this.#progress?.share ?? 0;
     this.#progress = { target, share: Math.min(1, share) };
     if (Math.floor(share * 10) > Math.floor(before * 10)) this.#modules.changed();
-  }
-
-  #activeOf(model: string): ActiveVersion {
-    const active = this.#modules.state.activations.active().get(model);
-    if (active === undefined) throw new SyncError('load-failed', `${model} is not active any more`);
-    return active;
-  }
-
-  #recordOf(target: DesiredModel): ActivationRecord | undefined {
-    return this.#modules.state.activations.records().findLast((record) => sameActivation(record.target, target));
   }
 
   /** Long steps look up every tick: something that can't wait ends them, and they go on afterwards. */

@@ -1,8 +1,11 @@
-// What the shell needs to know of a planned step: how long it may take, and how it reads in a log.
+// What the shell needs to know of a planned step: what it is about, how long it may take, and how it reads in a log.
+import type { DesiredModel } from '@tidegate/shared/wire/desired-state.js';
 import type { Digest } from '@tidegate/shared/wire/digest.js';
 import type { ModelSlots } from '../engine/model-slots.js';
+import type { ActivationRecord, Activations, ActiveVersion } from '../state/activations.js';
 import type { StepTimeouts } from './limits.js';
-import type { SyncStep } from './plan.js';
+import { sameActivation, type SyncStep } from './plan.js';
+import { SyncError } from './sync-error.js';
 
 export type Performed = Exclude<SyncStep, { kind: 'wait' }>;
 
@@ -14,6 +17,18 @@ export function loadedIn(slots: ModelSlots): Map<string, Digest> {
     if (active !== undefined) loaded.set(name, active.source.variantDigest);
   }
   return loaded;
+}
+
+/** Throws SyncError where the model has gone meanwhile. */
+export function activeOf(activations: Activations, model: string): ActiveVersion {
+  const active = activations.active().get(model);
+  if (active === undefined) throw new SyncError('load-failed', `${model} is not active any more`);
+  return active;
+}
+
+/** The newest of this activation. */
+export function recordOf(activations: Activations, target: DesiredModel): ActivationRecord | undefined {
+  return activations.records().findLast((record) => sameActivation(record.target, target));
 }
 
 export function timeoutOf(step: Performed, timeouts: StepTimeouts): number {

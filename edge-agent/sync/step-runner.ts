@@ -9,15 +9,12 @@ import type { Log } from '@tidegate/shared/system/log.js';
 import type { DesiredModel } from '@tidegate/shared/wire/desired-state.js';
 import type { Digest } from '@tidegate/shared/wire/digest.js';
 import type { ModelSlots, ModelSource, PreparedModel } from '../engine/model-slots.js';
-import { ModelStoreError } from '../model-store/model-store-error.js';
 import type { ModelStore } from '../model-store/model-store.js';
 import type { ActiveMirror } from '../state/active-mirror.js';
 import type { ActivationRecord, ActiveVersion } from '../state/activations.js';
 import type { AgentState } from '../state/agent-state.js';
-import { StateError } from '../state/state-error.js';
 import { DISK_RESERVE_BYTES } from './limits.js';
 import type { PackageSource } from './package-source.js';
-import { ATTEMPTS_MAX } from './plan.js';
 import type { ProbationWatch } from './probation-watch.js';
 import { SyncError } from './sync-error.js';
 import { unlessAborted } from './unless-aborted.js';
@@ -269,27 +266,4 @@ export class StepRunner {
 function sourceOf(target: DesiredModel, path: string): ModelSource {
   const { name, version, versionDigest, variant, variantDigest } = target;
   return { name, version: String(version), versionDigest, variant, variantDigest, path, verified: true };
-}
-
-/** The record after a failed attempt: once more, or a person is asked (B12). */
-export function failedRecord(
-  record: ActivationRecord,
-  state: 'failed' | 'rolled-back',
-  error: string,
-): ActivationRecord {
-  const exhausted = record.attempt >= ATTEMPTS_MAX;
-  return { ...record, state: exhausted ? 'needs-attention' : state, error: error.slice(0, 2000) };
-}
-
-/** What a failure means for the attempt, whatever threw it. */
-export function toSyncError(cause: unknown, step: string): SyncError {
-  if (cause instanceof SyncError) return cause;
-  const message = cause instanceof Error ? cause.message : String(cause);
-  const code = (cause as { code?: unknown }).code;
-  if (cause instanceof ModelStoreError) return new SyncError('damaged', message, { cause });
-  if (cause instanceof StateError) return new SyncError('not-persisted', message, { cause });
-  if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'no-space')
-    return new SyncError('no-space', message, { cause });
-  if (step === 'download') return new SyncError('unreachable', message, { cause });
-  return new SyncError(step === 'self-test' ? 'self-test-failed' : 'load-failed', message, { cause });
 }

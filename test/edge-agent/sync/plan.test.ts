@@ -9,7 +9,7 @@ import {
   type PlanInput,
   type SyncStep,
 } from '@tidegate/edge-agent/sync/plan.js';
-import { failedRecord } from '@tidegate/edge-agent/sync/step-runner.js';
+import { failedRecord } from '@tidegate/edge-agent/sync/step-failures.js';
 import type { DesiredModel } from '@tidegate/shared/wire/desired-state.js';
 import { sha256, type Digest } from '@tidegate/shared/wire/digest.js';
 import { desiredState } from '../../support/fake-package-source.js';
