@@ -11,9 +11,11 @@ import { systemClock } from '@tidegate/shared/system/clock.js';
 import { silentLog, type Log } from '@tidegate/shared/system/log.js';
 import { seededRandom } from '@tidegate/shared/system/random.js';
 import type { ReportedModel } from '@tidegate/shared/wire/reported-state.js';
-import type { FakePackageSource } from './fake-package-source.js';
+import { afterEach } from 'vitest';
+import { desiredState, FakePackageSource } from './fake-package-source.js';
 import { failingFiles, type FailingFiles } from './failing-files.js';
 import { FakeSlots } from './fake-slots.js';
+import { temporaryFolders } from './temporary-folder.js';
 
 export class SyncDevice {
   readonly dataDir: string;
@@ -152,4 +154,29 @@ export class SyncDevice {
       });
     });
   }
+}
+
+/** Devices of one test file, stopped after each test. */
+export function syncDevices(prefix: string) {
+  const folder = temporaryFolders(prefix);
+  const running: SyncDevice[] = [];
+  afterEach(async () => {
+    for (const made of running.splice(0)) await made.stop();
+  });
+  const device = (source = new FakePackageSource()): SyncDevice => {
+    const made = new SyncDevice(folder(), source);
+    running.push(made);
+    return made;
+  };
+  /** One that runs version 1 of `digits`, committed. `v1` is the variant's digest. */
+  const withVersion1 = async () => {
+    const source = new FakePackageSource();
+    const made = device(source);
+    const v1 = source.publish('digits', 1, 'one');
+    await made.start();
+    made.reconciler.accept(desiredState(1, [v1.model]));
+    await made.settled();
+    return { made, source, v1: v1.model.variantDigest };
+  };
+  return { device, withVersion1 };
 }
