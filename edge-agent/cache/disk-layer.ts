@@ -39,7 +39,8 @@ interface Modules {
   readonly log: Log;
 }
 
-interface Waiting {
+/** An answer as it is or will be in the store, whose digest is right. */
+interface Kept {
   readonly labels: CacheLabels;
   readonly storedMs: number;
   readonly body: Uint8Array;
@@ -52,7 +53,7 @@ export class DiskLayer implements CacheLayer {
   readonly #admission: DiskAdmission;
   readonly #written = new RecentKeys(LIMIT_RECENT_KEYS);
   readonly #used = new RecentKeys(LIMIT_RECENT_KEYS);
-  readonly #queue = new Map<string, Waiting>();
+  readonly #queue = new Map<string, Kept>();
   #queueBytes = 0;
   #store: DiskStore | undefined;
   /** Wall time of the opening; rows from before are older than that. */
@@ -171,20 +172,19 @@ export class DiskLayer implements CacheLayer {
   }
 
   #find(key: string): CacheHit | undefined {
-    const waiting = this.#queue.get(key);
-    const row = waiting === undefined ? this.#read(key) : waiting;
-    if (row === undefined) return undefined;
-    const answer = decodeAnswer(row.body);
+    const kept = this.#queue.get(key) ?? this.#read(key);
+    if (kept === undefined) return undefined;
+    const { labels, storedMs, body } = kept;
+    const answer = decodeAnswer(body);
     if (answer === undefined) return undefined;
-    const labels = waiting?.labels ?? (row as Waiting).labels;
     const ageMs = Math.max(
-      this.#nowMs() - row.storedMs,
-      row.storedMs < this.#openedAtMs ? this.#modules.clock.nowMs() - row.storedMs : 0,
+      this.#nowMs() - storedMs,
+      storedMs < this.#openedAtMs ? this.#modules.clock.nowMs() - storedMs : 0,
     );
     return { answer, labels, ageMs };
   }
 
-  #read(key: string): Waiting | undefined {
+  #read(key: string): Kept | undefined {
     const bytes = bytesOfKey(key);
     const row = this.#try((store) => store.get(bytes), 'read');
     if (row === undefined) return undefined;

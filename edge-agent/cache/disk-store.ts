@@ -1,5 +1,6 @@
 // What the disk layer needs of a store of rows (edge-agent/state/answer-store.ts). Calls are synchronous and throw where the
 // disk or the file is at fault; the layer decides what becomes of that.
+import type { CacheSelection } from './cache-layer.js';
 
 export interface DiskRow {
   readonly key: Uint8Array;
@@ -9,11 +10,6 @@ export interface DiskRow {
   readonly storedMs: number;
   readonly digest: Uint8Array;
   readonly body: Uint8Array;
-}
-
-export interface DiskSelection {
-  readonly model?: string | undefined;
-  readonly tag?: string | undefined;
 }
 
 export interface DiskStore {
@@ -27,7 +23,7 @@ export interface DiskStore {
   remove(key: Uint8Array): void;
   /** All or none. Evicts what was not used since its last turn; `wasUsed` also clears. Returns how many were evicted. */
   write(rows: readonly DiskRow[], wasUsed: (key: Uint8Array) => boolean, clockMs: number): number;
-  drop(selection: DiskSelection): number;
+  drop(selection: CacheSelection): number;
   models(): Map<string, { entries: number; sizeBytes: number }>;
   /** Is the file itself to blame for what a call threw, so that a new one helps? */
   isBrokenBy(error: unknown): boolean;

@@ -7,7 +7,8 @@
 import Database from 'better-sqlite3';
 import { dirname } from 'node:path';
 import type { Files } from '@tidegate/shared/system/files.js';
-import type { BeginAnew, DiskRow, DiskSelection, DiskStore, OpenedDiskStore } from '../cache/disk-store.js';
+import type { CacheSelection } from '../cache/cache-layer.js';
+import type { BeginAnew, DiskRow, DiskStore, OpenedDiskStore } from '../cache/disk-store.js';
 
 const PAGE_BYTES = 4096;
 const LOG_SHARE = 1 / 8;
@@ -144,7 +145,7 @@ class SqliteAnswerStore implements DiskStore {
     return evicted;
   }
 
-  drop({ model, tag }: DiskSelection): number {
+  drop({ model, tag }: CacheSelection): number {
     // Overwritten, not only forgotten: an operator or the fleet took this off the device.
     this.#database.pragma('secure_delete = ON');
     const tagText = tag === undefined ? null : `\n${tag}\n`;
