@@ -7,7 +7,7 @@ import type { Files } from '@tidegate/shared/system/files.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import { Activations } from './activations.js';
 import { Documents } from './documents.js';
-import { openDatabase, type SqliteDatabase } from './open-database.js';
+import { openDatabase, openToRead, type SqliteDatabase } from './open-database.js';
 import { OutboxTable } from './outbox-table.js';
 
 export class AgentState {
@@ -39,6 +39,17 @@ export class AgentState {
       state.documents.raise('telemetry-seq', first);
     }
     return state;
+  }
+
+  /** What a stopped agent left, as it lies there. Throws where there is none, or none that this release can read. */
+  static openToRead(dataDir: string): AgentState {
+    const database = openToRead(join(dataDir, 'state.db'));
+    try {
+      return new AgentState(database, undefined);
+    } catch (cause) {
+      database.close();
+      throw cause;
+    }
   }
 
   close(): void {

@@ -1,6 +1,6 @@
 // Is the state database sound? Asked by `doctor`, beside a running agent or without one; never repairs and never migrates.
 import { existsSync } from 'node:fs';
-import Database from 'better-sqlite3';
+import { openToRead, type SqliteDatabase } from './open-database.js';
 
 type DatabaseHealth =
   { readonly state: 'none' | 'sound' | 'in-use' } | { readonly state: 'broken'; readonly reason: string };
@@ -8,10 +8,9 @@ type DatabaseHealth =
 /** `in-use`: an agent has it open, which checked it when it started. */
 export function checkDatabase(path: string): DatabaseHealth {
   if (!existsSync(path)) return { state: 'none' };
-  let database: Database.Database | undefined;
+  let database: SqliteDatabase | undefined;
   try {
-    database = new Database(path, { fileMustExist: true, timeout: 0 });
-    database.pragma('locking_mode = EXCLUSIVE'); // as the agent does: no -shm file stays behind
+    database = openToRead(path);
     const found = database.pragma('integrity_check(1)', { simple: true });
     return found === 'ok' ? { state: 'sound' } : { state: 'broken', reason: String(found) };
   } catch (error) {

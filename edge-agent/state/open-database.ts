@@ -46,6 +46,14 @@ export async function openDatabase(path: string, modules: { files: Files; log: L
   return { ...second, rebuiltBecause: first.broken };
 }
 
+/** What is there, to be read: it is not repaired, migrated or made. Where an agent has it open, reading throws SQLITE_BUSY. */
+export function openToRead(path: string): SqliteDatabase {
+  const database = new Database(path, { fileMustExist: true, timeout: 0 });
+  database.pragma('locking_mode = EXCLUSIVE'); // as the agent does: no -shm file stays behind
+  database.pragma('query_only = ON');
+  return database;
+}
+
 function tryOpen(path: string): { database: SqliteDatabase; fresh: boolean } | { broken: string } {
   let database: SqliteDatabase | undefined;
   try {

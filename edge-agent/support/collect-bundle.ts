@@ -5,7 +5,6 @@ import { arch, cpus, loadavg, platform, release, totalmem, uptime } from 'node:o
 import { join } from 'node:path';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { Files } from '@tidegate/shared/system/files.js';
-import { silentLog } from '@tidegate/shared/system/log.js';
 import type { Settings } from '../config/settings-table.js';
 import type { Finding } from '../doctor/finding.js';
 import { loadIdentity } from '../identity/identity.js';
@@ -57,7 +56,7 @@ export async function collectBundle(
     ['metrics.txt', () => ask('/metrics')],
     ['identity.json', () => json(identityOf(dataDir, files))],
     ['active.json', async () => json(Object.fromEntries(await new ActiveMirror(dataDir, files).read()))],
-    ['state.json', () => json(stateOf(dataDir, modules))],
+    ['state.json', async () => json(stateOf(dataDir))],
     ['files.txt', () => listing(dataDir, files)],
   ];
   if (logFile !== undefined) pieces.push(['log.txt', () => endOf(logFile, files)]);
@@ -95,13 +94,13 @@ async function identityOf(dataDir: string, files: Files): Promise<object> {
   return { deviceId, group, deviceUrl, mqttUrl, certificatePem, caPem };
 }
 
-/** Of the database, where no agent has it open: a running one tells in its status. */
-async function stateOf(dataDir: string, { files, clock }: BundleModules): Promise<object> {
+/** Of the database, where no agent has it open: a running one tells in its status. Leaves it as it is. */
+function stateOf(dataDir: string): object {
   const health = checkDatabase(join(dataDir, 'state.db'));
   if (health.state === 'in-use') throw new Error('the running agent has the database open; see status.json');
   if (health.state === 'none') throw new Error('there is no database');
   if (health.state === 'broken') throw new Error(`the database is broken: ${health.reason}`);
-  const state = await AgentState.open(dataDir, { files, log: silentLog, clock });
+  const state = AgentState.openToRead(dataDir);
   try {
     const { documents, activations, outbox } = state;
     return {

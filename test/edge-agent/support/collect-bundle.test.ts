@@ -1,4 +1,5 @@
-import { writeFileSync } from 'node:fs';
+import Database from 'better-sqlite3';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readAgentSettings } from '@tidegate/edge-agent/config/read-settings.js';
@@ -38,6 +39,24 @@ describe('the bundle of a stopped device', () => {
     const again = await AgentState.open(dataDir, { files, log: silentLog, clock });
     expect(again.documents.counter('telemetry-seq')).toBe(seq);
     again.close();
+  });
+
+  it('leaves a database alone that another release made, whether or not it can be read', async () => {
+    const dataDir = newFolder();
+    const path = join(dataDir, 'state.db');
+    (await AgentState.open(dataDir, { files, log: silentLog, clock })).close();
+    const newer = new Database(path);
+    newer.exec('CREATE TABLE of_tomorrow (x); PRAGMA user_version = 99');
+    newer.close();
+    expect((await collect(dataDir)).get('state.json')).toContain('"activations": []');
+    const unreadable = new Database(path);
+    unreadable.exec('DROP TABLE outbox');
+    unreadable.close();
+    expect((await collect(dataDir)).get('README.txt')).toContain('state.json: no such table: outbox');
+    const left = new Database(path, { readonly: true });
+    expect(left.pragma('user_version', { simple: true })).toBe(99);
+    left.close();
+    expect(existsSync(`${path}.corrupt`)).toBe(false);
   });
 
   it('names what is missing, in words without secrets', async () => {
