@@ -65,7 +65,8 @@ function unitOf(options: InstallFlags, command: Command, context: CliContext): s
   const { serviceUser: user, memoryMax } = options;
   const settings = settingsOf(command, SERVICE_SETTINGS, { ...context, environment: ENVIRONMENT_OF_SERVICE });
   const given = command.opts<Record<string, string | undefined>>();
-  const dataDir = given['dataDir'] ?? DATA_DIR;
+  const isSet = given['dataDir'] !== undefined || settings.dataDir !== SETTINGS.dataDir.fallback;
+  const dataDir = isSet ? settings.dataDir : DATA_DIR; // a service has no home folder
   const args = SERVICE_SETTINGS.filter((name) => name !== 'dataDir').flatMap((name) => {
     const value = given[name];
     return value === undefined ? [] : [`--${flagName(name)}`, value];

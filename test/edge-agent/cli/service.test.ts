@@ -1,6 +1,11 @@
 // Only `--print`: installing would change the machine that tests run on (install-unit.test.ts does it in a folder).
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { runAgent } from '../../support/agent-process.js';
+import { temporaryFolders } from '../../support/temporary-folder.js';
+
+const newFolder = temporaryFolders('service');
 
 const install = (...args: string[]) =>
   runAgent(['service', 'install', '--print', ...args], {
@@ -24,6 +29,17 @@ describe('service install --print', () => {
     expect(stdout).toContain('MemoryMax=536870912\n');
     expect(stdout).toContain('EnvironmentFile=-/etc/tidegate/agent.env\n');
     expect(stdout).not.toContain('secret-of');
+  });
+
+  it('runs with the data folder of the config file where no flag names another', async () => {
+    const config = join(newFolder(), 'agent.yaml');
+    writeFileSync(config, 'data-dir: /var/lib/elsewhere\n');
+    const { stdout } = await install('--config', config);
+    expect(stdout).toMatch(/^ExecStart=.* --data-dir \/var\/lib\/elsewhere --config \S+agent\.yaml$/m);
+    expect(stdout).toContain('StateDirectory=elsewhere\n');
+    expect((await install('--config', config, '--data-dir', '/var/lib/here')).stdout).toContain(
+      'StateDirectory=here\n',
+    );
   });
 
   it('refuses wrong settings before anything is written, and secrets as flags', async () => {
