@@ -45,13 +45,8 @@ export class AgentFront {
       const { status, body } = dropFromCache(url.slice(path.length), this.#modules.status.cache);
       send(request, response, status, body);
     } else if (request.method !== 'GET' && request.method !== 'HEAD') {
-      send(
-        request,
-        response,
-        405,
-        { error: `method: ${request.method} is not allowed here, GET is` },
-        { allow: 'GET' },
-      );
+      const allow = path === '/agent/v1/cache' ? 'GET, DELETE' : 'GET';
+      send(request, response, 405, { error: `method: ${request.method} is not allowed here, ${allow} is` }, { allow });
     } else if (path === '/metrics') {
       void this.#sendMetrics(request, response);
     } else {

@@ -65,6 +65,7 @@ describe('AgentFront', () => {
     expect((await get('/agent/v1/cache?model=m', { method: 'DELETE' })).status).toBe(200);
     expect(dropped).toEqual([{ model: 'm', tag: undefined }]);
     expect((await get('/agent/v1/status', { method: 'DELETE' })).status).toBe(405);
+    expect((await get('/agent/v1/cache', { method: 'POST' })).headers.get('allow')).toBe('GET, DELETE');
     expect((await fetch(`${url}/agent/v1/cache`, { method: 'DELETE' })).status).toBe(401);
   });
 });
