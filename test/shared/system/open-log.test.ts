@@ -27,11 +27,17 @@ const PROGRAM = (format: string) => `
   process.stdout.write('went on');
 `;
 
-it.skipIf(!existsSync('/dev/full')).each(['json', 'pretty'])('a full disk under the %s log ends nothing', (format) => {
-  const args = ['--input-type=module', '-e', PROGRAM(format)];
-  const ran = spawnSync(process.execPath, args, { stdio: ['ignore', 'pipe', openSync('/dev/full', 'w')] });
-  expect([ran.status, ran.stdout.toString()]).toEqual([0, 'went on']);
-});
+const hasFullDevice = existsSync('/dev/full');
+if (!hasFullDevice) console.warn('SKIPPED: the log on a full disk, this system has no /dev/full (Linux has it)');
+
+it.skipIf(!hasFullDevice && process.env['CI'] === undefined).each(['json', 'pretty'])(
+  'a full disk under the %s log ends nothing',
+  (format) => {
+    const args = ['--input-type=module', '-e', PROGRAM(format)];
+    const ran = spawnSync(process.execPath, args, { stdio: ['ignore', 'pipe', openSync('/dev/full', 'w')] });
+    expect([ran.status, ran.stdout.toString()]).toEqual([0, 'went on']);
+  },
+);
 
 it('limits what repeats, and lets its level be changed while it runs', () => {
   const written: string[] = [];
