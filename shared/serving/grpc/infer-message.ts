@@ -6,6 +6,7 @@ import { describe } from '../../tensor/json-data.js';
 import { elementCount, type NamedTensor } from '../../tensor/tensor.js';
 import { checkBinary } from '../http/parse-infer.js';
 import { invalid } from '../http/invalid.js';
+import { checkVersion } from '../http/model-version.js';
 import type { InferAnswer, Provenance } from '../inference-service.js';
 import { ServingError } from '../serving-error.js';
 import { ProtoError, ProtoReader } from './proto-reader.js';
@@ -41,7 +42,6 @@ interface Input {
 }
 
 const NOTHING: Parameters = {};
-const VERSION = /^[0-9]{1,15}$/;
 
 /** The id of a request, also of one that can't be read any further: an error is told with it. */
 export function idOf(bytes: Buffer): string {
@@ -96,9 +96,7 @@ export function checkModel(
   versionField = 'model_version',
 ): { model: string; version: string | undefined } {
   if (model === '') throw invalid(modelField, 'expected a name, got nothing');
-  if (version === '') return { model, version: undefined };
-  if (!VERSION.test(version)) throw invalid(versionField, `expected digits, got ${describe(version)}`);
-  return { model, version };
+  return { model, version: version === '' ? undefined : checkVersion(version, versionField) };
 }
 
 function readInput(reader: ProtoReader): Input {

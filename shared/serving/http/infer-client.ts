@@ -82,7 +82,7 @@ class UndiciInferClient implements InferClient {
     const { json, body } = encodeRequest(request, remainingMs);
     const limit = this.#limit(remainingMs, signal);
     try {
-      const version = request.version === undefined ? '' : `/versions/${request.version}`;
+      const version = request.version === undefined ? '' : `/versions/${encodeURIComponent(request.version)}`;
       const answer = await send(`${this.#options.url}/v2/models/${encodeURIComponent(request.model)}${version}/infer`, {
         ...this.#common(limit.signal, remainingMs),
         method: 'POST',

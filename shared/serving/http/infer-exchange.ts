@@ -10,6 +10,7 @@ import { checkRequest, rawInput } from './check-request.js';
 import { makeInferRequest, metadataIfHere } from './make-request.js';
 import type { OipLimits } from './oip-limits.js';
 import { invalid } from './invalid.js';
+import { checkVersion } from './model-version.js';
 import { parseInfer, type ParsedInfer } from './parse-infer.js';
 import { readRequestOptions } from './request-options.js';
 
@@ -77,7 +78,7 @@ export class InferExchange {
     }
     const parsed = parseInfer(body, jsonBytes, headers, limits.jsonBytesMax, memory);
     const model = named(received.model ?? parsed.modelName);
-    const version = received.model === undefined ? parsed.modelVersion : received.version;
+    const version = versionOf(received.model === undefined ? parsed.modelVersion : received.version);
     const metadata = metadataIfHere(service, model, version);
     if (metadata !== undefined) checkRequest(metadata, parsed.inputs, parsed.outputs);
     return { parsed, model, version };
@@ -85,6 +86,11 @@ export class InferExchange {
 }
 
 function named(model: string | undefined): string {
-  if (model !== undefined) return model;
+  if (model !== undefined && model !== '') return model;
   throw invalid('model_name', 'neither the request nor its connection names a model');
+}
+
+/** Nothing is the active version. */
+function versionOf(version: string | undefined): string | undefined {
+  return version === undefined || version === '' ? undefined : checkVersion(version, 'model_version');
 }

@@ -1,7 +1,7 @@
 // Which call of the Open Inference Protocol a path names (rest specification, "HTTP/REST"), and of Triton's extensions to it
 // (model repository, model configuration, statistics, trace, logging, generate, shared memory). Clients don't escape names
 // alike, so segments are decoded one by one.
-import { invalid } from './invalid.js';
+import { checkVersion } from './model-version.js';
 
 interface ModelRoute<Call extends string> {
   readonly call: Call;
@@ -46,7 +46,6 @@ const UNKNOWN: OipRoute = { call: 'unknown' };
 const MODELS = '/v2/models/';
 const REPOSITORY = /^\/v2\/repository\/models\/([^/]+)\/(load|unload)$/;
 const MEMORY = /^\/v2\/(system|cuda)sharedmemory(?:\/region\/([^/]+))?\/(status|register|unregister)$/;
-const VERSION = /^[0-9]{1,15}$/;
 const OF_MODEL = {
   infer: 'infer',
   ready: 'model-ready',
@@ -74,10 +73,7 @@ export function parseOipRoute(target: string): OipRoute {
   const model = decode(name);
   if (model === undefined || model === '') return UNKNOWN;
   if (rest[0] !== 'versions') return withVersion(model, undefined, rest);
-  const version = decode(rest[1] ?? '');
-  if (version === undefined || !VERSION.test(version)) {
-    throw invalid('version', `expected digits, got ${JSON.stringify(version ?? rest[1])}`);
-  }
+  const version = checkVersion(decode(rest[1] ?? '') ?? rest[1] ?? '', 'version');
   return withVersion(model, version, rest.slice(2));
 }
 
