@@ -265,6 +265,7 @@ function writeProvenance(writer: ProtoWriter, from: Provenance): void {
   writeParameter(writer, 'queue_us', Math.round(from.queueUs));
   writeParameter(writer, 'compute_us', Math.round(from.computeUs));
   if (from.cacheLayer !== undefined) writeParameter(writer, 'cache_layer', from.cacheLayer);
+  if (from.cacheStale === true) writeParameter(writer, 'cache', 'stale');
   if (from.confidence !== undefined && Number.isFinite(from.confidence)) {
     writer.message(4, () => {
       writer.string(1, 'confidence');

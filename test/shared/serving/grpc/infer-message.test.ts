@@ -1,8 +1,9 @@
 // The codec against bytes that nobody's protobuf library would send.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { idOf, readInferRequest } from '@tidegate/shared/serving/grpc/infer-message.js';
+import { idOf, readInferRequest, writeInferResponse } from '@tidegate/shared/serving/grpc/infer-message.js';
 import { ProtoWriter } from '@tidegate/shared/serving/grpc/proto-writer.js';
+import type { Provenance } from '@tidegate/shared/serving/inference-service.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 
 function message(write: (writer: ProtoWriter) => void, blobs: Uint8Array[] = []): Buffer {
@@ -38,6 +39,19 @@ function refusalOf(bytes: Buffer): string | undefined {
     throw error;
   }
 }
+
+test('an answer says that it is stale, as over HTTP', () => {
+  const digests = { modelDigest: 'm', variant: 'v', variantDigest: 'd' };
+  const provenance = { placement: 'cache', reason: 'kept', ...digests, queueUs: 0, computeUs: 0 } as const;
+  const parametersOf = (from: Provenance): string =>
+    writeInferResponse({ model: 'm', version: '1', outputs: [], provenance: from }, { id: '', outputs: [] }).toString(
+      'latin1',
+    );
+  expect(parametersOf(provenance)).not.toContain('stale');
+  const stale = parametersOf({ ...provenance, cacheStale: true });
+  expect(stale).toContain(String.fromCodePoint(5) + 'cache');
+  expect(stale).toContain(String.fromCodePoint(5) + 'stale');
+});
 
 describe('a message', () => {
   test('is read as it was written; its tensors are views of it', () => {
