@@ -1,6 +1,6 @@
 // What was asked of each model and what came of it, in the terms of Triton's statistics extension (extension_statistics.md):
 // requests by outcome with the time they took, rows that were computed, runs of the model's first graph by their rows.
-// Invariants: counting never throws and never waits; what is kept is bounded by VERSIONS_MAX.
+// Invariants: counting never throws and never waits; what is kept is bounded by VERSIONS_MAX and BATCH_SIZES_MAX.
 
 /** A cumulative count with the time that all of it took. */
 export interface StatisticDuration {
@@ -41,6 +41,8 @@ export interface InferenceEnd {
 
 /** Versions that are counted; beyond, the ones counted first are forgotten. */
 const VERSIONS_MAX = 1024;
+/** Different numbers of rows that a version's runs are told apart by: callers choose them. Runs of others count as runs only. */
+const BATCH_SIZES_MAX = 256;
 
 class Sum {
   count = 0;
@@ -76,9 +78,8 @@ export class InferenceStatistics {
   ran(model: string, version: string, rows: number, computeUs: number): void {
     const counts = this.#of(model, version);
     counts.executionCount += 1;
-    let batch = counts.batches.get(rows);
-    if (batch === undefined) counts.batches.set(rows, (batch = new Sum()));
-    batch.add(computeUs);
+    if (!counts.batches.has(rows) && counts.batches.size < BATCH_SIZES_MAX) counts.batches.set(rows, new Sum());
+    counts.batches.get(rows)?.add(computeUs);
   }
 
   ended(model: string, version: string, end: InferenceEnd): void {

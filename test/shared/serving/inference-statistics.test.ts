@@ -43,6 +43,16 @@ describe('inference statistics', () => {
     ]);
   });
 
+  test('tells a bounded number of different sizes apart, and counts every run', () => {
+    const statistics = new InferenceStatistics();
+    for (let rows = 1; rows <= 300; rows++) statistics.ran('m', '1', rows, 1);
+    statistics.ran('m', '1', 256, 1);
+    const { executionCount, batches } = statistics.of('m', '1');
+    expect(executionCount).toBe(301);
+    expect(batches).toHaveLength(256);
+    expect(batches.at(-1)).toEqual({ rows: 256, computeInfer: { count: 2, ns: 2000 } });
+  });
+
   test('forgets the versions counted first when there are too many', () => {
     const statistics = new InferenceStatistics();
     for (let version = 0; version <= 1024; version++) statistics.ran('m', String(version), 1, 1);
