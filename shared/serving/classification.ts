@@ -1,6 +1,7 @@
 // Triton's classification extension (extension_classification.md): an output's N greatest elements as the strings
 // `score:index[:label]`, greatest first. With a batch dimension each row is classified by itself. Of equal scores the
 // smaller index comes first; NaN is smaller than any number.
+import { descending } from '../steps/scores.js';
 import { encodeBytes } from '../tensor/bytes.js';
 import { elementsOf } from '../tensor/elements.js';
 import type { NamedTensor } from '../tensor/tensor.js';
@@ -32,8 +33,9 @@ export function classify(output: NamedTensor, { classes, batched, labels, field 
   const fraction = datatype === 'FP32' || datatype === 'FP64';
   const elements: Uint8Array[] = [];
   for (let row = 0; row < rows; row++) {
-    for (const index of greatest(scores, row * perRow, perRow, count)) {
-      const score = scores[row * perRow + index] as number | bigint;
+    const one = scores.subarray(row * perRow, (row + 1) * perRow);
+    for (const index of descending(one).slice(0, count)) {
+      const score = one[index] as number | bigint;
       const label = labels?.[index];
       const text = `${fraction ? scoreText(score as number) : score}:${index}${label === undefined ? '' : `:${label}`}`;
       elements.push(Buffer.from(text));
@@ -47,17 +49,4 @@ function scoreText(score: number): string {
   if (Number.isNaN(score)) return 'nan';
   if (!Number.isFinite(score)) return score > 0 ? 'inf' : '-inf';
   return Math.abs(score) < 1e21 ? score.toFixed(6) : `${BigInt(score)}.000000`;
-}
-
-function greatest(scores: ArrayLike<number | bigint>, start: number, length: number, count: number): number[] {
-  const order = Array.from({ length }, (_, index) => index);
-  const of = (index: number): number | bigint => scores[start + index] as number | bigint;
-  order.sort((a, b) => {
-    const [x, y] = [of(a), of(b)];
-    if (x === y) return a - b;
-    if (Number.isNaN(x)) return Number.isNaN(y) ? a - b : 1;
-    if (Number.isNaN(y)) return -1;
-    return x > y ? -1 : 1;
-  });
-  return order.slice(0, count);
 }

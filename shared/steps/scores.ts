@@ -14,10 +14,11 @@ export function softmaxRow(scores: Float32Array, out: Float32Array): void {
 }
 
 /** Positions from the largest score to the smallest; equal ones keep their order, a NaN comes last. */
-export function descending(scores: Float32Array): number[] {
-  const rank = (at: number): number => (Number.isNaN(scores[at]) ? -Infinity : scores[at]!);
-  return Array.from(scores, (_, at) => at).sort((a, b) => {
-    const [left, right] = [rank(a), rank(b)];
-    return left === right ? a - b : right - left;
+export function descending(scores: ArrayLike<number | bigint>): number[] {
+  return Array.from({ length: scores.length }, (_, at) => at).sort((a, b) => {
+    const [left, right] = [scores[a]!, scores[b]!];
+    if (left === right) return a - b;
+    if (Number.isNaN(left)) return Number.isNaN(right) ? a - b : 1;
+    return Number.isNaN(right) || left > right ? -1 : 1;
   });
 }

@@ -55,6 +55,11 @@ describe('top-k', () => {
     expect(indices(index)).toEqual([1, 2, 3, 2, 3, 1]);
   });
 
+  it('takes a NaN for less than any number', async () => {
+    const [, , index] = await run('top-k', { k: 3 }, fp32([1, 3], [NaN, -Infinity, 0]));
+    expect(indices(index)).toEqual([2, 1, 0]);
+  });
+
   it('names classes by number without labels, and never more than there are', async () => {
     expect(texts((await run('top-k', { k: 1 }, fp32([1, 3], [0, 2, 1])))[0])).toEqual(['1']);
     await expect(run('top-k', { k: 4 }, fp32([1, 3], [0, 2, 1]))).rejects.toThrow('with.k: is more than the 3 classes');
