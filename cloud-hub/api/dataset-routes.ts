@@ -21,10 +21,12 @@ import { LIMIT_FRAMES, LIMIT_FRAMES_BYTES } from '@tidegate/shared/wire/sample-f
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import type { DatasetImport } from '../data/dataset-import.js';
-import type { DatasetService } from '../data/dataset-service.js';
+import type { DatasetService, MadeDataset } from '../data/dataset-service.js';
 import type { DatasetThroughput } from '../data/dataset-throughput.js';
 import { page, type Api, type RouteDomain } from './api.js';
+import { byteAnswer, sendBytes } from './byte-answer.js';
 import { dataProblem } from './data-problem.js';
+import { goneSignal } from './gone-signal.js';
 
 const OCTETS = 'application/octet-stream';
 /** 200,000 items of about 120 bytes. */
@@ -46,8 +48,6 @@ const readQuerySchema = z.object({
   loss: z.enum(['cross-entropy', 'mse']).default('cross-entropy'),
   graph: packagePathSchema.optional(),
 });
-
-const bytesOfType = (type: string) => ({ description: 'The bytes.', content: { [type]: { schema: z.any() } } });
 
 export interface DatasetModules {
   readonly datasets: DatasetService;
@@ -80,8 +80,7 @@ function listRoutes(api: Api, datasets: DatasetService): void {
       },
     },
     async ({ query: { limit, cursor } }) => {
-      const found = await datasets.list({ limit: limit + 1, ...(cursor === undefined ? {} : { afterName: cursor }) });
-      return page(found, limit, ({ name }) => name);
+      return page(await datasets.list({ limit: limit + 1, afterName: cursor }), limit, ({ name }) => name);
     },
   );
   api.get(
@@ -96,8 +95,8 @@ function listRoutes(api: Api, datasets: DatasetService): void {
       },
     },
     async ({ params: { name }, query: { limit, cursor } }) => {
-      const before = cursor === undefined ? {} : { beforeVersion: cursor };
-      return page(await datasets.versions({ name, limit: limit + 1, ...before }), limit, (one) => String(one.version));
+      const versions = await datasets.versions({ name, limit: limit + 1, beforeVersion: cursor });
+      return page(versions, limit, (one) => String(one.version));
     },
   );
   api.get(
@@ -117,8 +116,7 @@ function listRoutes(api: Api, datasets: DatasetService): void {
       },
     },
     async ({ params, query: { limit, cursor } }) => {
-      const after = cursor === undefined ? {} : { afterId: cursor };
-      const items = await datasets.items(params.name, params.version, { limit: limit + 1, ...after });
+      const items = await datasets.items(params.name, params.version, { limit: limit + 1, afterId: cursor });
       return page(items, limit, ({ id }) => id);
     },
   );
@@ -145,12 +143,11 @@ function contentRoutes(api: Api, datasets: DatasetService): void {
       schema: {
         description: 'Canonical JSON; its SHA-256 is the version’s digest.',
         params: versionParamsSchema,
-        response: { 200: bytesOfType('application/json') },
+        response: { 200: byteAnswer('application/json') },
       },
     },
     async ({ params }, reply) => {
-      const bytes = await datasets.manifestBytes(params.name, params.version);
-      return reply.type('application/json').send(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+      return sendBytes(reply, 'application/json', await datasets.manifestBytes(params.name, params.version));
     },
   );
   api.get(
@@ -160,7 +157,7 @@ function contentRoutes(api: Api, datasets: DatasetService): void {
       schema: {
         description: 'Sample bodies; the manifest says where each one begins. `shard`: its place in the manifest.',
         params: shardParamsSchema,
-        response: { 200: bytesOfType(OCTETS) },
+        response: { 200: byteAnswer(OCTETS) },
       },
     },
     async ({ params }, reply) => {
@@ -188,8 +185,7 @@ function changeRoutes(api: Api, { datasets, throughput }: DatasetModules): void 
       },
     },
     async (request, reply) => {
-      const made = await datasets.create(request.body, request.caller.actor);
-      return reply.code(made.added ? 201 : 200).send(made.version);
+      return sendMade(reply, await datasets.create(request.body, request.caller.actor));
     },
   );
   api.post(
@@ -249,8 +245,7 @@ function importRoutes(api: Api, imports: DatasetImport): void {
       },
     },
     async (request, reply) => {
-      const made = await imports.freeze(request.params.name, request.body, request.caller.actor);
-      return reply.code(made.added ? 201 : 200).send(made.version);
+      return sendMade(reply, await imports.freeze(request.params.name, request.body, request.caller.actor));
     },
   );
   // Bodies are binary. Only this scope has the parser.
@@ -276,11 +271,7 @@ function importRoutes(api: Api, imports: DatasetImport): void {
   });
 }
 
-/** Aborts when the caller goes away before its answer. */
-function goneSignal({ raw }: FastifyReply): AbortSignal {
-  const controller = new AbortController();
-  raw.once('close', () => {
-    if (!raw.writableFinished) controller.abort(new Error('the caller went away'));
-  });
-  return controller.signal;
+/** 201 where it was made, 200 where the newest version is that already. */
+function sendMade(reply: FastifyReply, { version: made, added }: MadeDataset): FastifyReply {
+  return reply.code(added ? 201 : 200).send(made);
 }

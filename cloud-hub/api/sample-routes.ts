@@ -7,12 +7,13 @@ import {
   sampleSummarySchema,
 } from '@tidegate/shared/wire/data-api.js';
 import type { Digest } from '@tidegate/shared/wire/digest.js';
-import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import type { SampleProposals } from '../data/sample-proposals.js';
 import type { SampleService } from '../data/sample-service.js';
 import type { Api, RouteDomain } from './api.js';
+import { byteAnswer, sendBytes } from './byte-answer.js';
 import { dataProblem } from './data-problem.js';
+import { goneSignal } from './gone-signal.js';
 
 const hex = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hexadecimal digits');
 const sampleParamsSchema = z.object({ hex });
@@ -34,11 +35,6 @@ const UNTRUSTED = {
   'content-security-policy': "default-src 'none'; sandbox",
   'cache-control': 'private, no-cache',
 };
-
-const binary = (...types: readonly string[]) => ({
-  description: 'The bytes.',
-  content: Object.fromEntries(types.map((type) => [type, { schema: z.any() }])),
-});
 
 export function sampleRoutes(samples: SampleService, proposals: SampleProposals): RouteDomain {
   return {
@@ -93,12 +89,12 @@ function readRoutes(api: Api, samples: SampleService): void {
       schema: {
         description: 'The raw little-endian elements; datatype and shape stand in the sample.',
         params: inputParamsSchema,
-        response: { 200: binary('application/octet-stream') },
+        response: { 200: byteAnswer('application/octet-stream') },
       },
     },
     async ({ params }, reply) => {
       const { data } = await samples.input(idOf(params), params.name);
-      return sendBytes(reply, 'application/octet-stream', data);
+      return sendBytes(reply.headers(UNTRUSTED), 'application/octet-stream', data);
     },
   );
   api.get(
@@ -108,12 +104,12 @@ function readRoutes(api: Api, samples: SampleService): void {
       schema: {
         description: 'The first input that is a picture; 404 where none is.',
         params: sampleParamsSchema,
-        response: { 200: binary('image/png', 'image/jpeg', 'image/webp') },
+        response: { 200: byteAnswer('image/png', 'image/jpeg', 'image/webp') },
       },
     },
     async ({ params }, reply) => {
       const { type, bytes } = await samples.picture(idOf(params));
-      return sendBytes(reply, type, bytes);
+      return sendBytes(reply.headers(UNTRUSTED), type, bytes);
     },
   );
 }
@@ -197,20 +193,4 @@ function proposalRoutes(api: Api, proposals: SampleProposals): void {
 
 function idOf({ hex: digits }: { readonly hex: string }): Digest {
   return `sha256:${digits}`;
-}
-
-function sendBytes(reply: FastifyReply, type: string, bytes: Uint8Array): FastifyReply {
-  return reply
-    .headers(UNTRUSTED)
-    .type(type)
-    .send(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
-}
-
-/** Aborts when the caller goes away before its answer. */
-function goneSignal({ raw }: FastifyReply): AbortSignal {
-  const controller = new AbortController();
-  raw.once('close', () => {
-    if (!raw.writableFinished) controller.abort(new Error('the caller went away'));
-  });
-  return controller.signal;
 }

@@ -56,7 +56,7 @@ export async function datasetRow(db: Reading, name: string, version: string): Pr
 /** The newest version of each dataset, by name. */
 export async function listDatasets(
   db: Database,
-  query: { readonly limit: number; readonly afterName?: string },
+  query: { readonly limit: number; readonly afterName?: string | undefined },
 ): Promise<DatasetRow[]> {
   let select = db
     .selectFrom('dataset_versions')
@@ -76,7 +76,7 @@ export async function listDatasets(
 /** Newest first. */
 export async function listDatasetVersions(
   db: Database,
-  query: { readonly name: string; readonly limit: number; readonly beforeVersion?: number },
+  query: { readonly name: string; readonly limit: number; readonly beforeVersion?: number | undefined },
 ): Promise<DatasetRow[]> {
   let select = db
     .selectFrom('dataset_versions')

@@ -140,7 +140,7 @@ export class DatasetService {
   }
 
   /** The newest version of each dataset, by name. */
-  async list(query: { readonly limit: number; readonly afterName?: string }): Promise<DatasetVersion[]> {
+  async list(query: { readonly limit: number; readonly afterName?: string | undefined }): Promise<DatasetVersion[]> {
     return (await listDatasets(this.#m.db, query)).map(showDataset);
   }
 
@@ -148,7 +148,7 @@ export class DatasetService {
   async versions(query: {
     readonly name: string;
     readonly limit: number;
-    readonly beforeVersion?: number;
+    readonly beforeVersion?: number | undefined;
   }): Promise<DatasetVersion[]> {
     await datasetRow(this.#m.db, query.name, 'latest');
     return (await listDatasetVersions(this.#m.db, query)).map(showDataset);
@@ -158,7 +158,7 @@ export class DatasetService {
   async items(
     name: string,
     version: string,
-    query: { readonly limit: number; readonly afterId?: Digest },
+    query: { readonly limit: number; readonly afterId?: Digest | undefined },
   ): Promise<DatasetItem[]> {
     const { items } = await this.#manifest(await datasetRow(this.#m.db, name, version));
     const { afterId } = query;
