@@ -1,4 +1,6 @@
 // Why samples and datasets could not be taken, changed or read. `field` names what in the request or the body is wrong.
+import { ContentError, isDiskFull } from '@tidegate/shared/content/content-error.js';
+import { SampleError } from '@tidegate/shared/wire/sample.js';
 
 export type DataErrorCode =
   | 'not-found'
@@ -18,4 +20,19 @@ export class DataError extends Error {
     this.code = code;
     this.field = options.field;
   }
+}
+
+/** Reads what was sent; what is wrong with the bytes is DataError `invalid`. */
+export function readSent<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    if (!(cause instanceof SampleError)) throw cause;
+    throw new DataError('invalid', cause.message, { cause, field: cause.field });
+  }
+}
+
+/** Whether the store or the database found the disk full, or as full as the store may make it. */
+export function isNoSpace(cause: unknown): boolean {
+  return isDiskFull(cause) || (cause instanceof ContentError && cause.code === 'no-space');
 }

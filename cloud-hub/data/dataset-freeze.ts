@@ -5,10 +5,10 @@
 // Invariants: no body is taken that isn't what its id says; memory holds at most one shard; what a failed freeze wrote is removed.
 import { createHash } from 'node:crypto';
 import type { ContentStore } from '@tidegate/shared/content/content-store.js';
-import { ContentError, isDiskFull } from '@tidegate/shared/content/content-error.js';
+import { ContentError } from '@tidegate/shared/content/content-error.js';
 import type { DatasetItem, DatasetManifest } from '@tidegate/shared/wire/data-api.js';
 import { sha256, type Digest } from '@tidegate/shared/wire/digest.js';
-import { DataError } from './data-error.js';
+import { DataError, isNoSpace } from './data-error.js';
 import type { ChosenItem } from './dataset-choice.js';
 import { canonicalDataset } from './dataset-manifest.js';
 
@@ -69,7 +69,8 @@ export async function freezeDataset(
     return { digest, manifestBytes: manifest.byteLength, sizeBytes, added };
   } catch (cause) {
     for (const one of added) await content.remove(one);
-    throw explained(cause);
+    if (!isNoSpace(cause)) throw cause;
+    throw new DataError('no-space', "the hub's disk is full; the dataset was not made", { cause });
   }
 }
 
@@ -121,10 +122,4 @@ async function bodyOf(id: Digest, content: ContentStore): Promise<Uint8Array> {
 
 function lost(id: Digest, reason: string, code: 'invalid' | 'conflict', cause?: unknown): DataError {
   return new DataError(code, `the body of sample ${id} ${reason}`, { cause, field: 'from' });
-}
-
-/** What the store says of a full disk, in this subsystem's words. */
-function explained(cause: unknown): unknown {
-  if (!isDiskFull(cause) && !(cause instanceof ContentError && cause.code === 'no-space')) return cause;
-  return new DataError('no-space', "the hub's disk is full; the dataset was not made", { cause });
 }

@@ -8,11 +8,11 @@ import {
   type ImportTarget,
 } from '@tidegate/shared/wire/data-api.js';
 import type { Digest } from '@tidegate/shared/wire/digest.js';
-import { decodeSample, SampleError } from '@tidegate/shared/wire/sample.js';
+import { decodeSample } from '@tidegate/shared/wire/sample.js';
 import { decodeFrames } from '@tidegate/shared/wire/sample-frames.js';
 import type { Catalogue } from '../inference/catalogue.js';
 import type { Database } from '../storage/database.js';
-import { DataError } from './data-error.js';
+import { DataError, readSent } from './data-error.js';
 import type { DatasetService, MadeDataset } from './dataset-service.js';
 import { missingSamples } from './imported-items.js';
 import type { SampleClasses } from './sample-classes.js';
@@ -54,10 +54,10 @@ export class DatasetImport {
    * and as SampleIntake.takeAll.
    */
   async take(frames: Uint8Array, batch: string): Promise<{ taken: number; added: number }> {
-    const sent = said(() => decodeFrames(frames));
+    const sent = readSent(() => decodeFrames(frames));
     const labels = new Map<string, Set<string>>();
     for (const { label, body } of sent) {
-      const { model, reason } = said(() => decodeSample(body)).facts;
+      const { model, reason } = readSent(() => decodeSample(body)).facts;
       if (reason !== 'import') {
         throw new DataError('invalid', `reason: is ${reason}; an import's is 'import'`, { field: 'reason' });
       }
@@ -83,15 +83,5 @@ export class DatasetImport {
 
   async #checkLabels(model: string, labels: Iterable<string>): Promise<void> {
     for (const label of new Set(labels)) await this.#m.classes.check(model, label);
-  }
-}
-
-/** What is wrong with the bytes, in this subsystem's words. */
-function said<T>(read: () => T): T {
-  try {
-    return read();
-  } catch (cause) {
-    if (!(cause instanceof SampleError)) throw cause;
-    throw new DataError('invalid', cause.message, { cause, field: cause.field });
   }
 }

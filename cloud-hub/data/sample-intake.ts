@@ -3,15 +3,16 @@
 // is taken only for a version whose privacy policy allows capture; the device decides by the same policy, and this does not rely
 // on it.
 import type { ContentStore } from '@tidegate/shared/content/content-store.js';
-import { ContentError, isDiskFull } from '@tidegate/shared/content/content-error.js';
+import { ContentError } from '@tidegate/shared/content/content-error.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
+import { inParallel } from '@tidegate/shared/system/in-parallel.js';
 import type { Digest } from '@tidegate/shared/wire/digest.js';
-import { decodeSample, inputsDigest, SampleError, sampleId, type Sample } from '@tidegate/shared/wire/sample.js';
+import { decodeSample, inputsDigest, sampleId, type Sample } from '@tidegate/shared/wire/sample.js';
 import type { HubEvents } from '../hub-events.js';
 import { readPrivacy } from '../registry/version-privacy.js';
 import type { Database } from '../storage/database.js';
 import type { SampleTable } from '../storage/tables/data.js';
-import { DataError } from './data-error.js';
+import { DataError, isNoSpace, readSent } from './data-error.js';
 import { AnswerOutputs, answerText } from './sample-answer.js';
 import { selectSamples, showSample } from './sample-rows.js';
 import { SampleTurns } from './sample-turns.js';
@@ -74,7 +75,9 @@ export class SampleIntake {
 
   /** Several as one: all are kept or none, and the disk is waited for once for all of their rows. Rejects as take. */
   async takeAll(given: readonly Given[]): Promise<SampleTaken[]> {
-    const arrived = given.map(({ body, origin }) => ({ id: sampleId(body), sample: decoded(body), body, origin }));
+    const arrived = given.map(({ body, origin }) => {
+      return { id: sampleId(body), sample: readSent(() => decodeSample(body)), body, origin };
+    });
     const distinct = new Map(arrived.map((one) => [one.id, one]));
     // In one order, so that two batches never wait for each other.
     const kept = [...distinct.keys()].sort().reduceRight<() => Promise<ReadonlySet<Digest>>>(
@@ -104,27 +107,28 @@ export class SampleIntake {
       rows.push({ ...this.#rowOf(id, body, sample, origin), ...lineage, answer });
     }
     await this.#requireRoom(fresh);
+    const added: Digest[] = [];
     try {
       await storing(async () => {
-        await this.#putBodies(fresh);
+        await this.#putBodies(fresh, added);
         await this.#m.db.insertInto('samples').values(rows).execute();
       });
     } catch (cause) {
-      for (const { id } of fresh) await this.#m.content.remove(id); // no row tells of it
+      for (const id of added) await this.#m.content.remove(id); // no row tells of it
       throw cause;
     }
     await this.#announce(rows);
     return new Set(rows.map(({ id }) => id));
   }
 
-  async #putBodies(fresh: readonly Arrived[]): Promise<void> {
-    const waiting = fresh.values();
-    const worker = async (): Promise<void> => {
-      for (const { id, body } of waiting) await this.#m.content.put([body], { digest: id, sizeBytes: body.byteLength });
-    };
-    const workers = Array.from({ length: Math.min(BODIES_AT_ONCE, fresh.length) }, worker);
-    await Promise.allSettled(workers);
-    await Promise.all(workers);
+  /** Into `added` go the ids of bodies that the store had not: a package may have a file of the same bytes. */
+  async #putBodies(fresh: readonly Arrived[], added: Digest[]): Promise<void> {
+    const { content } = this.#m;
+    await inParallel(fresh, BODIES_AT_ONCE, async ({ id, body }) => {
+      if (await content.has(id)) return;
+      await content.put([body], { digest: id, sizeBytes: body.byteLength });
+      added.push(id);
+    });
   }
 
   async #announce(rows: readonly SampleTable[]): Promise<void> {
@@ -229,16 +233,7 @@ export class SampleIntake {
   }
 }
 
-function decoded(body: Uint8Array): Sample {
-  try {
-    return decodeSample(body);
-  } catch (cause) {
-    if (!(cause instanceof SampleError)) throw cause;
-    throw new DataError('invalid', cause.message, { cause, field: cause.field });
-  }
-}
-
-/** What the store and the database say of a full disk, in this subsystem's words. */
+/** What the store and the database refuse, in this subsystem's words. */
 async function storing<T>(write: () => Promise<T>): Promise<T> {
   try {
     return await write();
@@ -246,7 +241,7 @@ async function storing<T>(write: () => Promise<T>): Promise<T> {
     if (cause instanceof ContentError && cause.code === 'busy') {
       throw new DataError('busy', 'the same sample is being received already', { cause });
     }
-    if (isDiskFull(cause) || (cause instanceof ContentError && cause.code === 'no-space')) {
+    if (isNoSpace(cause)) {
       throw new DataError('no-space', "the hub's disk is full; the sample was not kept", { cause });
     }
     throw cause;

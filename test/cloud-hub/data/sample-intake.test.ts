@@ -159,4 +159,13 @@ describe('several samples at once', () => {
     expect([await rows(), (await content.list()).length, heard.length]).toEqual([[], held, 0]);
     expect((await intake.takeAll(given(1, 2))).every((one) => one.added)).toBe(true);
   });
+
+  test('that are refused take no file from the store that was there before them', async () => {
+    await addDigits(db, content);
+    const [first] = given(1);
+    await content.putBytes(first!.body); // a package's file
+    files.failNext('content.commit', 'ENOSPC');
+    await expect(new SampleIntake(modules).takeAll(given(1, 2))).rejects.toMatchObject({ code: 'no-space' });
+    expect(await content.has(sampleId(first!.body))).toBe(true);
+  });
 });
