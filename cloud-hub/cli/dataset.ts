@@ -8,6 +8,7 @@ import {
   type DatasetRead,
   type DatasetVersion,
 } from '@tidegate/shared/wire/data-api.js';
+import { hexOf } from '@tidegate/shared/wire/digest.js';
 import { Command, Option } from 'commander';
 import { wrongUsage } from './cli-error.js';
 import type { CliContext } from './context.js';
@@ -241,7 +242,7 @@ function versionsTable(versions: readonly DatasetVersion[]): string {
     one.counts.train,
     one.counts['held-out'],
     sizeText(one.sizeBytes),
-    one.digest.slice('sha256:'.length, 'sha256:'.length + 12),
+    hexOf(one.digest).slice(0, 12),
     one.createdAt,
     one.from,
   ]);

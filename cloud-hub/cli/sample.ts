@@ -2,6 +2,7 @@
 import * as fs from 'node:fs/promises';
 import { pageOf } from '@tidegate/shared/wire/admin-api.js';
 import { proposedSchema, sampleSchema, type SampleView } from '@tidegate/shared/wire/data-api.js';
+import { hexOf } from '@tidegate/shared/wire/digest.js';
 import { Command } from 'commander';
 import { CliError, wrongUsage } from './cli-error.js';
 import type { CliContext } from './context.js';
@@ -203,11 +204,11 @@ async function savePicture(client: HubClient, sample: SampleView, file: string):
 }
 
 function pathOf({ id }: SampleView): string {
-  return `/api/v1/samples/${id.replace('sha256:', '')}`;
+  return `/api/v1/samples/${hexOf(id)}`;
 }
 
 function shortId(id: string): string {
-  return id.replace('sha256:', '').slice(0, SHOWN_DIGITS);
+  return hexOf(id).slice(0, SHOWN_DIGITS);
 }
 
 function printChanged(context: CliContext, samples: readonly SampleView[], { json }: Options): void {

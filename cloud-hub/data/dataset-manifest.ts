@@ -4,6 +4,7 @@ import type { Files } from '@tidegate/shared/system/files.js';
 import { datasetManifestSchema, type DatasetManifest } from '@tidegate/shared/wire/data-api.js';
 import { sha256, type Digest } from '@tidegate/shared/wire/digest.js';
 import { DataError } from './data-error.js';
+import { byId } from './dataset-choice.js';
 
 export interface ManifestModules {
   readonly files: Files;
@@ -15,11 +16,9 @@ export interface ManifestModules {
 export function canonicalDataset({ kind, model, heldOut, shards, items }: DatasetManifest): string {
   return JSON.stringify({
     heldOut,
-    items: [...items]
-      .sort((a, b) => (a.id < b.id ? -1 : 1))
-      .map(({ id, inputsDigest, label, offsetBytes, shard, sizeBytes, split }) => {
-        return { id, inputsDigest, label, offsetBytes, shard, sizeBytes, split };
-      }),
+    items: items.toSorted(byId).map(({ id, inputsDigest, label, offsetBytes, shard, sizeBytes, split }) => {
+      return { id, inputsDigest, label, offsetBytes, shard, sizeBytes, split };
+    }),
     kind,
     model,
     shards: shards.map(({ digest, sizeBytes }) => ({ digest, sizeBytes })),

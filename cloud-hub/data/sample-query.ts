@@ -13,7 +13,6 @@
 // - captured takes a day (`2026-11-24`, UTC), a time (`2026-11-24T10:00:00Z`), or an age (`90s`, `30m`, `12h`, `7d`: the moment so long
 //   before now; `captured>7d` is "within the last 7 days"). A day is a whole: = within it, > after its end, <= up to its end.
 // - What a sample hasn't got fulfils no condition, except that != always is the contrary of =.
-import type { SAMPLE_FIELDS } from '@tidegate/shared/wire/data-api.js';
 import { SAMPLE_STATES } from '@tidegate/shared/wire/data-api.js';
 import { SAMPLE_REASONS } from '@tidegate/shared/wire/sample.js';
 import { DataError } from './data-error.js';
@@ -24,7 +23,7 @@ const LIMIT_DEPTH = 20;
 /** Stars of one pattern: matching takes time that grows with each. */
 const LIMIT_STARS = 4;
 
-type SampleField = (typeof SAMPLE_FIELDS)[number];
+type SampleField = keyof typeof FIELD_KINDS;
 type NumberField = 'confidence' | 'version';
 export type TextField = Exclude<SampleField, NumberField | 'captured'>;
 type Comparison = '=' | '!=' | '<' | '<=' | '>' | '>=';
@@ -61,7 +60,7 @@ const FIELD_KINDS = {
   label: 'text',
   answer: 'text',
   captured: 'captured',
-} as const satisfies Record<SampleField, 'text' | 'number' | 'captured'>;
+} as const;
 
 /** Texts that are one of a few words: a mistyped one would silently find nothing. */
 const WORDS: Partial<Record<TextField, readonly string[]>> = { reason: SAMPLE_REASONS, state: SAMPLE_STATES };

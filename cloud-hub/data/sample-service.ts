@@ -4,7 +4,7 @@ import { ContentError } from '@tidegate/shared/content/content-error.js';
 import type { ContentStore } from '@tidegate/shared/content/content-store.js';
 import type { NamedTensor } from '@tidegate/shared/tensor/tensor.js';
 import type { SampleSummary, SampleView } from '@tidegate/shared/wire/data-api.js';
-import type { Digest } from '@tidegate/shared/wire/digest.js';
+import { hexOf, type Digest } from '@tidegate/shared/wire/digest.js';
 import { decodeSample } from '@tidegate/shared/wire/sample.js';
 import { DataError } from './data-error.js';
 import {
@@ -69,9 +69,7 @@ export class SampleService {
     const last = items.at(-1);
     return {
       items: items.map(showSample),
-      ...(rows.length > limit && last !== undefined
-        ? { nextCursor: `${last.received_at_ms}.${last.id.slice('sha256:'.length)}` }
-        : {}),
+      ...(rows.length > limit && last !== undefined ? { nextCursor: `${last.received_at_ms}.${hexOf(last.id)}` } : {}),
     };
   }
 

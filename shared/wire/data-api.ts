@@ -2,13 +2,14 @@
 // version its identity. A dataset version is immutable: its digest is the SHA-256 of the canonical manifest.
 import { z } from 'zod';
 import { DATATYPES } from '../tensor/datatype.js';
-import { digestSchema, type Digest } from './digest.js';
+import { digestSchema, hexOf, type Digest } from './digest.js';
 import { modelNameSchema } from './model-yaml.js';
 import { SAMPLE_REASONS } from './sample.js';
 
 // --- samples ------------------------------------------------------------------------------------------------------------
 export const SAMPLE_STATES = ['new', 'labelled', 'rejected'] as const;
-const labelText = z.string().min(1).max(1000);
+/** What a label may be, wherever it comes from. */
+export const labelSchema = z.string().min(1).max(1000);
 
 export const sampleSchema = z.object({
   /** Digest of the sample's body. */
@@ -42,24 +43,7 @@ export const sampleSchema = z.object({
 export type SampleView = z.infer<typeof sampleSchema>;
 
 /** PUT /api/v1/samples/{hex}/label. */
-export const labelSampleSchema = z.strictObject({ label: labelText });
-
-/** GET /api/v1/samples?where=...: the language of `dataset create --from`. */
-export const SAMPLE_FIELDS = [
-  'id',
-  'model',
-  'version',
-  'variant',
-  'device',
-  'group',
-  'batch',
-  'confidence',
-  'reason',
-  'state',
-  'label',
-  'answer',
-  'captured',
-] as const;
+export const labelSampleSchema = z.strictObject({ label: labelSchema });
 
 /** GET /api/v1/samples/summary?where=...: how many of what the query picks stand where. Of labels and answers, the most frequent. */
 const sampleCountsSchema = z.record(z.string(), z.int());
@@ -93,13 +77,15 @@ export const datasetNameSchema = z
 export const SPLITS = ['train', 'held-out'] as const;
 export type Split = (typeof SPLITS)[number];
 
+/** Share of samples that no training sees. */
+const heldOutSchema = z.number().min(0).max(1).default(0.2);
+
 export const createDatasetSchema = z.strictObject({
   name: datasetNameSchema,
   model: modelNameSchema.optional(),
   /** Which samples, e.g. `model=digits and confidence<0.8`; only labelled ones are taken. */
   from: z.string().min(1).max(2000),
-  /** Share of samples that no training sees. */
-  heldOut: z.number().min(0).max(1).default(0.2),
+  heldOut: heldOutSchema,
 });
 
 const labelCountsSchema = z.record(z.string(), z.int());
@@ -138,23 +124,21 @@ export type ImportTarget = z.infer<typeof importTargetSchema>;
 export const importQuestionSchema = z.strictObject({
   model: modelNameSchema,
   /** Looked at before anything is sent. */
-  labels: z.array(labelText).max(LIMIT_IMPORT_QUESTION),
+  labels: z.array(labelSchema).max(LIMIT_IMPORT_QUESTION),
   ids: z.array(digestSchema).max(LIMIT_IMPORT_QUESTION),
 });
 export const importMissingSchema = z.object({ missing: z.array(digestSchema) });
 /** POST /api/v1/datasets/{name}/import/samples, with frames (sample-frames.ts): how many were new. */
 export const importTakenSchema = z.object({ taken: z.int(), added: z.int() });
-/** What a label may be, wherever it comes from. */
-export const labelSchema = labelText;
 /** POST /api/v1/datasets/{name}/import. */
 export const importDatasetSchema = z.strictObject({
   model: modelNameSchema,
-  heldOut: z.number().min(0).max(1).default(0.2),
+  heldOut: heldOutSchema,
   items: z
     .array(
       z.strictObject({
         id: digestSchema,
-        label: labelText,
+        label: labelSchema,
         /** Instead of the side that the inputs' digest gives it. */
         split: z.enum(SPLITS).optional(),
       }),
@@ -192,7 +176,7 @@ export type DatasetDiff = z.infer<typeof datasetDiffSchema>;
 export const datasetItemSchema = z.strictObject({
   id: digestSchema,
   inputsDigest: digestSchema,
-  label: labelText,
+  label: labelSchema,
   split: z.enum(SPLITS),
   shard: z.int().min(0),
   offsetBytes: z.int().min(0),
@@ -215,6 +199,6 @@ export type DatasetManifest = z.infer<typeof datasetManifestSchema>;
  * only adds to the held-out side.
  */
 export function splitOf(inputsDigest: Digest, heldOut: number): Split {
-  const place = Number.parseInt(inputsDigest.slice('sha256:'.length, 'sha256:'.length + 8), 16) / 2 ** 32;
+  const place = Number.parseInt(hexOf(inputsDigest).slice(0, 8), 16) / 2 ** 32;
   return place < heldOut ? 'held-out' : 'train';
 }

@@ -1,5 +1,6 @@
 // What a package allows to leave a device: `privacy` of model.yaml, the same in the desired document, so that it holds from the
-// moment the device has heard of the version. `edge-agent/privacy` decides by it, and nothing else does.
+// moment the device has heard of the version. On the device `edge-agent/privacy` decides by it, and nothing else does; the hub's intake of
+// samples holds what comes in against it once more.
 import { z } from 'zod';
 
 export const privacySchema = z

@@ -33,11 +33,11 @@ export interface SampleTable {
 export interface DatasetVersionTable {
   readonly name: string;
   readonly version: number;
+  /** Of the manifest file (datasetManifestSchema as canonical JSON), which the content store holds. */
   readonly digest: string;
   readonly model: string;
   readonly query: string;
   readonly held_out: number;
-  /** Digest of the manifest file (datasetManifestSchema as canonical JSON) in the content store: equal to `digest`. */
   readonly manifest_bytes: number;
   readonly count: number;
   readonly train_count: number;
