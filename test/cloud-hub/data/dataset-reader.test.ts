@@ -98,12 +98,14 @@ describe('a batch', () => {
       outputs: [],
     });
     const opened = await open([await frozen([...digits(1), { body: wide, label: '3' }])]);
-    const message = `sample ${sampleId(wide)}: image is`;
-    await expect(opened.batch('train', [0, 1], NEVER)).rejects.toMatchObject({
+    const [digit, other] = opened.idOf('train', 0) === idOf(1) ? [0, 1] : [1, 0];
+    const both = "image is FP32 [2, 1, 28, 28], but the batch's first sample has FP32 [1, 1, 28, 28]";
+    await expect(opened.batch('train', [digit, other], NEVER)).rejects.toMatchObject({
       code: 'invalid',
       field: 'image',
-      message: expect.stringContaining(message) as string,
+      message: expect.stringContaining(`sample ${sampleId(wide)}: ${both}`) as string,
     });
+    await expect(opened.batch('train', [other], NEVER)).rejects.toThrow('a row of a batch is [1, ...]');
   });
 
   test('of inputs that the package doesn’t take names the sample and the input', async () => {
