@@ -3,6 +3,7 @@
 // interrupted and started again, the import goes on where it was, and again it changes nothing.
 import * as fs from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { inParallel } from '@tidegate/shared/system/in-parallel.js';
 import {
   datasetVersionSchema,
   importMissingSchema,
@@ -83,7 +84,7 @@ export async function importDataset(client: HubClient, request: ImportRequest, s
     label,
     ...(split === undefined ? {} : { split }),
   }));
-  const heldOut = statesSplit ? heldOutShare([...samples.values()]) : (request.heldOut ?? 0.2);
+  const heldOut = statesSplit ? heldOutShare([...samples.values()]) : request.heldOut; // undefined: as the hub does
   const version = await client.post(base, { model, heldOut, items }, datasetVersionSchema, FREEZING_MS);
   return { version, sent, repeated: files.length - samples.size };
 }
@@ -136,7 +137,7 @@ class BodyMaker {
 async function makeAll(maker: BodyMaker, files: readonly ListedFile[], streams: Streams): Promise<Digest[]> {
   const progress = countProgress(streams, 'reading', files.length);
   try {
-    return await inParallel(files, async ({ path }) => {
+    return await inParallel(files, READING_AT_ONCE, async ({ path }) => {
       const { id } = await maker.make(path);
       progress.advance(1);
       return id;
@@ -194,7 +195,7 @@ async function sendMissing(
   };
   try {
     const waiting = missing.values();
-    await inParallel(Array.from({ length: SENDING_AT_ONCE }), async () => {
+    await inParallel(Array.from({ length: SENDING_AT_ONCE }), SENDING_AT_ONCE, async () => {
       for await (const frames of packed(waiting, bodyOf)) {
         await send(client, `${base}/samples`, encodeFrames(frames));
         progress.advance(frames.length);
@@ -239,22 +240,4 @@ async function send(client: HubClient, path: string, body: Uint8Array): Promise<
       await sleep(BACKOFF_MS * 2 ** attempt);
     }
   }
-}
-
-/** The results in the items' order; the first failure ends the others after what they are at. */
-async function inParallel<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
-  const results: R[] = [];
-  let next = 0;
-  const worker = async (): Promise<void> => {
-    try {
-      for (let at = next++; at < items.length; at = next++) results[at] = await work(items[at]!);
-    } catch (cause) {
-      next = items.length;
-      throw cause;
-    }
-  };
-  const workers = Array.from({ length: Math.min(READING_AT_ONCE, items.length) }, worker);
-  await Promise.allSettled(workers);
-  await Promise.all(workers);
-  return results;
 }

@@ -8,9 +8,10 @@ import type { ModelPackage } from '@tidegate/shared/package/model-package.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { Files } from '@tidegate/shared/system/files.js';
+import { inParallel } from '@tidegate/shared/system/in-parallel.js';
 import type { NamedTensor } from '@tidegate/shared/tensor/tensor.js';
 import { openPreparation, type InputPreparation } from '@tidegate/shared/training/prepare-inputs.js';
-import { SPLITS, type Split } from '@tidegate/shared/wire/data-api.js';
+import type { Split } from '@tidegate/shared/wire/data-api.js';
 import type { Digest } from '@tidegate/shared/wire/digest.js';
 import { decodeSample, SampleError } from '@tidegate/shared/wire/sample.js';
 import { DataError } from './data-error.js';
@@ -130,7 +131,7 @@ class ShardedReader implements DatasetReader {
     this.preparation = parts.preparation;
     this.classNames = parts.classNames;
     const of = (split: Split): ListedItem[] => parts.items.filter((item) => item.split === split);
-    this.#items = { train: of('train'), 'held-out': of('held-out') } satisfies Record<(typeof SPLITS)[number], unknown>;
+    this.#items = { train: of('train'), 'held-out': of('held-out') };
     this.#rows = new PreparedRows(parts.options.cacheBytes ?? 256 * 1024 * 1024);
     this.#meter = new ReaderMeter(parts.clock);
   }
@@ -218,7 +219,10 @@ class ShardedReader implements DatasetReader {
   async #make(split: Split, indexes: readonly number[], signal: AbortSignal): Promise<Batch> {
     if (indexes.length === 0) throw new RangeError('a batch has at least one item');
     const items = indexes.map((index) => this.#item(split, index));
-    const rows = await this.#rowsOf(items, signal);
+    const rows = await inParallel(items, ROWS_AT_ONCE, async (item) => {
+      signal.throwIfAborted();
+      return this.#rows.get(item.id) ?? this.#prepare(item, signal);
+    });
     const ids = items.map(({ id }) => id);
     const feeds = stackRows(rows, ids);
     const sizeBytes = feeds.reduce((sum, { data }) => sum + data.byteLength, 0);
@@ -226,27 +230,6 @@ class ShardedReader implements DatasetReader {
     this.#meter.delivered(items.length, sizeBytes);
     const targets = ids.map((id) => this.#p.targets.get(id) ?? []);
     return { feeds, labels: stackLabels(this.#p.options.loss, targets), count: items.length, ids };
-  }
-
-  /** In the items' order. Ends only when nothing is read any more, also where it fails. */
-  async #rowsOf(items: readonly ListedItem[], signal: AbortSignal): Promise<(readonly NamedTensor[])[]> {
-    const rows: (readonly NamedTensor[])[] = [];
-    let next = 0;
-    const worker = async (): Promise<void> => {
-      try {
-        for (let at = next++; at < items.length; at = next++) {
-          signal.throwIfAborted();
-          rows[at] = this.#rows.get(items[at]!.id) ?? (await this.#prepare(items[at]!, signal));
-        }
-      } catch (cause) {
-        next = items.length; // the others finish the row that they have begun
-        throw cause;
-      }
-    };
-    const workers = Array.from({ length: Math.min(ROWS_AT_ONCE, items.length) }, worker);
-    await Promise.allSettled(workers);
-    await Promise.all(workers);
-    return rows;
   }
 
   async #prepare(item: ListedItem, signal: AbortSignal): Promise<readonly NamedTensor[]> {
