@@ -6,7 +6,8 @@
 // - Other numbers: .npy; what numpy has no type for: .bin, the raw little-endian elements.
 import { decodeBytes } from '@tidegate/shared/tensor/bytes.js';
 import { encodeNpy } from '@tidegate/shared/tensor/npy.js';
-import { encodePng, PNG_SIGNATURE } from '@tidegate/shared/tensor/png.js';
+import { pictureFormat } from '@tidegate/shared/tensor/picture-format.js';
+import { encodePng } from '@tidegate/shared/tensor/png.js';
 import { float32Of, type NamedTensor, type Tensor } from '@tidegate/shared/tensor/tensor.js';
 
 interface ExportedFile {
@@ -48,10 +49,8 @@ function exportedInput(input: Tensor): { extension: string; bytes: Uint8Array } 
 }
 
 function pictureExtension(bytes: Uint8Array): string | undefined {
-  const text = Buffer.from(bytes.subarray(0, 12)).toString('latin1');
-  if (text.startsWith('\xff\xd8\xff')) return 'jpg';
-  if (text.startsWith(PNG_SIGNATURE)) return 'png';
-  return text.startsWith('RIFF') && text.slice(8) === 'WEBP' ? 'webp' : undefined;
+  const format = pictureFormat(bytes);
+  return format === 'jpeg' ? 'jpg' : format;
 }
 
 /** Undefined where the elements are no levels, or the shape is no picture's. */

@@ -6,13 +6,14 @@
 // 3. UINT8 is taken as it is. Floats within 0..1 are scaled, within 0..255 taken; others (normalised pictures) are stretched from their
 //    least to their largest value. What isn't finite is black.
 import { decodeBytes } from '@tidegate/shared/tensor/bytes.js';
-import { encodePngAside, PNG_SIGNATURE } from '@tidegate/shared/tensor/png.js';
+import { pictureFormat, type PictureFormat } from '@tidegate/shared/tensor/picture-format.js';
+import { encodePngAside } from '@tidegate/shared/tensor/png.js';
 import { float32Of, type NamedTensor, type Tensor } from '@tidegate/shared/tensor/tensor.js';
 
 const LIMITS = { sideMin: 4, sideMax: 4096 } as const;
 
 export interface SamplePicture {
-  readonly type: 'image/png' | 'image/jpeg' | 'image/webp';
+  readonly type: `image/${PictureFormat}`;
   readonly bytes: Uint8Array;
 }
 
@@ -29,12 +30,8 @@ function encodedPicture({ data }: Tensor): SamplePicture | undefined {
   const elements = decodeBytes(data) ?? [];
   const [bytes] = elements;
   if (elements.length !== 1 || bytes === undefined) return undefined;
-  const starts = (at: number, text: string): boolean =>
-    Buffer.from(bytes.subarray(at, at + text.length)).toString('latin1') === text;
-  if (starts(0, '\xff\xd8\xff')) return { type: 'image/jpeg', bytes };
-  if (starts(0, PNG_SIGNATURE)) return { type: 'image/png', bytes };
-  if (starts(0, 'RIFF') && starts(8, 'WEBP')) return { type: 'image/webp', bytes };
-  return undefined;
+  const format = pictureFormat(bytes);
+  return format && { type: `image/${format}`, bytes };
 }
 
 interface Layout {

@@ -7,6 +7,7 @@
 import type Sharp from 'sharp';
 import { z } from 'zod';
 import { decodeBytes } from '../tensor/bytes.js';
+import { pictureFormat } from '../tensor/picture-format.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { StepError, type StepDefinition } from './step.js';
 import { expectTensor, expectType, onlyInput } from './step-types.js';
@@ -68,16 +69,7 @@ function checkFormat(encoded: Uint8Array): void {
       `the picture has ${encoded.byteLength} bytes; at most ${LIMIT_PICTURE_BYTES} are allowed`,
     );
   }
-  if (formatOf(encoded) === undefined) throw new StepError(STEP, 'is given no JPEG, PNG or WebP picture');
-}
-
-/** By the first bytes: JPEG's SOI marker, PNG's signature, RIFF....WEBP. */
-function formatOf(encoded: Uint8Array): 'jpeg' | 'png' | 'webp' | undefined {
-  const starts = (at: number, bytes: readonly number[]): boolean => bytes.every((byte, i) => encoded[at + i] === byte);
-  if (starts(0, [0xff, 0xd8, 0xff])) return 'jpeg';
-  if (starts(0, [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a])) return 'png';
-  if (starts(0, [0x52, 0x49, 0x46, 0x46]) && starts(8, [0x57, 0x45, 0x42, 0x50])) return 'webp';
-  return undefined;
+  if (pictureFormat(encoded) === undefined) throw new StepError(STEP, 'is given no JPEG, PNG or WebP picture');
 }
 
 async function decode(

@@ -2,8 +2,7 @@
 import { promisify } from 'node:util';
 import { crc32, deflate, deflateSync } from 'node:zlib';
 
-/** A PNG's first eight bytes, as latin1. */
-export const PNG_SIGNATURE = '\x89PNG\r\n\x1a\n';
+const SIGNATURE = Buffer.from('\x89PNG\r\n\x1a\n', 'latin1');
 type Channels = 1 | 3 | 4;
 const PNG_COLOUR = { 1: 0, 3: 2, 4: 6 } as const; // grey, RGB, RGBA
 
@@ -39,7 +38,7 @@ function assemble(width: number, height: number, channels: Channels, data: Uint8
   header.writeUInt32BE(height, 4);
   header.set([8, PNG_COLOUR[channels], 0, 0, 0], 8);
   return Buffer.concat([
-    Buffer.from(PNG_SIGNATURE, 'latin1'),
+    SIGNATURE,
     pngChunk('IHDR', header),
     pngChunk('IDAT', data),
     pngChunk('IEND', Buffer.alloc(0)),
