@@ -29,11 +29,8 @@ export class SampleDoor {
       throw new DeviceError(400, 'invalid', 'the path names no SHA-256 in lower-case hex', { field: 'digest' });
     }
     const release = this.#reserve(statedBytes(request), device);
-    const { socket } = request;
-    const onStall = (): void => void request.destroy(new DeviceError(408, 'busy', 'the body came to a halt'));
-    socket.setTimeout(this.#stallLimitMs, onStall);
     try {
-      const body = await readBounded(request, LIMIT_SAMPLE_BYTES);
+      const body = await this.#receive(request);
       const digest = sampleId(body);
       if (digest !== `sha256:${hex}`) {
         throw new DeviceError(400, 'invalid', `the body's digest is ${digest}, not the path's`, { field: 'digest' });
@@ -41,8 +38,19 @@ export class SampleDoor {
       const { id, added } = await this.#intake.take(body, { device });
       sendJson(response, added ? 201 : 200, { id });
     } finally {
-      socket.setTimeout(0).off('timeout', onStall);
       release();
+    }
+  }
+
+  /** Rejects as readBounded, and with DeviceError 408 where no byte comes for too long. Only the body is timed, not what is done with it. */
+  async #receive(request: IncomingMessage): Promise<Buffer> {
+    const { socket } = request;
+    const onStall = (): void => void request.destroy(new DeviceError(408, 'busy', 'the body came to a halt'));
+    socket.setTimeout(this.#stallLimitMs, onStall);
+    try {
+      return await readBounded(request, LIMIT_SAMPLE_BYTES);
+    } finally {
+      socket.setTimeout(0).off('timeout', onStall);
     }
   }
 

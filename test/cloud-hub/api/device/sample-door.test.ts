@@ -11,6 +11,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
 import { PassThrough, Readable } from 'node:stream';
+import { setTimeout } from 'node:timers/promises';
 import { Agent, request, type Dispatcher } from 'undici';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { addDigits, digitSample } from '../../../support/captured-samples.js';
@@ -144,5 +145,23 @@ test('a body that comes to a halt gives its room back, and its connection ends',
     await Promise.all(sockets.map((socket) => once(socket.resume(), 'close')));
   }
   expect(failures.map((cause) => (cause as { status: number }).status)).toEqual([408, 408, 408, 408]);
+  server.close();
+});
+
+test('a body that is whole is not timed any more, however long the store takes for it', async () => {
+  const body = digitSample(1);
+  const take = async () => {
+    await setTimeout(300);
+    return { id: sampleId(body), added: true };
+  };
+  const door = new SampleDoor({ take }, 50);
+  const server = createServer(
+    (incoming, response) => void door.answer(incoming, response, hexOf(sampleId(body)), 'cam-1'),
+  );
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const answer = await request(`http://127.0.0.1:${port}/`, { method: 'PUT', body, reset: true });
+  expect([answer.statusCode, await answer.body.json()]).toEqual([201, { id: sampleId(body) }]);
   server.close();
 });
