@@ -15,7 +15,10 @@ describe('CSV', () => {
     ['a\rb', [['a'], ['b']]],
   ])('%j is read', (text, expected) => expect(cells(text)).toEqual(expected));
 
-  test('knows the lines', () => expect(parseCsv('a\n\n"b\nc"\r\nd').map(({ line }) => line)).toEqual([1, 3, 5]));
+  test.each([
+    ['a\n\n"b\nc"\r\nd', [1, 3, 5]],
+    ['"a\nb",c\nd,"e\r\n"\nf', [1, 3, 5]],
+  ])('knows the lines of %j', (text, lines) => expect(parseCsv(text).map(({ line }) => line)).toEqual(lines));
 
   test.each([
     ['a\n"b', 'line 2'],
