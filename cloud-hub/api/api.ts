@@ -97,25 +97,24 @@ export async function createApi(modules: ApiModules, domains: readonly RouteDoma
   app.setNotFoundHandler((request, reply) =>
     sendProblem(reply, problem(404, `no ${request.method} ${request.url.split('?')[0]}`)),
   );
-  registerRoutes(app.withTypeProvider<ZodTypeProvider>() as unknown as Api, domains);
+  await registerRoutes(app, domains);
   app.get('/api/openapi.json', { schema: { hide: true }, config: { scope: 'public' } }, () => app.swagger());
   await app.ready();
   return app as unknown as Api;
 }
 
-/** Registers each domain; a route without a scope is a bug and stops the start. */
-function registerRoutes(api: Api, domains: readonly RouteDomain[]): void {
-  let tag = '';
-  api.addHook('onRoute', (route) => {
-    if (route.config?.scope === undefined) throw new Error(`${String(route.method)} ${route.url} states no scope`);
-    if (tag === '' || route.method === 'HEAD') return; // '': of a scope of its own, which opens when all domains are registered
-    documentRoute(route, tag, route.config.scope);
-  });
+/** Each domain within a context of its own, so that its routes are known, also those of contexts within; one without a scope stops the start. */
+async function registerRoutes(app: FastifyInstance, domains: readonly RouteDomain[]): Promise<void> {
   for (const domain of domains) {
-    tag = domain.tag;
-    domain.register(api);
+    await app.register(async (api) => {
+      api.addHook('onRoute', (route) => {
+        const scope = route.config?.scope;
+        if (scope === undefined) throw new Error(`${String(route.method)} ${route.url} states no scope`);
+        if (route.method !== 'HEAD') documentRoute(route, domain.tag, scope);
+      });
+      domain.register(api.withTypeProvider<ZodTypeProvider>() as unknown as Api);
+    });
   }
-  tag = '';
 }
 
 function documentRoute(route: RouteOptions, tag: string, scope: Scope | 'any' | 'public'): void {

@@ -33,6 +33,9 @@ const domain: RouteDomain = {
       { config: { scope: 'public' }, schema: { response: { 200: z.object({ n: z.number() }) } } },
       (async () => ({ n: 'text' })) as never,
     );
+    void api.register(async (inner) => {
+      inner.get('/api/v1/tides/within', { config: { scope: 'read' } }, async () => 'within');
+    });
   },
   problemOf: (error) => (error instanceof TideError ? problem(409, error.message, 'height') : undefined),
 };
@@ -185,6 +188,11 @@ describe('the description', () => {
     expect(post.responses['201'].content['application/json'].schema.required).toEqual(['by']);
     expect(post.responses.default.content['application/problem+json'].schema.required).toContain('status');
     expect(description.paths['/api/v1/tides/bug'].get.security).toBeUndefined();
+  });
+
+  test('knows the domain and the scope of a route in a context of its own, too', async () => {
+    const { get } = (await ask('GET', '/api/openapi.json')).json().paths['/api/v1/tides/within'];
+    expect(get).toMatchObject({ tags: ['tides'], security: [{ token: [] }], description: 'Needs the scope `read`.' });
   });
 });
 
