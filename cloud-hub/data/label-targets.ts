@@ -41,20 +41,33 @@ export async function findClasses(pack: ModelPackage, preparation: InputPreparat
 /** Turns labels into numbers: a class, or the values of a regression. */
 type ReadLabel = (label: string, sampleId: string) => readonly number[];
 
-/** Throws DataError `invalid` (field `label`) that names the sample. */
-export function classReader({ names, count }: ClassNames): ReadLabel {
-  const indexes = names && new Map(names.map((name, at) => [name, at]));
-  return (label, sampleId) => {
-    if (indexes !== undefined) {
-      const at = indexes.get(label);
-      if (at !== undefined) return [at];
-      throw wrongLabel(sampleId, `'${label}' is none of the model's ${indexes.size} classes`);
-    }
-    const at = /^(0|[1-9][0-9]{0,8})$/.test(label) ? Number(label) : undefined;
-    if (at === undefined) throw wrongLabel(sampleId, `'${label}' is no class's number`);
-    if (count !== undefined && at >= count) throw wrongLabel(sampleId, `${label} is past the model's ${count} classes`);
-    return [at];
+const CLASS_NUMBER = /^(?:0|[1-9][0-9]{0,8})$/;
+
+/** The class that a label means; undefined for one that is none. */
+export function classFinder({ names, count }: ClassNames): (label: string) => number | undefined {
+  if (names !== undefined) {
+    const indexes = new Map(names.map((name, at) => [name, at]));
+    return (label) => indexes.get(label);
+  }
+  return (label) => {
+    const at = CLASS_NUMBER.test(label) ? Number(label) : undefined;
+    return at === undefined || (count !== undefined && at >= count) ? undefined : at;
   };
+}
+
+/** Throws DataError `invalid` (field `label`) that names the sample. */
+export function classReader(classes: ClassNames): ReadLabel {
+  const find = classFinder(classes);
+  return (label, sampleId) => {
+    const at = find(label);
+    if (at !== undefined) return [at];
+    throw wrongLabel(sampleId, whyNoClass(label, classes));
+  };
+}
+
+function whyNoClass(label: string, { names, count }: ClassNames): string {
+  if (names !== undefined) return `'${label}' is none of the model's ${names.length} classes`;
+  return CLASS_NUMBER.test(label) ? `${label} is past the model's ${count} classes` : `'${label}' is no class's number`;
 }
 
 /** One number, or several with commas between, as many in each label as in the first. Throws as classReader. */

@@ -8,7 +8,7 @@ import type { ModelYaml } from '@tidegate/shared/wire/model-yaml.js';
 import type { Catalogue } from '../inference/catalogue.js';
 import type { Registry } from '../registry/registry.js';
 import { DataError } from './data-error.js';
-import { findClasses, type ClassNames } from './label-targets.js';
+import { classFinder, findClasses, type ClassNames } from './label-targets.js';
 
 const LIMIT_KNOWN = 64;
 /** Names that an error lists. */
@@ -30,7 +30,7 @@ export class SampleClasses {
   /** Rejects with DataError `invalid` (field `label`) that lists the classes. */
   async check(model: string, label: string): Promise<void> {
     const classes = await this.#of(model);
-    if (classes === undefined || isClass(classes, label)) return;
+    if (classes === undefined || classFinder(classes)(label) !== undefined) return;
     throw new DataError('invalid', `label: ${JSON.stringify(label)} is no class of ${model}: ${classText(classes)}`, {
       field: 'label',
     });
@@ -57,11 +57,6 @@ export class SampleClasses {
 function isClassifier({ pipeline }: ModelYaml): boolean {
   const graphs = pipeline.filter((node) => 'graph' in node);
   return graphs.length === 1 && pipeline.some((node) => 'step' in node && node.step === 'classify');
-}
-
-function isClass({ names, count }: ClassNames, label: string): boolean {
-  if (names !== undefined) return names.includes(label);
-  return /^(?:0|[1-9][0-9]{0,8})$/.test(label) && (count === undefined || Number(label) < count);
 }
 
 function classText({ names, count }: ClassNames): string {
