@@ -2,6 +2,7 @@
 // 11-bit fixed point, the horizontal pass first, the vertical one in the arithmetic of its vectorised form
 // ((w0 * (a >> 4)) >> 16) + ((w1 * (b >> 4)) >> 16) + 2 >> 2. Its special case of exactly half, the mean of four pixels,
 // comes out the same. Models are trained on what OpenCV makes; a pixel that differs by one moves a blurred reading.
+import { roundHalfEven } from './pixel-arithmetic.js';
 
 const COEFFICIENT_BITS = 11;
 const ONE = 1 << COEFFICIENT_BITS;
@@ -82,12 +83,4 @@ function tapsOf(from: number, to: number): Taps {
     taps.weightSecond[i] = roundHalfEven(Math.fround(fraction * ONE));
   }
   return taps;
-}
-
-/** cvRound: halves go to the even neighbour. */
-function roundHalfEven(value: number): number {
-  const floor = Math.floor(value);
-  const rest = value - floor;
-  if (rest !== 0.5) return Math.round(value);
-  return floor % 2 === 0 ? floor : floor + 1;
 }

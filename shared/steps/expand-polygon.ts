@@ -39,11 +39,11 @@ function arc(corner: Point, from: Point, to: Point, distance: number, stepsPerRa
 }
 
 function moved([x, y]: Point, [nx, ny]: Point, distance: number): Point {
-  return [halfUp(x + nx * distance), halfUp(y + ny * distance)];
+  return [halfAway(x + nx * distance), halfAway(y + ny * distance)];
 }
 
 /** Halves away from zero. */
-function halfUp(value: number): number {
+function halfAway(value: number): number {
   return Math.trunc(value < 0 ? value - 0.5 : value + 0.5);
 }
 

@@ -4,10 +4,11 @@
 import { z } from 'zod';
 import { bytesOf, float32Of, type Tensor } from '../tensor/tensor.js';
 import { descending } from './scores.js';
-import { StepError, type StepDefinition } from './step.js';
-import { expectTensor, expectType } from './step-types.js';
+import type { StepDefinition } from './step.js';
+import { expectTensor, expectType, twoInputs } from './step-types.js';
 
 const STEP = 'non-maximum-suppression';
+const INPUTS = 'boxes, scores';
 
 const parameters = z.strictObject({
   overlap: z.number().min(0).max(1).default(0.45),
@@ -23,7 +24,7 @@ export const nonMaximumSuppression: StepDefinition<SuppressionParameters> = {
   prepare: (settings) =>
     Promise.resolve({
       inferTypes: (inputs) => {
-        const [boxes, scores] = pairOf(inputs);
+        const [boxes, scores] = twoInputs(STEP, INPUTS, inputs);
         expectType(STEP, 'FP32', [-1, 4], boxes);
         expectType(STEP, 'FP32', [boxes.shape[0] ?? -1], scores);
         return [
@@ -33,19 +34,13 @@ export const nonMaximumSuppression: StepDefinition<SuppressionParameters> = {
         ];
       },
       run: async (inputs) => {
-        const [boxes, scores] = pairOf(inputs);
+        const [boxes, scores] = twoInputs(STEP, INPUTS, inputs);
         expectTensor(STEP, 'FP32', [-1, 4], boxes);
         expectTensor(STEP, 'FP32', [boxes.shape[0] ?? 0], scores);
         return suppress(float32Of(boxes), float32Of(scores), settings);
       },
     }),
 };
-
-function pairOf<T>(inputs: readonly T[]): [T, T] {
-  const [boxes, scores] = inputs;
-  if (boxes !== undefined && scores !== undefined && inputs.length === 2) return [boxes, scores];
-  throw new StepError(STEP, `takes 2 inputs (boxes, scores), but ${inputs.length} are given`);
-}
 
 function suppress(
   boxes: Float32Array,

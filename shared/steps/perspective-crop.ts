@@ -4,12 +4,14 @@
 import { z } from 'zod';
 import { float32Of, type Tensor } from '../tensor/tensor.js';
 import type { Point } from './minimum-rectangle.js';
+import { distance } from './pixel-arithmetic.js';
 import { turnPixels } from './rotate.js';
 import { StepError, type StepDefinition } from './step.js';
-import { expectTensor, expectType } from './step-types.js';
+import { expectTensor, expectType, twoInputs } from './step-types.js';
 import { warpPerspective } from './warp-perspective.js';
 
 const STEP = 'perspective-crop';
+const INPUTS = 'pixels, boxes';
 
 const parameters = z.strictObject({
   /** From this height / width on, a picture is turned by 90 degrees counter-clockwise. */
@@ -32,25 +34,19 @@ export const perspectiveCrop: StepDefinition<CropParameters> = {
   prepare: (settings) =>
     Promise.resolve({
       inferTypes: (inputs) => {
-        const [pixels, boxes] = pairOf(inputs);
+        const [pixels, boxes] = twoInputs(STEP, INPUTS, inputs);
         expectType(STEP, 'UINT8', [1, -1, -1, -1], pixels);
         expectType(STEP, 'FP32', [-1, 4, 2], boxes);
         return [{ datatype: 'UINT8', shape: [1, -1, -1, pixels.shape[3] ?? -1] }];
       },
       run: async (inputs) => {
-        const [pixels, boxes] = pairOf(inputs);
+        const [pixels, boxes] = twoInputs(STEP, INPUTS, inputs);
         expectTensor(STEP, 'UINT8', [1, -1, -1, -1], pixels);
         expectTensor(STEP, 'FP32', [-1, 4, 2], boxes);
         return cropAll(pixels, cornersOf(boxes), settings);
       },
     }),
 };
-
-function pairOf<T>(inputs: readonly T[]): [T, T] {
-  const [pixels, boxes] = inputs;
-  if (pixels !== undefined && boxes !== undefined && inputs.length === 2) return [pixels, boxes];
-  throw new StepError(STEP, `takes 2 inputs (pixels, boxes), but ${inputs.length} are given`);
-}
 
 function cornersOf(boxes: Tensor): Corners[] {
   const values = float32Of(boxes);
@@ -91,9 +87,8 @@ function asTensor(data: Uint8Array, height: number, width: number, channels: num
 
 /** Whole pixels of the longer of two opposite sides. */
 function sizeOf([topLeft, topRight, bottomRight, bottomLeft]: Corners, at: number): { width: number; height: number } {
-  const length = (a: Point, b: Point): number => Math.hypot(a[0] - b[0], a[1] - b[1]);
-  const width = Math.trunc(Math.max(length(topLeft, topRight), length(bottomRight, bottomLeft)));
-  const height = Math.trunc(Math.max(length(topLeft, bottomLeft), length(topRight, bottomRight)));
+  const width = Math.trunc(Math.max(distance(topLeft, topRight), distance(bottomRight, bottomLeft)));
+  const height = Math.trunc(Math.max(distance(topLeft, bottomLeft), distance(topRight, bottomRight)));
   if (width >= 1 && height >= 1) return { width, height };
   throw new StepError(STEP, `box ${at} is ${width} x ${height} pixels (width x height)`);
 }

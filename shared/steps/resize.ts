@@ -4,6 +4,7 @@
 import { z } from 'zod';
 import type { Tensor } from '../tensor/tensor.js';
 import { resizeBilinear } from './bilinear.js';
+import { roundHalfEven } from './pixel-arithmetic.js';
 import { StepError, type StepDefinition } from './step.js';
 import { expectTensor, expectType, onlyInput } from './step-types.js';
 
@@ -87,11 +88,7 @@ function grownSize(
   height: number,
 ): { width: number; height: number } {
   const ratio = Math.min(Math.max(1, minSide / Math.min(width, height)), maxSide / Math.max(width, height));
-  const whole = (length: number): number => {
-    const parts = Math.trunc(length * ratio) / multiple;
-    const floor = Math.floor(parts);
-    const nearest = parts - floor === 0.5 ? floor + (floor % 2) : Math.round(parts); // halves to even, as Python's round
-    return Math.max(nearest, 1) * multiple;
-  };
+  const whole = (length: number): number =>
+    Math.max(roundHalfEven(Math.trunc(length * ratio) / multiple), 1) * multiple;
   return { width: whole(width), height: whole(height) };
 }

@@ -12,6 +12,15 @@ export function onlyInput<T>(step: string, inputs: readonly T[]): T {
   return first;
 }
 
+/** The step's two inputs, which `names` tells in their order; throws StepError where there are more or less. */
+export function twoInputs<T>(step: string, names: string, inputs: readonly T[]): [T, T] {
+  const [first, second] = inputs;
+  if (first === undefined || second === undefined || inputs.length !== 2) {
+    throw new StepError(step, `takes 2 inputs (${names}), but ${inputs.length} are given`);
+  }
+  return [first, second];
+}
+
 /** Throws StepError where a type can't be `datatype` of `shape`; a -1 on either side is any size. */
 export function expectType(step: string, datatype: Datatype, shape: readonly number[], actual: ValueType): void {
   const fits =

@@ -10,10 +10,12 @@ import { bytesOf, float32Of, type Tensor } from '../tensor/tensor.js';
 import { connectedRegions } from './connected-regions.js';
 import { expandPolygon } from './expand-polygon.js';
 import { clockwise, minimumRectangle, type Point } from './minimum-rectangle.js';
-import { StepError, type StepDefinition } from './step.js';
-import { expectTensor, expectType } from './step-types.js';
+import { clamp, distance, roundHalfEven } from './pixel-arithmetic.js';
+import type { StepDefinition } from './step.js';
+import { expectTensor, expectType, twoInputs } from './step-types.js';
 
 const STEP = 'threshold-to-boxes';
+const INPUTS = 'probabilities, pixels';
 /** Rectangles with a shorter side, in pixels of the map, are specks; grown ones have two more. */
 const LEAST_SIDE = 3;
 
@@ -48,7 +50,7 @@ export const thresholdToBoxes: StepDefinition<BoxParameters> = {
   prepare: (settings) =>
     Promise.resolve({
       inferTypes: (inputs) => {
-        const [map, pixels] = pairOf(inputs);
+        const [map, pixels] = twoInputs(STEP, INPUTS, inputs);
         expectType(STEP, 'FP32', [1, 1, -1, -1], map);
         expectType(STEP, 'UINT8', [1, -1, -1, -1], pixels);
         return [
@@ -57,7 +59,7 @@ export const thresholdToBoxes: StepDefinition<BoxParameters> = {
         ];
       },
       run: async (inputs) => {
-        const [map, pixels] = pairOf(inputs);
+        const [map, pixels] = twoInputs(STEP, INPUTS, inputs);
         expectTensor(STEP, 'FP32', [1, 1, -1, -1], map);
         expectTensor(STEP, 'UINT8', [1, -1, -1, -1], pixels);
         const [, , height = 0, width = 0] = map.shape;
@@ -66,12 +68,6 @@ export const thresholdToBoxes: StepDefinition<BoxParameters> = {
       },
     }),
 };
-
-function pairOf<T>(inputs: readonly T[]): [T, T] {
-  const [map, pixels] = inputs;
-  if (map !== undefined && pixels !== undefined && inputs.length === 2) return [map, pixels];
-  throw new StepError(STEP, `takes 2 inputs (probabilities, pixels), but ${inputs.length} are given`);
-}
 
 function asTensors(boxes: readonly Box[]): Tensor[] {
   const corners = Float32Array.from(boxes.flatMap((box) => box.corners.flat()));
@@ -96,7 +92,7 @@ function boxesOf(map: ProbabilityMap, pictureWidth: number, pictureHeight: numbe
         clamp(roundHalfEven((y / map.height) * pictureHeight), pictureHeight - 1),
       ]),
     );
-    const [wide, high] = [length(corners[0], corners[1]), length(corners[0], corners[3])];
+    const [wide, high] = [distance(corners[0], corners[1]), distance(corners[0], corners[3])];
     return Math.trunc(wide) <= LEAST_SIDE || Math.trunc(high) <= LEAST_SIDE ? [] : [{ corners, score }];
   });
   return inReadingOrder(boxes, settings.rowTolerance);
@@ -155,7 +151,7 @@ function rowsInside(corners: readonly Point[]): Map<number, [number, number]> {
 
 /** Area x ratio / perimeter of a rectangle. */
 function growth([a, b, c]: readonly [Point, Point, Point, Point], ratio: number): number {
-  const [wide, high] = [length(a, b), length(b, c)];
+  const [wide, high] = [distance(a, b), distance(b, c)];
   return (wide * high * ratio) / (2 * (wide + high));
 }
 
@@ -171,19 +167,4 @@ function inReadingOrder(boxes: readonly Box[], tolerance: number): Box[] {
     }
   }
   return sorted;
-}
-
-function length(a: Point, b: Point): number {
-  return Math.hypot(a[0] - b[0], a[1] - b[1]);
-}
-
-function clamp(value: number, most: number): number {
-  return Math.min(Math.max(value, 0), most);
-}
-
-/** As numpy's round. */
-function roundHalfEven(value: number): number {
-  const floor = Math.floor(value);
-  if (value - floor !== 0.5) return Math.round(value);
-  return floor % 2 === 0 ? floor : floor + 1;
 }

@@ -2,8 +2,11 @@
 // BORDER_REPLICATE: each pixel from 4 x 4 source pixels at its exact position. (OpenCV 4 rounds positions to 1/32 pixel, which
 // moves single values by a few levels.)
 import type { Point } from './minimum-rectangle.js';
+import { clamp } from './pixel-arithmetic.js';
 
 const TAPS = 4;
+/** A position so near to a whole one is that. */
+const NEARLY = 1e-6;
 
 interface Pixels {
   readonly width: number;
@@ -74,8 +77,6 @@ function sample({ width, height, channels, data }: Pixels, x: number, y: number,
   }
 }
 
-const NEARLY = 1e-6;
-
 /** Keys' kernel with a = -0.75, OpenCV's. */
 function cubic(t: number, weights: Float64Array): void {
   const A = -0.75;
@@ -113,8 +114,4 @@ function perspective(from: readonly Point[], to: readonly Point[]): Matrix | und
   }
   const solved = rows.map((row, at) => row[8]! / row[at]!);
   return solved as unknown as Matrix;
-}
-
-function clamp(value: number, most: number): number {
-  return value < 0 ? 0 : value > most ? most : value;
 }
