@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { resizeBilinear } from '@tidegate/shared/steps/bilinear.js';
+import { xorshiftPixels } from '../../support/xorshift-pixels.js';
 
 interface Case {
   readonly seed: number;
@@ -15,21 +16,15 @@ interface Case {
 const fixture = new URL('../../fixtures/opencv-resize/resized.json', import.meta.url);
 const { cases } = JSON.parse(readFileSync(fixture, 'utf8')) as { cases: readonly Case[] };
 
-/** xorshift32, as make.py beside the fixture. */
-function makePixels(seed: number, count: number): Uint8Array {
-  let state = seed;
-  return Uint8Array.from({ length: count }, () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 24) & 0xff;
-  });
-}
-
 describe('resizeBilinear', () => {
   it.each(cases)("equals OpenCV's INTER_LINEAR bit for bit: $from to $to, $channels channels", (one) => {
     const [height, width] = one.from;
-    const source = { width, height, channels: one.channels, data: makePixels(one.seed, height * width * one.channels) };
+    const source = {
+      width,
+      height,
+      channels: one.channels,
+      data: xorshiftPixels(one.seed, height * width * one.channels),
+    };
     const resized = resizeBilinear(source, one.to[1], one.to[0]);
     expect(resized).toMatchObject({ width: one.to[1], height: one.to[0], channels: one.channels });
     if (one.pixels !== undefined) expect(Buffer.from(resized.data).toString('base64')).toBe(one.pixels);

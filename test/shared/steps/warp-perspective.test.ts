@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { Point } from '@tidegate/shared/steps/minimum-rectangle.js';
 import { warpPerspective } from '@tidegate/shared/steps/warp-perspective.js';
+import { xorshiftPixels } from '../../support/xorshift-pixels.js';
 
 type Corners = readonly [Point, Point, Point, Point];
 interface Case {
@@ -16,21 +17,10 @@ interface Case {
 const fixture = new URL('../../fixtures/text-boxes/warped.json', import.meta.url);
 const { cases } = JSON.parse(readFileSync(fixture, 'utf8')) as { cases: readonly Case[] };
 
-/** xorshift32, as make.py beside the fixture. */
-function makePixels(seed: number, count: number): Uint8Array {
-  let state = seed;
-  return Uint8Array.from({ length: count }, () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 24) & 0xff;
-  });
-}
-
 describe('warpPerspective', () => {
   it.each(cases)("equals OpenCV's INTER_CUBIC: $corners of $from to $to", (one) => {
     const [height, width] = one.from;
-    const source = { width, height, channels: 3, data: makePixels(one.seed, height * width * 3) };
+    const source = { width, height, channels: 3, data: xorshiftPixels(one.seed, height * width * 3) };
     const warped = warpPerspective(source, one.corners, one.to[1], one.to[0]);
     const expected = Buffer.from(one.hex, 'hex');
     const off = Array.from(warped!.data, (pixel, at) => Math.abs(pixel - expected[at]!));
