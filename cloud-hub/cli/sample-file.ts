@@ -28,8 +28,9 @@ interface Pixels {
 interface PictureShape {
   readonly channels: 1 | 3;
   readonly planar: boolean;
-  /** -1: any. */
+  /** Pixels that the model takes; -1 where it takes any height. */
   readonly height: number;
+  /** As `height`. */
   readonly width: number;
   /** Of a picture of this size. */
   readonly shapeOf: (height: number, width: number) => readonly number[];
