@@ -6,7 +6,7 @@ import type { RawData, WebSocket } from 'ws';
 import type { BodyBudget } from '@tidegate/shared/serving/http/body-budget.js';
 import type { InferExchange, ReceivedInfer } from '@tidegate/shared/serving/http/infer-exchange.js';
 import { memoryAccess } from '@tidegate/shared/serving/http/memory-access.js';
-import { ServingError } from '@tidegate/shared/serving/serving-error.js';
+import { asServingError, ServingError, shuttingDown } from '@tidegate/shared/serving/serving-error.js';
 import type { SharedMemoryRegions } from '@tidegate/shared/serving/shared-memory.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { Log } from '@tidegate/shared/system/log.js';
@@ -102,31 +102,27 @@ export class StreamConnection {
   }
 
   async #answer(frame: Buffer, binary: boolean): Promise<void> {
-    const { exchange, budget, sharedMemory, clock } = this.#modules;
+    const { exchange, budget, sharedMemory, clock, log } = this.#modules;
     const { headers, model, version, local } = this.#target;
     const arrivedMs = clock.monotonicMs();
     const share = budget.open();
     const memory = memoryAccess(sharedMemory, local, { bodyBytesMax: this.#limits.sharedBytesMax, share });
     let body: FrameBody | undefined;
     try {
-      if (this.#draining) throw new ServingError('not-ready', 'the server is shutting down', { retryAfterMs: 1000 });
+      if (this.#draining) throw shuttingDown();
       body = readFrame(frame, binary);
       share.grow(frame.byteLength);
       const received = { ...body, headers, model, version, arrivedMs, memory };
       const sent = await exchange.answer(received, this.#abort.signal);
       await this.#send(answerFrame(sent.body));
     } catch (error) {
-      await this.#send(errorFrame(body === undefined ? undefined : idOf(body), this.#known(error)));
+      await this.#send(
+        errorFrame(body === undefined ? undefined : idOf(body), asServingError(error, log, 'a request of a stream')),
+      );
     } finally {
       memory.release();
       share.release();
     }
-  }
-
-  #known(error: unknown): ServingError {
-    if (error instanceof ServingError) return error;
-    this.#modules.log.error({ error }, 'a request of a stream failed unexpectedly');
-    return new ServingError('failed', 'internal error', { cause: error });
   }
 
   /** Resolves when the socket took it, or is gone. */

@@ -2,6 +2,7 @@
 // service, so that a request counts once, whichever protocol it came by. Requests for models that the service does not have
 // are not counted: callers can't make up names.
 import type { Clock } from '../system/clock.js';
+import { ifHere } from './if-here.js';
 import type {
   InferAnswer,
   InferenceService,
@@ -13,7 +14,6 @@ import type {
 } from './inference-service.js';
 import type { InferenceEnd, InferenceStatistics, ModelStatistics } from './inference-statistics.js';
 import { maxBatchSizeOf } from './model-config.js';
-import { ServingError } from './serving-error.js';
 
 type WholeService = InferenceService & Required<Pick<InferenceService, 'models' | 'details' | 'load' | 'unload'>>;
 
@@ -82,7 +82,7 @@ export class CountedService implements WholeService {
 
   #count(request: InferRequest, answer: InferAnswer | undefined, beganMs: number): void {
     const { statistics, clock } = this.#modules;
-    const details = this.#detailsIfHere(request.model, answer?.version ?? request.version);
+    const details = ifHere(() => this.#service.details(request.model, answer?.version ?? request.version));
     if (details === undefined) return;
     const { queueUs = 0, computeUs = 0 } = answer?.provenance ?? {};
     const outcome = this.#outcomeOf(answer);
@@ -102,14 +102,5 @@ export class CountedService implements WholeService {
     const { placement } = answer.provenance;
     if (placement === 'cache') return 'cached';
     return placement === this.#modules.own ? 'computed' : 'elsewhere';
-  }
-
-  #detailsIfHere(model: string, version: string | undefined): ModelDetails | undefined {
-    try {
-      return this.#service.details(model, version);
-    } catch (error) {
-      if (error instanceof ServingError && error.code === 'not-found') return undefined;
-      throw error;
-    }
   }
 }

@@ -1,4 +1,4 @@
-// The serving port: what every protocol front (HTTP now, gRPC and streams later) calls, and what the agent's router and the
+// The serving port: what every protocol front (HTTP, gRPC, streams) calls, and what the agent's router and the
 // hub's inference implement. Requests are parsed and typed here; no protocol detail passes this line.
 import type { NamedTensor, TensorSpec } from '../tensor/tensor.js';
 import type { ModelStatistics } from './inference-statistics.js';

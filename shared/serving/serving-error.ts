@@ -1,4 +1,5 @@
 // A refusal with its reason, as every protocol answers it. `field` names what is wrong in the request.
+import type { Log } from '../system/log.js';
 
 export type ServingErrorCode =
   | 'invalid-argument' // 400
@@ -44,4 +45,16 @@ export class ServingError extends Error {
     this.field = options.field;
     this.retryAfterMs = options.retryAfterMs;
   }
+}
+
+/** What new requests are told from the moment the server drains. */
+export function shuttingDown(): ServingError {
+  return new ServingError('not-ready', 'the server is shutting down', { retryAfterMs: 1000 });
+}
+
+/** What a caller is told of whatever was thrown: a bug of ours is logged with `what` failed, and told without its text. */
+export function asServingError(error: unknown, log: Log, what: string, facts: object = {}): ServingError {
+  if (error instanceof ServingError) return error;
+  log.error({ error, ...facts }, `${what} failed unexpectedly`);
+  return new ServingError('failed', 'internal error', { cause: error });
 }

@@ -4,7 +4,7 @@ import { invalid } from '../http/invalid.js';
 import type { InferenceService } from '../inference-service.js';
 import type { ModelStatistics, StatisticDuration } from '../inference-statistics.js';
 import { modelConfig } from '../model-config.js';
-import { ServingError } from '../serving-error.js';
+import { offered, statisticsOf } from '../offered.js';
 import { checkModel } from './infer-message.js';
 import { ProtoReader } from './proto-reader.js';
 import type { ProtoWriter } from './proto-writer.js';
@@ -13,18 +13,6 @@ import type { ProtoWriter } from './proto-writer.js';
 const DATA_TYPES = 'BOOL UINT8 UINT16 UINT32 UINT64 INT8 INT16 INT32 INT64 FP16 FP32 FP64 STRING BF16'.split(' ');
 /** ModelInstanceGroup.Kind. */
 const KINDS: Readonly<Record<string, number>> = { KIND_GPU: 1, KIND_CPU: 2 };
-
-/** The names under which the server's metadata lists what is offered. */
-export function offeredExtensions(service: InferenceService): readonly string[] {
-  return [
-    'binary_tensor_data',
-    'classification',
-    'schedule_policy',
-    ...(service.models === undefined ? [] : ['model_repository']),
-    ...(service.details === undefined ? [] : ['model_configuration']),
-    ...(service.statistics === undefined ? [] : ['statistics']),
-  ];
-}
 
 /** Of the requests that name a model and a version, as fields 1 and 2. */
 export function modelAsked(message: Buffer): { model: string; version: string | undefined } {
@@ -143,18 +131,13 @@ export function writeConfig(writer: ProtoWriter, message: Buffer, service: Infer
 
 /** ModelStatisticsRequest -> ModelStatisticsResponse; no name = every model. */
 export function writeStatistics(writer: ProtoWriter, message: Buffer, service: InferenceService): void {
-  const asked = namesOf(message);
-  const statistics = offered(service, 'statistics')();
-  if (asked.name === '') {
-    for (const each of statistics) writer.message(1, () => writeModel(writer, each));
-    return;
-  }
+  const each = namesOf(message).name === '' ? offered(service, 'statistics')() : ofOneModel(message, service);
+  for (const model of each) writer.message(1, () => writeModel(writer, model));
+}
+
+function ofOneModel(message: Buffer, service: InferenceService): readonly ModelStatistics[] {
   const { model, version } = modelAsked(message);
-  service.metadata(model, version);
-  for (const each of statistics) {
-    if (each.name !== model || (version !== undefined && each.version !== version)) continue;
-    writer.message(1, () => writeModel(writer, each));
-  }
+  return statisticsOf(service, model, version);
 }
 
 function writeModel(writer: ProtoWriter, model: ModelStatistics): void {
@@ -189,13 +172,4 @@ function writeModel(writer: ProtoWriter, model: ModelStatistics): void {
       compute(2, computeInfer);
     });
   }
-}
-
-function offered<Call extends 'models' | 'details' | 'statistics' | 'load' | 'unload'>(
-  service: InferenceService,
-  call: Call,
-): NonNullable<InferenceService[Call]> {
-  const found = service[call];
-  if (found === undefined) throw new ServingError('unimplemented', `${call}: this server does not offer it`);
-  return found.bind(service) as NonNullable<InferenceService[Call]>;
 }

@@ -15,25 +15,20 @@ import { pushProvenanceHeaders } from '../http/answer-body.js';
 import { classifiedAnswer } from '../classified-answer.js';
 import { checkRequest } from '../http/check-request.js';
 import { invalid } from '../http/invalid.js';
-import { makeInferRequest, metadataIfHere } from '../http/make-request.js';
+import { makeInferRequest } from '../http/make-request.js';
 import { refuseSequence } from '../http/parse-infer.js';
 import { readRequestOptions } from '../http/request-options.js';
+import { ifHere } from '../if-here.js';
 import type { InferAnswer, InferenceService, InferRequest, Provenance } from '../inference-service.js';
-import { ServingError } from '../serving-error.js';
-import {
-  changeModel,
-  modelAsked,
-  offeredExtensions,
-  writeConfig,
-  writeIndex,
-  writeStatistics,
-} from './extension-messages.js';
+import { offeredExtensions } from '../offered.js';
+import { asServingError, ServingError, shuttingDown } from '../serving-error.js';
+import { changeModel, modelAsked, writeConfig, writeIndex, writeStatistics } from './extension-messages.js';
 import type { HeldMessage } from './guarded-call.js';
 import { idOf, readInferRequest, writeInferResponse, writeStreamError, type InferMessage } from './infer-message.js';
 import { NOT_OFFERED } from './methods.js';
 import { ProtoError } from './proto-reader.js';
 import { ProtoWriter } from './proto-writer.js';
-import { refusalOf, refusalText, unimplemented } from './refusal.js';
+import { refusalOf, refusalText } from './refusal.js';
 
 interface GrpcFrontOptions {
   readonly service: InferenceService;
@@ -78,7 +73,8 @@ export class GrpcFront {
     const { service } = this.#options;
     const notOffered = Object.entries(NOT_OFFERED).map(([name, text]) => [
       name,
-      (_call: Unary, respond: sendUnaryData<Buffer>) => respond(unimplemented(`${name}: ${text}`)),
+      (_call: Unary, respond: sendUnaryData<Buffer>) =>
+        respond(refusalOf(new ServingError('unimplemented', `${name}: ${text}`))),
     ]);
     return {
       ServerLive: this.#telling((writer) => writer.bool(1, true)),
@@ -127,7 +123,7 @@ export class GrpcFront {
   #modelReady(message: Buffer): boolean {
     const { service } = this.#options;
     const { model, version } = modelAsked(message);
-    if (metadataIfHere(service, model, version) === undefined) return false;
+    if (ifHere(() => service.metadata(model, version)) === undefined) return false;
     return !this.#draining && service.modelReady(model, version);
   }
 
@@ -181,7 +177,7 @@ export class GrpcFront {
         else call.emit('error', refusal);
       });
     };
-    const drain = (): void => end(refusalOf(this.#shuttingDown()));
+    const drain = (): void => end(refusalOf(shuttingDown()));
     call.on('cancelled', () => {
       this.#streams.delete(drain);
       abort.abort(gone());
@@ -212,7 +208,7 @@ export class GrpcFront {
   ): Promise<{ readonly message: InferMessage & { readonly final: boolean }; readonly answer: InferAnswer }> {
     this.inFlight++;
     try {
-      if (this.#draining) throw this.#shuttingDown();
+      if (this.#draining) throw shuttingDown();
       if (request.refusal !== undefined) throw request.refusal;
       const message = readInferRequest(request.bytes);
       const { [FINAL_RESPONSE]: final, ...parameters } = message.parameters;
@@ -232,10 +228,8 @@ export class GrpcFront {
     const { service, clock, defaultTimeoutMs, timeoutMsMax } = this.#options;
     const options = readRequestOptions(parameters, call.metadata.getMap() as Record<string, string>);
     refuseSequence(options.parameters);
-    const metadata = metadataIfHere(service, model, version);
-    if (metadata !== undefined) {
-      checkRequest(metadata, inputs, outputs);
-    }
+    const metadata = ifHere(() => service.metadata(model, version));
+    if (metadata !== undefined) checkRequest(metadata, inputs, outputs);
     const arrivedMs = clock.monotonicMs();
     const grantedMs = Number(call.getDeadline()) - clock.nowMs();
     if (grantedMs <= 0) throw new ServingError('deadline-exceeded', 'the deadline of the call has passed');
@@ -246,14 +240,8 @@ export class GrpcFront {
     );
   }
 
-  #shuttingDown(): ServingError {
-    return new ServingError('not-ready', 'the server is shutting down', { retryAfterMs: 1000 });
-  }
-
   #servingError(error: unknown): ServingError {
-    if (error instanceof ServingError) return error;
-    this.#options.log.error({ error }, 'a gRPC call failed unexpectedly');
-    return new ServingError('failed', 'internal error', { cause: error });
+    return asServingError(error, this.#options.log, 'a gRPC call');
   }
 }
 

@@ -4,6 +4,7 @@
 import { isDatatype } from '../../tensor/datatype.js';
 import { describe } from '../../tensor/json-data.js';
 import { elementCount, type NamedTensor } from '../../tensor/tensor.js';
+import { classesAsked, type OutputAsked } from '../classified-answer.js';
 import { checkBinary } from '../http/parse-infer.js';
 import { invalid } from '../http/invalid.js';
 import { checkVersion } from '../http/model-version.js';
@@ -24,12 +25,6 @@ export interface InferMessage {
   readonly inputs: readonly NamedTensor[];
   /** Empty = the model's default outputs. */
   readonly outputs: readonly OutputAsked[];
-}
-
-interface OutputAsked {
-  readonly name: string;
-  /** Classification extension: that many greatest elements; 0 = the output itself. */
-  readonly classes: number;
 }
 
 interface Input {
@@ -126,11 +121,7 @@ function readOutput(reader: ProtoReader, before: readonly OutputAsked[]): Output
   if (before.some((output) => output.name === name))
     throw invalid(`${path}.name`, `${JSON.stringify(name)} is asked for twice`);
   refuseSharedMemory(parameters, path);
-  const classes = parameters['classification'] ?? 0;
-  if (typeof classes !== 'number' || !Number.isSafeInteger(classes) || classes < 0) {
-    throw invalid(`${path}.parameters.classification`, `expected a number of classes, got ${describe(classes)}`);
-  }
-  return { name, classes };
+  return { name, classes: classesAsked(parameters, path) };
 }
 
 /** One entry of a map; the last one of a name wins, as protobuf says. */

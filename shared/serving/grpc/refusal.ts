@@ -3,9 +3,9 @@
 // `grpc-retry-pushback-ms` says when (gRFC A6).
 import { Metadata, status, type StatusObject } from '@grpc/grpc-js';
 import { headerText } from '../http/answer-body.js';
-import { ServingError, type ServingErrorCode } from '../serving-error.js';
+import type { ServingError, ServingErrorCode } from '../serving-error.js';
 
-const GRPC_STATUS: Readonly<Record<ServingErrorCode | 'unimplemented', status>> = {
+const GRPC_STATUS: Readonly<Record<ServingErrorCode, status>> = {
   'invalid-argument': status.INVALID_ARGUMENT,
   'not-found': status.NOT_FOUND,
   'too-large': status.RESOURCE_EXHAUSTED,
@@ -43,8 +43,4 @@ export function refusalText({ message, field }: ServingError): string {
   const text = field === undefined || message.startsWith(field) ? message : `${field}: ${message}`;
   const short = text.length > TEXT_LENGTH_MAX ? `${text.slice(0, TEXT_LENGTH_MAX)}...` : text;
   return short.replaceAll(/\p{Surrogate}/gu, '\ufffd'); // half a character, which no UTF-8 carries
-}
-
-export function unimplemented(details: string): Refusal {
-  return { code: status.UNIMPLEMENTED, details, metadata: new Metadata() };
 }

@@ -3,11 +3,12 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Clock } from '../../system/clock.js';
 import { classifiedAnswer } from '../classified-answer.js';
+import { ifHere } from '../if-here.js';
 import type { InferenceService, Provenance } from '../inference-service.js';
 import type { RegionUse } from '../shared-memory.js';
 import { buildAnswer, type AnswerBody } from './answer-body.js';
 import { checkRequest, rawInput } from './check-request.js';
-import { makeInferRequest, metadataIfHere } from './make-request.js';
+import { makeInferRequest } from './make-request.js';
 import type { OipLimits } from './oip-limits.js';
 import { invalid } from './invalid.js';
 import { checkVersion } from './model-version.js';
@@ -79,7 +80,7 @@ export class InferExchange {
     const parsed = parseInfer(body, jsonBytes, headers, limits.jsonBytesMax, memory);
     const model = named(received.model ?? parsed.modelName);
     const version = versionOf(received.model === undefined ? parsed.modelVersion : received.version);
-    const metadata = metadataIfHere(service, model, version);
+    const metadata = ifHere(() => service.metadata(model, version));
     if (metadata !== undefined) checkRequest(metadata, parsed.inputs, parsed.outputs);
     return { parsed, model, version };
   }

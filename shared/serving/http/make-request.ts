@@ -1,6 +1,5 @@
 // A parsed request -> what the service is asked. Any front may use it: how long a request may take is decided here, once.
-import type { InferRequest, InferenceService, ModelMetadata } from '../inference-service.js';
-import { ServingError } from '../serving-error.js';
+import type { InferRequest } from '../inference-service.js';
 import type { RequestOptions } from './request-options.js';
 
 interface RequestParts {
@@ -28,9 +27,7 @@ export function makeInferRequest(parts: RequestParts, limits: TimeLimits): Infer
   const statedMs = Math.min(timeoutUs === 0 ? Number.POSITIVE_INFINITY : timeoutUs / 1000, grantedMs);
   const timeoutMs = Number.isFinite(statedMs) ? Math.min(statedMs, limits.timeoutMsMax) : limits.defaultTimeoutMs;
   const deadlineMs = arrivedMs + timeoutMs;
-  const tags = cacheTags === undefined ? {} : { cacheTags };
   return {
-    ...tags,
     model,
     version,
     id,
@@ -41,20 +38,7 @@ export function makeInferRequest(parts: RequestParts, limits: TimeLimits): Infer
     placement,
     cache,
     maxStalenessMs,
+    ...(cacheTags === undefined ? {} : { cacheTags }),
     parameters,
   };
-}
-
-/** A model that isn't here may still be answered by the hub: `infer` decides. */
-export function metadataIfHere(
-  service: InferenceService,
-  model: string,
-  version: string | undefined,
-): ModelMetadata | undefined {
-  try {
-    return service.metadata(model, version);
-  } catch (error) {
-    if (error instanceof ServingError && error.code === 'not-found') return undefined;
-    throw error;
-  }
 }

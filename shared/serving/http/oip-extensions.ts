@@ -5,6 +5,7 @@ import { z } from 'zod';
 import type { InferenceService } from '../inference-service.js';
 import { changedLevel, logSettings, type LogControl } from '../log-settings.js';
 import { modelConfig } from '../model-config.js';
+import { offered, offeredExtensions, statisticsOf } from '../offered.js';
 import { ServingError } from '../serving-error.js';
 import type { SharedMemoryRegions } from '../shared-memory.js';
 import { traceSettings } from '../trace-settings.js';
@@ -17,6 +18,8 @@ import { statisticsJson } from './statistics-json.js';
 
 /** Bodies of these calls are small; beyond: 413. */
 const BODY_BYTES_MAX = 64 * 1024;
+/** What is wrong with a call that is not offered. */
+const PATH = { field: 'path' } as const;
 
 const indexBody = z.strictObject({ ready: z.boolean().optional() });
 const loadBody = z.strictObject({ parameters: z.record(z.string(), z.unknown()).optional() });
@@ -70,12 +73,7 @@ export class OipExtensions {
   /** The names under which the server's metadata lists what is offered. */
   get names(): readonly string[] {
     return [
-      'binary_tensor_data',
-      'classification',
-      'schedule_policy',
-      ...(this.#service.models === undefined ? [] : ['model_repository']),
-      ...(this.#service.details === undefined ? [] : ['model_configuration']),
-      ...(this.#service.statistics === undefined ? [] : ['statistics']),
+      ...offeredExtensions(this.#service),
       ...(this.#logControl === undefined ? [] : ['logging']),
       ...(this.#sharedMemory === undefined ? [] : ['system_shared_memory']),
     ];
@@ -91,11 +89,11 @@ export class OipExtensions {
       case 'unload':
         return this.#change(route.call, route.model, await readJson(request, share, loadBody), signal);
       case 'config':
-        return this.#config(route.model, route.version);
+        return modelConfig(offered(this.#service, 'details', PATH)(route.model, route.version));
       case 'statistics':
-        return this.#statistics(route.model, route.version);
+        return statisticsJson(statisticsOf(this.#service, route.model, route.version, PATH));
       case 'all-statistics':
-        return statisticsJson(this.#offered('statistics')());
+        return statisticsJson(offered(this.#service, 'statistics', PATH)());
       case 'trace':
         if (route.model !== undefined) this.#service.metadata(route.model, undefined);
         return traceSettings(await updateOf(request, share));
@@ -110,7 +108,7 @@ export class OipExtensions {
   }
 
   #index({ ready }: z.infer<typeof indexBody>): unknown {
-    return this.#offered('models')()
+    return offered(this.#service, 'models', PATH)()
       .filter((model) => ready !== true || model.ready)
       .map(({ name, version, ready: isReady, reason }) => ({
         name,
@@ -132,21 +130,9 @@ export class OipExtensions {
       const text = 'not offered: a model is what its files say';
       throw invalid(`parameters.${name}`, text);
     }
-    if (call === 'load') await this.#offered('load')(model, signal);
-    else await this.#offered('unload')(model);
+    if (call === 'load') await offered(this.#service, 'load', PATH)(model, signal);
+    else await offered(this.#service, 'unload', PATH)(model);
     return {};
-  }
-
-  #config(model: string, version: string | undefined): unknown {
-    return modelConfig(this.#offered('details')(model, version));
-  }
-
-  #statistics(name: string, version: string | undefined): object {
-    this.#service.metadata(name, version);
-    const all = this.#offered('statistics')();
-    return statisticsJson(
-      all.filter((model) => model.name === name && (version === undefined || model.version === version)),
-    );
   }
 
   #logging(update: Readonly<Record<string, unknown>> | undefined): unknown {
@@ -174,18 +160,10 @@ export class OipExtensions {
     regions.register({ name: region, key, offset, byteSize });
     return {};
   }
-
-  #offered<Call extends 'models' | 'details' | 'statistics' | 'load' | 'unload'>(
-    call: Call,
-  ): NonNullable<InferenceService[Call]> {
-    const found = this.#service[call];
-    if (found === undefined) throw unimplemented(`${call}: this server does not offer it`);
-    return found.bind(this.#service) as NonNullable<InferenceService[Call]>;
-  }
 }
 
 function unimplemented(text: string): ServingError {
-  return new ServingError('unimplemented', text, { field: 'path' });
+  return new ServingError('unimplemented', text, PATH);
 }
 
 /** Undefined = the settings are only read. */

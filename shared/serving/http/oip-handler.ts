@@ -8,7 +8,7 @@ import type { Log } from '../../system/log.js';
 import type { TensorSpec } from '../../tensor/tensor.js';
 import type { InferRequest, InferenceService, ModelMetadata } from '../inference-service.js';
 import type { LogControl } from '../log-settings.js';
-import { ServingError } from '../serving-error.js';
+import { asServingError, ServingError, shuttingDown } from '../serving-error.js';
 import type { SharedMemoryRegions } from '../shared-memory.js';
 import { BodyBudget, type BodyShare } from './body-budget.js';
 import { InferExchange } from './infer-exchange.js';
@@ -167,7 +167,7 @@ class OipFront {
     const memory = memoryAccess(sharedMemory, local, { bodyBytesMax: limits.bodyBytesMax, share });
     this.inFlight++;
     try {
-      if (this.#draining) throw new ServingError('not-ready', 'the server is shutting down', { retryAfterMs: 1000 });
+      if (this.#draining) throw shuttingDown();
       const { body: received, jsonBytes } = await this.#read(request, share);
       const { headers } = request;
       const { body, provenance } = await this.#exchange.answer(
@@ -201,18 +201,8 @@ class OipFront {
 
   #refuse(request: IncomingMessage, response: ServerResponse, error: unknown): void {
     const { clock, limits, log } = this.#options;
-    if (error instanceof ServingError) {
-      sendError(request, response, error, clock, limits.lingerMs);
-      return;
-    }
-    log.error({ error, url: request.url }, 'an inference request failed unexpectedly');
-    sendError(
-      request,
-      response,
-      new ServingError('failed', 'internal error', { cause: error }),
-      clock,
-      limits.lingerMs,
-    );
+    const refusal = asServingError(error, log, 'an inference request', { url: request.url });
+    sendError(request, response, refusal, clock, limits.lingerMs);
   }
 }
 

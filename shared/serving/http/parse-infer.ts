@@ -9,17 +9,15 @@ import { isDatatype, type Datatype } from '../../tensor/datatype.js';
 import { describe, tensorDataFromJson } from '../../tensor/json-data.js';
 import { elementCount, sizeBytes, type NamedTensor } from '../../tensor/tensor.js';
 import { TensorDataError } from '../../tensor/tensor-data-error.js';
+import { classesAsked, type OutputAsked } from '../classified-answer.js';
 import { ServingError } from '../serving-error.js';
 import type { OutputPlace, RegionUse } from '../shared-memory.js';
 import { invalid } from './invalid.js';
 import { memoryParameters } from './memory-parameters.js';
 import { readRequestOptions, type RequestOptions } from './request-options.js';
 
-export interface RequestedOutput {
-  readonly name: string;
+export interface RequestedOutput extends OutputAsked {
   readonly binary: boolean;
-  /** Classification extension: that many greatest elements; 0 = the output itself. */
-  readonly classes: number;
   /** Where it goes instead of into the answer; undefined = into the answer. */
   readonly place?: OutputPlace | undefined;
 }
@@ -271,10 +269,7 @@ function readOutputs(value: unknown, options: RequestOptions, memory: MemoryAcce
     const parameters = optionalObject(output['parameters'], `${field}.parameters`);
     if (parameters === undefined) return { name, binary: options.binaryDataOutput, classes: 0 };
     const place = memoryParameters(parameters, field);
-    const classes = parameters['classification'] ?? 0;
-    if (typeof classes !== 'number' || !Number.isSafeInteger(classes) || classes < 0) {
-      throw invalid(`${field}.parameters.classification`, `expected a number of classes, got ${describe(classes)}`);
-    }
+    const classes = classesAsked(parameters, field);
     const binary = parameters['binary_data'] ?? options.binaryDataOutput;
     if (typeof binary !== 'boolean') {
       throw invalid(`${field}.parameters.binary_data`, `expected true or false, got ${describe(binary)}`);
