@@ -21,7 +21,9 @@ export function planBatches(items: readonly (readonly Tensor[])[], rule: BatchRu
   const groups = new Map<string, number[]>();
   for (const [at, feeds] of items.entries()) {
     const key = JSON.stringify(feeds.map((feed) => alike(feed, rule.padAxis)));
-    groups.set(key, [...(groups.get(key) ?? []), at]);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [at]);
+    else group.push(at);
   }
   return [...groups.values()].flatMap((group) => {
     const sorted = group.sort((a, b) => lengthOf(items[a]!, rule) - lengthOf(items[b]!, rule) || a - b);
