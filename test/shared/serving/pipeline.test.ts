@@ -1,124 +1,30 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
-import { z } from 'zod';
-import type { GraphSignature } from '@tidegate/shared/package/model-package.js';
 import { LIMIT_ITEMS } from '@tidegate/shared/serving/pipeline-items.js';
-import { ITEMS_AT_ONCE, preparePipeline, type Pipeline, type RunGraph } from '@tidegate/shared/serving/pipeline.js';
-import { stepCatalogue, type CatalogueStep, type StepCatalogue } from '@tidegate/shared/steps/step-catalogue.js';
-import { StepError } from '@tidegate/shared/steps/step.js';
-import { decodeBytes, encodeBytes } from '@tidegate/shared/tensor/bytes.js';
-import { bytesOf, float32Of, tensor, type NamedTensor, type Tensor } from '@tidegate/shared/tensor/tensor.js';
-import { modelYamlSchema, type ModelYaml } from '@tidegate/shared/wire/model-yaml.js';
+import { ITEMS_AT_ONCE, preparePipeline, type RunGraph } from '@tidegate/shared/serving/pipeline.js';
+import type { CatalogueStep } from '@tidegate/shared/steps/step-catalogue.js';
+import { encodeBytes } from '@tidegate/shared/tensor/bytes.js';
+import { tensor } from '@tidegate/shared/tensor/tensor.js';
+import { modelYamlSchema } from '@tidegate/shared/wire/model-yaml.js';
+import {
+  catalogue,
+  fp32,
+  measure,
+  noAssets,
+  numbersOf,
+  plusOne,
+  prepare,
+  signature,
+  textsOf,
+  words,
+  YAML,
+  type Call,
+} from '../../support/word-pipeline.js';
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 const signal = new AbortController().signal;
-const noAssets = { read: () => Promise.reject(new Error('no assets')) };
-const fp32 = (name: string, shape: number[], values: readonly number[]): NamedTensor =>
-  tensor(name, 'FP32', shape, bytesOf(Float32Array.from(values)));
-const words = (name: string, ...values: string[]): NamedTensor =>
-  tensor(name, 'BYTES', [values.length], encodeBytes(values.map((value) => new TextEncoder().encode(value))));
-const textsOf = (value: Tensor | undefined): string[] =>
-  (decodeBytes(value?.data ?? new Uint8Array()) ?? []).map((one) => new TextDecoder().decode(one));
-const numbersOf = (value: Tensor | undefined): number[] => (value === undefined ? [] : [...float32Of(value)]);
-
-/** A word -> its length times a factor, as FP32 [1, 1]: stands for a picture that is decoded and resized. */
-const measure: CatalogueStep = {
-  name: 'measure',
-  takesItems: true,
-  parameters: z.unknown(),
-  prepare: (parameters) => {
-    const { factor = 1 } = parameters as { factor?: number };
-    if (typeof factor !== 'number') return Promise.reject(new StepError('measure', 'with.factor: must be a number'));
-    return Promise.resolve({
-      inferTypes: () => [{ datatype: 'FP32', shape: [1, 1] }],
-      run: async ([input]) => {
-        const [word] = textsOf(input);
-        if (word === undefined || word === 'bad') throw new StepError('measure', 'is given no word');
-        return [fp32('', [1, 1], [word.length * factor])];
-      },
-    });
-  },
-};
-/** Numbers -> their names, and a confidence of number / 10. */
-const name: CatalogueStep = {
-  name: 'name',
-  takesItems: false,
-  parameters: z.unknown(),
-  prepare: () =>
-    Promise.resolve({
-      inferTypes: () => [
-        { datatype: 'BYTES', shape: [-1] },
-        { datatype: 'FP32', shape: [-1] },
-      ],
-      run: async ([input]) => {
-        const values = numbersOf(input);
-        if (values.some((value) => value > 1000)) throw new StepError('name', 'is given a number without a name');
-        const rows = [values.length];
-        return [
-          words('', ...values.map((value) => `n${value}`)),
-          fp32(
-            '',
-            rows,
-            values.map((value) => value / 10),
-          ),
-        ];
-      },
-    }),
-};
-const catalogue: StepCatalogue = new Map([...stepCatalogue, ['measure', measure], ['name', name]]);
-
-const YAML = {
-  name: 'm',
-  licence: 'MIT',
-  inputs: [{ name: 'word', datatype: 'BYTES', shape: [-1] }],
-  outputs: [
-    { name: 'label', datatype: 'BYTES', shape: [-1] },
-    { name: 'sure', datatype: 'FP32', shape: [-1] },
-  ],
-  pipeline: [
-    { step: 'measure', inputs: ['word'], outputs: ['size'] },
-    { graph: 'net.onnx', inputs: { x: 'size' }, outputs: { y: 'score', extra: 'more' } },
-    { step: 'name', inputs: ['score'], outputs: ['label', 'sure'] },
-  ],
-  confidence: { output: 'sure', threshold: 0.5 },
-};
-const signature: GraphSignature = {
-  inputs: [{ name: 'x', datatype: 'FP32', shape: [-1, 1] }],
-  outputs: [
-    { name: 'y', datatype: 'FP32', shape: [-1, 1] },
-    { name: 'extra', datatype: 'FP32', shape: [-1, -1] },
-  ],
-};
-
-function prepare(change: object = {}, graph: GraphSignature = signature): Promise<Pipeline> {
-  const yaml: ModelYaml = modelYamlSchema.parse({ ...YAML, ...change });
-  return preparePipeline(yaml, noAssets, new Map([['net.onnx', graph]]), catalogue);
-}
-
-interface Call {
-  readonly graph: string;
-  readonly feeds: readonly NamedTensor[];
-  readonly outputs: readonly string[];
-}
-
-/** y = x + 1, and as many extras as x says. */
-function plusOne(calls: Call[] = []): RunGraph {
-  return async (graph, feeds, outputs) => {
-    calls.push({ graph, feeds, outputs });
-    const values = numbersOf(feeds[0]);
-    const all = [
-      fp32(
-        'y',
-        [values.length, 1],
-        values.map((value) => value + 1),
-      ),
-      fp32('extra', [1, values[0] ?? 0], Array(values[0] ?? 0).fill(0)),
-    ];
-    return all.filter((output) => outputs.includes(output.name));
-  };
-}
 
 describe('a pipeline', () => {
   it('goes from the public inputs to the public outputs', async () => {
@@ -378,134 +284,5 @@ describe('a pipeline', () => {
     expect((await (await prepare()).run({ inputs: [words('word', 'a')], outputs: [] }, nan, signal)).confidence).toBe(
       0,
     );
-  });
-});
-
-describe('runHeavy', () => {
-  const heavy = { vary: { node: 'measure', parameter: 'factor', values: [1, 3, 2] }, keep: 'sure' };
-
-  it('keeps for each item the most confident variation', async () => {
-    const calls: Call[] = [];
-    const pipeline = await prepare({ heavy });
-    // Confidence falls where x is more than 8: the factor 3 is best for short words, 1 for long ones.
-    const runGraph: RunGraph = async (graph, feeds, outputs) => {
-      calls.push({ graph, feeds, outputs });
-      return [
-        fp32(
-          'y',
-          [1, 1],
-          numbersOf(feeds[0]).map((x) => (x > 8 ? 0 : x)),
-        ),
-      ];
-    };
-    const answer = await pipeline.runHeavy(
-      { inputs: [words('word', 'ab', 'eightttt')], outputs: ['label'] },
-      runGraph,
-      signal,
-    );
-    expect(answer.kept).toEqual([1, 0]);
-    expect(textsOf(answer.outputs[0])).toEqual(['n6', 'n8']);
-    expect(answer.outputs).toHaveLength(1);
-    expect(answer.confidence).toBeCloseTo(0.6, 6);
-    expect(calls).toHaveLength(6);
-  });
-
-  it('keeps the first of equals', async () => {
-    const same: RunGraph = async () => [fp32('y', [1, 1], [5])];
-    expect(
-      (await (await prepare({ heavy })).runHeavy({ inputs: [words('word', 'a')], outputs: [] }, same, signal)).kept,
-    ).toEqual([0]);
-  });
-
-  it('makes what does not hang on the variation once', async () => {
-    const calls: Call[] = [];
-    const pipeline = [
-      { step: 'measure', id: 'before', inputs: ['word'], outputs: ['size'] },
-      { graph: 'net.onnx', inputs: { x: 'size' }, outputs: { y: 'score' } },
-      { step: 'name', inputs: ['score'], outputs: ['label', 'sure'] },
-    ];
-    const vary = { vary: { node: 'name', parameter: 'any', values: [1, 2, 3] }, keep: 'sure' };
-    await (
-      await prepare({ pipeline, heavy: vary })
-    ).runHeavy({ inputs: [words('word', 'a')], outputs: [] }, plusOne(calls), signal);
-    expect(calls).toHaveLength(1);
-  });
-
-  it('is the plain run where the varied step does not run, or nothing is varied', async () => {
-    const calls: Call[] = [];
-    const raw = { inputs: [fp32('size', [2, 1], [1, 2])], outputs: [] };
-    await (await prepare({ heavy })).runHeavy(raw, plusOne(calls), signal);
-    await (await prepare()).runHeavy({ inputs: [words('word', 'a')], outputs: [] }, plusOne(calls), signal);
-    expect(calls).toHaveLength(2);
-    expect((await prepare()).hasHeavy).toBe(false);
-  });
-});
-
-describe('preparePipeline', () => {
-  const [first, graph, last] = YAML.pipeline;
-  it.each([
-    [
-      'an unknown step',
-      { pipeline: [{ ...first, step: 'guess' }, graph, last] },
-      signature,
-      'pipeline.0: step guess: there is no such step',
-    ],
-    [
-      'a wrong parameter',
-      { pipeline: [{ ...first, with: { factor: 'x' } }, graph, last] },
-      signature,
-      'pipeline.0: step measure: with.factor: must be a number',
-    ],
-    [
-      'more outputs than a step makes',
-      { pipeline: [{ ...first, outputs: ['size', 'b'] }, graph, last] },
-      signature,
-      'pipeline.0.outputs: step measure makes 1 values, but 2 are named',
-    ],
-    [
-      'an input that the graph lacks',
-      { pipeline: [first, { ...graph, inputs: { z: 'size' } }, last] },
-      signature,
-      "pipeline.1.inputs.z: graph net.onnx has no input 'z'; it has x",
-    ],
-    [
-      'a datatype that the graph does not take',
-      {},
-      { ...signature, inputs: [{ name: 'x', datatype: 'INT64', shape: [-1, 1] }] },
-      "pipeline.1.inputs.x: graph net.onnx takes INT64 [-1, 1] as 'x', but is fed FP32 [1, 1]",
-    ],
-    [
-      'a shape that the graph does not take',
-      {},
-      { ...signature, inputs: [{ name: 'x', datatype: 'FP32', shape: [-1, 4] }] },
-      'pipeline.1.inputs.x: ',
-    ],
-    [
-      'an output that is another type',
-      { outputs: [{ name: 'label', datatype: 'FP32', shape: [-1] }] },
-      signature,
-      "outputs.0: 'label' is declared as FP32 [-1], but the pipeline makes BYTES [-1]",
-    ],
-    [
-      'a wrong variation',
-      { heavy: { vary: { node: 'measure', parameter: 'factor', values: [1, 'x'] }, keep: 'sure' } },
-      signature,
-      'heavy.vary.values.1: step measure: with.factor',
-    ],
-  ] as [string, object, GraphSignature, string][])('refuses %s by name', async (_, change, graphSignature, message) => {
-    await expect(prepare(change, graphSignature)).rejects.toMatchObject({
-      name: 'PackageError',
-      code: 'invalid-model',
-      message: expect.stringContaining(`model.yaml: ${message}`) as string,
-    });
-  });
-
-  it('tells the values between the nodes', async () => {
-    const { inner } = await prepare();
-    expect(inner.map((spec) => [spec.name, spec.datatype, spec.shape])).toEqual([
-      ['size', 'FP32', [-1, 1]],
-      ['score', 'FP32', [-1, 1]],
-      ['more', 'FP32', [-1, -1]],
-    ]);
   });
 });
