@@ -5,16 +5,17 @@ import type { Database } from '../storage/database.js';
 import { MlflowError } from './mlflow-error.js';
 import type { HubLimits } from './mlflow-limits.js';
 
-interface Use {
-  readonly runs: number;
-  readonly points: number;
-  readonly textBytes: number;
+interface Counted {
+  runs: number;
+  points: number;
+  textBytes: number;
 }
+type Use = Readonly<Counted>;
 
 export class HubUsage {
   readonly #db: Database;
   readonly #limits: HubLimits;
-  #used: Promise<{ runs: number; points: number; textBytes: number }> | undefined;
+  #used: Promise<Counted> | undefined;
 
   constructor(db: Database, limits: HubLimits) {
     this.#db = db;
@@ -35,7 +36,7 @@ export class HubUsage {
     }
   }
 
-  /** What a change that is committed added. */
+  /** What a change that is committed added; `require` comes before it, so that it isn't in the first count too. */
   async add(more: Use): Promise<void> {
     const used = await this.#count();
     used.runs += more.runs;
@@ -43,7 +44,7 @@ export class HubUsage {
     used.textBytes += more.textBytes;
   }
 
-  #count(): Promise<{ runs: number; points: number; textBytes: number }> {
+  async #count(): Promise<Counted> {
     this.#used ??= this.#db
       .selectFrom('mlflow_runs')
       .select([
@@ -53,7 +54,12 @@ export class HubUsage {
       ])
       .where('job', 'is', null)
       .executeTakeFirstOrThrow();
-    return this.#used;
+    try {
+      return await this.#used;
+    } catch (cause) {
+      this.#used = undefined; // the next change counts again
+      throw cause;
+    }
   }
 
   /** The longest deleted one, alone: a run may have a million points. False where there is none. */

@@ -74,6 +74,7 @@ export class Runs {
   /** Ends or renames it. Said again, it changes nothing. */
   async update({ run_id, status, end_time, run_name }: z.infer<typeof requests.updateRun>): Promise<ShownRun['info']> {
     const { db, usage } = this.#modules;
+    await usage.require({ runs: 0, points: 0, textBytes: Buffer.byteLength(run_name) });
     const { next, grown } = await db.transaction().execute(async (trx) => {
       const row = await writableRun(trx, run_id);
       const bytes = run_name === '' ? 0 : await putTags(trx, run_id, [{ key: RUN_NAME_TAG, value: run_name }]);

@@ -1,5 +1,6 @@
 // The life of a run, and the hub's limits: deleted runs make room for new ones.
 import * as requests from '@tidegate/cloud-hub/mlflow/requests.js';
+import { sql } from 'kysely';
 import { afterEach, describe, expect, test } from 'vitest';
 import { metric, openMlflow, type MlflowFixture } from './mlflow-fixture.js';
 
@@ -107,12 +108,21 @@ describe('a hub that is full', () => {
     await again.batch(run, { params: [{ key: 'q', value: '1' }] });
   });
 
+  test('counts what it uses again where that failed', async () => {
+    mlflow = await openMlflow();
+    await sql`alter table mlflow_runs rename to elsewhere`.execute(mlflow.db);
+    await expect(mlflow.run()).rejects.toThrow(/no such table/);
+    await sql`alter table elsewhere rename to mlflow_runs`.execute(mlflow.db);
+    expect(await mlflow.run()).toMatch(/^[0-9a-f]{32}$/);
+  });
+
   test('of text: a longer name counts, and a shorter one gives its room back', async () => {
     mlflow = await openMlflow({ textBytes: 200 });
     const run = await mlflow.run({ run_name: 'r' });
     const rename = (run_name: string) => mlflow.runs.update(requests.updateRun.parse({ run_id: run, run_name }));
     const param = { key: 'p', value: 'x'.repeat(100) };
     await rename('n'.repeat(100));
+    await expect(rename('n'.repeat(200))).rejects.toThrow(/at most 200 bytes/);
     await expect(mlflow.batch(run, { params: [param] })).rejects.toThrow(/at most 200 bytes/);
     await rename('r');
     await mlflow.batch(run, { params: [param] });
