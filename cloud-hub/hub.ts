@@ -7,6 +7,7 @@ import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
 import type { GrpcServer } from '@tidegate/shared/serving/grpc/grpc-server.js';
 import { startHttpServer, type HttpServer } from '@tidegate/shared/serving/http/http-server.js';
 import type { OipHandler } from '@tidegate/shared/serving/http/oip-handler.js';
+import { onWebSocketUpgrade } from '@tidegate/shared/serving/http/websocket-upgrade.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { Files } from '@tidegate/shared/system/files.js';
 import type { Log } from '@tidegate/shared/system/log.js';
@@ -147,7 +148,7 @@ async function openHttp(
     flag: '--http-port',
     limits: { requestTimeoutMs: REQUEST_TIMEOUT_MS },
   });
-  http.server.on('upgrade', front.upgrade);
+  onWebSocketUpgrade(http.server, front.upgrade);
   return http;
 }
 

@@ -7,6 +7,7 @@ import { isLocalCaller } from '@tidegate/shared/serving/http/memory-access.js';
 import type { OipLimits } from '@tidegate/shared/serving/http/oip-limits.js';
 import { InferExchange } from '@tidegate/shared/serving/http/infer-exchange.js';
 import type { BodyBudget } from '@tidegate/shared/serving/http/body-budget.js';
+import { onWebSocketUpgrade } from '@tidegate/shared/serving/http/websocket-upgrade.js';
 import type { InferenceService } from '@tidegate/shared/serving/inference-service.js';
 import type { SharedMemoryRegions } from '@tidegate/shared/serving/shared-memory.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
@@ -59,9 +60,9 @@ export class InferStreams {
     });
   }
 
-  /** Takes the upgrades of a server; those to other paths are refused. */
-  attach(server: Pick<Server, 'on'>, unixSocket: boolean): void {
-    server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+  /** Takes the upgrades of a server; those to other paths are refused, those to other protocols ignored. */
+  attach(server: Pick<Server, 'on' | 'emit'>, unixSocket: boolean): void {
+    onWebSocketUpgrade(server, (request, socket, head) => {
       socket.on('error', () => socket.destroy()); // a client that resets is nobody to answer
       const status = this.#refusal(request, unixSocket);
       if (status !== undefined) refuse(socket, status);

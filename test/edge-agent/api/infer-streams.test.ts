@@ -1,6 +1,7 @@
 // Real WebSocket clients (ws, undici) against the stream, over TCP and the unix socket, around the echo service.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { once } from 'node:events';
+import { get, type IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -244,6 +245,14 @@ describe('who may connect', () => {
     expect(await refusal(`${guarded}/v2/stream`)).toBe(401);
     const headers = { authorization: 'Bearer a token of sixteen' };
     expect((await Client.open(`${guarded}/v2/stream`, { headers })).socket.readyState).toBe(WebSocket.OPEN);
+  });
+
+  test('a request that asks for another protocol is answered as if it had not (curl --http2, Java)', async () => {
+    const url = (await start()).replace('ws:', 'http:');
+    const headers = { connection: 'Upgrade, HTTP2-Settings', upgrade: 'h2c', 'http2-settings': 'AAMAAABkAAQAAP__' };
+    const [answer] = (await once(get(`${url}/v2/health/live`, { headers }), 'response')) as [IncomingMessage];
+    expect(answer.statusCode).toBe(200);
+    answer.resume();
   });
 
   test('at most 64', async () => {
