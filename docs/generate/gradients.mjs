@@ -34,7 +34,7 @@ ways, so the differences themselves are good to about 1e-4), and against PyTorch
 values. The error of a gradient above 1 is relative. \`npm test\` measures both again on every run and fails above 2e-3 and 5e-6. An operator that is not
 listed is refused before a job starts, with its name and place in the graph. So are: trained bounds of Clip, trained exponents of Pow, trained running statistics of
 BatchNormalization, trained class weights of SoftmaxCrossEntropyLoss, trained values of Pad, trained ratios of Dropout, MaxPool with column-major indices, Einsum with an
-ellipsis or a repeated index, ConvTranspose with a stated output_shape or auto_pad SAME, Resize with stated axes, a kept aspect ratio, a region or an image without channels,
+ellipsis or a repeated index, ConvTranspose with a stated output_shape or auto_pad SAME, Resize with stated axes, a kept aspect ratio, a region, scaled channels or no channels,
 reductions with noop_with_empty_axes, Cast to another real type, second outputs (but for Split's, and for what the rules themselves read), operator sets before 11. Dropout
 drops nothing, in training mode either.
 

@@ -125,6 +125,7 @@ function checkParameters(
 function plan(graph: GraphProto, wanted: ReadonlySet<string>, loss: string): Step[] {
   const needed = new Set([loss]);
   const steps: Step[] = [];
+  const values = { wanted, initializers: new Map(graph.initializer.map((tensor) => [tensor.name ?? '', tensor])) };
   for (let i = graph.node.length - 1; i >= 0; i -= 1) {
     const node = graph.node[i]!;
     const used = node.output.filter((name) => name && needed.has(name));
@@ -136,7 +137,7 @@ function plan(graph: GraphProto, wanted: ReadonlySet<string>, loss: string): Ste
     if (rule.takesEveryOutput !== true && used.some((name) => name !== node.output[0])) {
       throw new GradientError('no-gradient', `only its first output has a gradient, not ${used.join(', ')}`, where);
     }
-    const step = { rule, node: new RuleNode(node, where, wanted), at: i };
+    const step = { rule, node: new RuleNode(node, where, values), at: i };
     rule.check?.(step.node);
     steps.push(step);
     for (const name of node.input) if (wanted.has(name)) needed.add(name);

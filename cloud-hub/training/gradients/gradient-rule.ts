@@ -1,5 +1,6 @@
 // What a rule sees of the node that it differentiates, and what it gives back.
-import type { NodeProto } from '@tidegate/shared/onnx/model-proto.js';
+import type { NodeProto, TensorProto } from '@tidegate/shared/onnx/model-proto.js';
+import { floatsOf } from '@tidegate/shared/onnx/tensor-data.js';
 import type { GradientBuilder } from './gradient-builder.js';
 import { GradientError } from './gradient-error.js';
 
@@ -19,20 +20,27 @@ export interface GradientRule {
   readonly forward?: (b: GradientBuilder, node: RuleNode) => NodeProto;
 }
 
+/** What is known of the graph's values. */
+interface GraphValues {
+  /** Those that a parameter reaches. */
+  readonly wanted: ReadonlySet<string>;
+  readonly initializers: ReadonlyMap<string, TensorProto>;
+}
+
 export class RuleNode {
   readonly node: NodeProto;
   readonly where: string;
-  readonly #wanted: ReadonlySet<string>;
+  readonly #values: GraphValues;
 
-  constructor(node: NodeProto, where: string, wanted: ReadonlySet<string>) {
+  constructor(node: NodeProto, where: string, values: GraphValues) {
     this.node = node;
     this.where = where;
-    this.#wanted = wanted;
+    this.#values = values;
   }
 
   /** The same place in the graph, taken by another node. */
   as(node: NodeProto): RuleNode {
-    return new RuleNode(node, this.where, this.#wanted);
+    return new RuleNode(node, this.where, this.#values);
   }
 
   /** An input that must be there. */
@@ -48,7 +56,13 @@ export class RuleNode {
 
   /** Does a parameter reach this input? */
   wants(index: number): boolean {
-    return this.has(index) && this.#wanted.has(this.x(index));
+    return this.has(index) && this.#values.wanted.has(this.x(index));
+  }
+
+  /** Elements of a FLOAT input, where an initializer states them. */
+  stated(index: number): Float32Array | undefined {
+    const tensor = this.#values.initializers.get(this.node.input[index] ?? '');
+    return tensor === undefined ? undefined : floatsOf(tensor, this.where);
   }
 
   y(index = 0): string {

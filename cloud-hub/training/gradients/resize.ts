@@ -12,6 +12,13 @@ export const resize: GradientRule = {
     if (n.ints('axes') !== undefined) n.refuse('stated axes');
     if (n.string('keep_aspect_ratio_policy', 'stretch') !== 'stretch') n.refuse('a kept aspect ratio');
     if (n.string('coordinate_transformation_mode', 'half_pixel') === 'tf_crop_and_resize') n.refuse('a region');
+    if (
+      n
+        .stated(2)
+        ?.subarray(0, 2)
+        .some((scale) => scale !== 1) === true
+    )
+      n.refuse('scaled batches or channels');
   },
   backward: (b, n, dY) => {
     const rank = b.shapes.get(n.x(0))?.length ?? n.refuse('an image of unknown rank');

@@ -237,12 +237,14 @@ describe('differentiate', () => {
     ['ConvTranspose', ['x', 'w'], { output_shape: [2n] }, 'a stated output_shape'],
     ['Resize', ['w', '', 's'], { axes: [1n] }, 'stated axes'],
     ['Resize', ['w', '', 's'], {}, 'an image without channels'],
+    ['Resize', ['w', '', 'scales'], {}, 'scaled batches or channels'],
     ['Cast', ['w'], { to: 10n }, 'another real type (10)'],
     ['ReduceMax', ['w'], { noop_with_empty_axes: 1n }, 'noop_with_empty_axes'],
   ] as const)('refuses a form of %s(%s) %o before anything runs: %s', (op, input, attributes, what) => {
     const nodes = [makeNode(op, input, ['y'], { name: 'one', attributes }), makeNode('ReduceSum', ['y'], ['loss'])];
     const floats = ['x', 'w', 's'].map((name) => makeValue(name, 1, [2, 2]));
-    const graph = makeGraph(nodes, [...floats, makeValue('i', 7, [2])], [makeValue('loss', 1, [1, 1])]);
+    const scales = makeTensor('scales', 1, [4], bytesOf(Float32Array.of(1, 2, 2, 1)));
+    const graph = makeGraph(nodes, [...floats, makeValue('i', 7, [2])], [makeValue('loss', 1, [1, 1])], [scales]);
     expect(() => differentiate(makeModel(graph), { loss: 'loss', parameters: ['w'] })).toThrow(
       `node one (${op}, number 0): ${op} with ${what} has no gradient`,
     );
