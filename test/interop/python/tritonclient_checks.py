@@ -4,7 +4,6 @@ The checks are written once. `aio` wraps the asynchronous client so that each ca
 its own check.
 """
 
-import asyncio
 import json
 import pathlib
 import sys
@@ -17,31 +16,11 @@ import tritonclient.utils.shared_memory as shm
 from tritonclient.utils import InferenceServerException
 
 from checks import check, equal, holds, run
+from tritonclient_shared import Synchronous, same, shared_checks
 from values import ALL, IN_JSON, any_bits, finite
 
 InferInput = tritonclient.http.InferInput
 InferRequestedOutput = tritonclient.http.InferRequestedOutput
-
-
-class Synchronous:
-    """tritonclient.http.aio behind the calls of tritonclient.http."""
-
-    def __init__(self, url):
-        self.loop = asyncio.new_event_loop()
-        self.client = self.loop.run_until_complete(self._open(url))
-
-    async def _open(self, url):
-        return tritonclient.http.aio.InferenceServerClient(url)
-
-    def __getattr__(self, name):
-        method = getattr(self.client, name)
-        return lambda *arguments, **named: self.loop.run_until_complete(method(*arguments, **named))
-
-    def many(self, calls):
-        async def together():
-            return await asyncio.gather(*[self.client.infer(*a, **n) for a, n in calls])
-
-        return self.loop.run_until_complete(together())
 
 
 class Greenlets:
@@ -62,18 +41,6 @@ def tensor(name, array, datatype, binary=True):
     made = InferInput(name, list(array.shape), datatype)
     made.set_data_from_numpy(array, binary_data=binary)
     return made
-
-
-def same(actual, expected, datatype, text):
-    """Bit for bit; BYTES that came as JSON are strings."""
-    if datatype == "BYTES":
-        wanted = [v if isinstance(v, bytes) else v.encode() for v in expected.reshape(-1)]
-        got = [v.encode() if isinstance(v, str) else v for v in actual.reshape(-1)]
-        equal(got, wanted, text)
-    else:
-        equal(actual.dtype, expected.dtype, f"{text} dtype")
-        equal(actual.tobytes(), expected.tobytes(), text)
-    equal(actual.shape, expected.shape, f"{text} shape")
 
 
 def identity(client, datatype, array, binary_in=True, binary_out=True, **named):
@@ -255,31 +222,6 @@ for coding in ("gzip", "deflate"):
         identity(client, "FP32", small, response_compression_algorithm=coding)
         given = [tensor("x", small, "FP32")]
         refused(client, "404", "nosuch", lambda: client.infer("nosuch", given, response_compression_algorithm=coding))
-
-
-@check("unknown model, unknown version")
-def _(client, _):
-    given = [tensor("x", np.zeros(1, np.float32), "FP32")]
-    refused(client, "404", "nosuch", lambda: client.infer("nosuch", given))
-    refused(client, "404", "nosuch", lambda: client.get_model_metadata("nosuch"))
-    refused(client, "404", "99", lambda: client.infer("identity-fp32", given, model_version="99"))
-
-
-@check("wrong name, shape, datatype, missing and unknown tensors")
-def _(client, _):
-    ok = np.zeros((2, 3), np.float32)
-    a, b = tensor("a", ok, "FP32"), tensor("b", ok, "FP32")
-    wrong_shape = tensor("b", np.zeros((2, 4), np.float32), "FP32")
-    wrong_rank = tensor("b", np.zeros(6, np.float32), "FP32")
-    wrong_type = tensor("b", ok.astype(np.int32), "INT32")
-    refused(client, "400", "inputs[1].shape", lambda: client.infer("add", [a, wrong_shape]))
-    refused(client, "400", "inputs[1].shape", lambda: client.infer("add", [a, wrong_rank]))
-    refused(client, "400", "inputs[1].datatype", lambda: client.infer("add", [a, wrong_type]))
-    refused(client, "400", "inputs[1].name", lambda: client.infer("add", [a, tensor("c", ok, "FP32")]))
-    refused(client, "400", '"b" is missing', lambda: client.infer("add", [a]))
-    refused(client, "400", "given twice", lambda: client.infer("add", [a, a, b]))
-    ask = [InferRequestedOutput("nosuch")]
-    refused(client, "400", "outputs[0].name", lambda: client.infer("add", [a, b], outputs=ask))
 
 
 @check("values out of range, sizes that don't fit")
@@ -525,18 +467,6 @@ def time_seed():
     return float(np.random.default_rng().integers(2**40))
 
 
-@check("200 distinct inputs, 16 in flight, each with its own answer")
-def _(client, _):
-    arrays = [np.full((1 + i % 3, 3), i, np.float32) for i in range(200)]
-    twos = [np.full(a.shape, 2, np.float32) for a in arrays]
-    for start in range(0, 200, 16):
-        batch = list(zip(arrays, twos))[start : start + 16]
-        calls = [(("add", [tensor("a", a, "FP32"), tensor("b", b, "FP32")]), {}) for a, b in batch]
-        for (a, b), result in zip(batch, client.many(calls)):
-            same(result.as_numpy("sum"), a + b, "FP32", "sum")
-            same(result.as_numpy("difference"), a - b, "FP32", "difference")
-
-
 @check("an output whose shape the model decides")
 def _(client, _):
     metadata = client.get_model_metadata("nonzero")
@@ -591,5 +521,8 @@ def _(client, folder):
     refused(client, "400", "picture", lambda: client.infer("ocr-line", [tensor("picture", pictures, "BYTES")]))
 
 
+shared_checks(tensor, InferRequestedOutput, refused, ("400", "404"))
+
 kind, url, pictures = sys.argv[1:4]
-run(Greenlets(url) if kind == "http" else Synchronous(url), pathlib.Path(pictures))
+asynchronous = lambda: tritonclient.http.aio.InferenceServerClient(url)
+run(Greenlets(url) if kind == "http" else Synchronous(asynchronous), pathlib.Path(pictures))

@@ -4,7 +4,6 @@ The checks are written once and are those of tritonclient_checks.py wherever gRP
 asynchronous client so that each call is awaited; what is awaited together is its own check.
 """
 
-import asyncio
 import json
 import pathlib
 import queue
@@ -19,31 +18,18 @@ from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
 
 from checks import check, equal, holds, run
+from tritonclient_shared import Synchronous, same, shared_checks
 from values import ALL, any_bits
 
 InferInput = tritonclient.grpc.InferInput
 InferRequestedOutput = tritonclient.grpc.InferRequestedOutput
 
 
-class Synchronous:
+class Awaited(Synchronous):
     """tritonclient.grpc.aio behind the calls of tritonclient.grpc."""
 
     def __init__(self, url):
-        self.loop = asyncio.new_event_loop()
-        self.client = self.loop.run_until_complete(self._open(url))
-
-    async def _open(self, url):
-        return tritonclient.grpc.aio.InferenceServerClient(url)
-
-    def __getattr__(self, name):
-        method = getattr(self.client, name)
-        return lambda *arguments, **named: self.loop.run_until_complete(method(*arguments, **named))
-
-    def many(self, calls):
-        async def together():
-            return await asyncio.gather(*[self.client.infer(*a, **n) for a, n in calls])
-
-        return self.loop.run_until_complete(together())
+        super().__init__(lambda: tritonclient.grpc.aio.InferenceServerClient(url))
 
     def stream(self, requests):
         """(result, error) of each request, in the order in which they come."""
@@ -98,17 +84,6 @@ def tensor(name, array, datatype):
     made = InferInput(name, list(array.shape), datatype)
     made.set_data_from_numpy(array)
     return made
-
-
-def same(actual, expected, datatype, text):
-    """Bit for bit."""
-    if datatype == "BYTES":
-        wanted = [v if isinstance(v, bytes) else v.encode() for v in expected.reshape(-1)]
-        equal(list(actual.reshape(-1)), wanted, text)
-    else:
-        equal(actual.dtype, expected.dtype, f"{text} dtype")
-        equal(actual.tobytes(), expected.tobytes(), text)
-    equal(actual.shape, expected.shape, f"{text} shape")
 
 
 def identity(client, datatype, array, **named):
@@ -228,32 +203,6 @@ for coding in ("gzip", "deflate"):
         )
 
 
-@check("unknown model, unknown version")
-def _(client, _):
-    given = [tensor("x", np.zeros(1, np.float32), "FP32")]
-    refused(client, "NOT_FOUND", "nosuch", lambda: client.infer("nosuch", given))
-    refused(client, "NOT_FOUND", "nosuch", lambda: client.get_model_metadata("nosuch"))
-    refused(client, "NOT_FOUND", "99", lambda: client.infer("identity-fp32", given, model_version="99"))
-
-
-@check("wrong name, shape, datatype, missing and unknown tensors")
-def _(client, _):
-    ok = np.zeros((2, 3), np.float32)
-    a, b = tensor("a", ok, "FP32"), tensor("b", ok, "FP32")
-    wrong_shape = tensor("b", np.zeros((2, 4), np.float32), "FP32")
-    wrong_rank = tensor("b", np.zeros(6, np.float32), "FP32")
-    wrong_type = tensor("b", ok.astype(np.int32), "INT32")
-    wrong = "INVALID_ARGUMENT"
-    refused(client, wrong, "inputs[1].shape", lambda: client.infer("add", [a, wrong_shape]))
-    refused(client, wrong, "inputs[1].shape", lambda: client.infer("add", [a, wrong_rank]))
-    refused(client, wrong, "inputs[1].datatype", lambda: client.infer("add", [a, wrong_type]))
-    refused(client, wrong, "inputs[1].name", lambda: client.infer("add", [a, tensor("c", ok, "FP32")]))
-    refused(client, wrong, '"b" is missing', lambda: client.infer("add", [a]))
-    refused(client, wrong, "given twice", lambda: client.infer("add", [a, a, b]))
-    ask = [InferRequestedOutput("nosuch")]
-    refused(client, wrong, "outputs[0].name", lambda: client.infer("add", [a, b], outputs=ask))
-
-
 @check("sizes that don't fit")
 def _(client, _):
     given = tensor("x", np.zeros(4, np.float32), "FP32")
@@ -324,18 +273,6 @@ def _(client, _):
     identity(client, "FP32", array, client_timeout=30)
 
 
-@check("200 distinct inputs, 16 in flight, each with its own answer")
-def _(client, _):
-    arrays = [np.full((1 + i % 3, 3), i, np.float32) for i in range(200)]
-    twos = [np.full(a.shape, 2, np.float32) for a in arrays]
-    for start in range(0, 200, 16):
-        batch = list(zip(arrays, twos))[start : start + 16]
-        calls = [(("add", [tensor("a", a, "FP32"), tensor("b", b, "FP32")]), {}) for a, b in batch]
-        for (a, b), result in zip(batch, client.many(calls)):
-            same(result.as_numpy("sum"), a + b, "FP32", "sum")
-            same(result.as_numpy("difference"), a - b, "FP32", "difference")
-
-
 def identity_request(i, model="identity-fp32"):
     array = np.full(1 + i % 7, i, np.float32)
     return dict(model_name=model, inputs=[tensor("x", array, "FP32")], request_id=str(i))
@@ -361,7 +298,7 @@ def _(client, _):
 
 @check("a stream says which answer is the last of its request")
 def _(client, _):
-    if isinstance(client, Synchronous):
+    if isinstance(client, Awaited):
         return  # the asynchronous client can't ask for it
     asked = dict(identity_request(3), enable_empty_final_response=True)
     ((result, error),) = client.stream([asked])
@@ -415,12 +352,14 @@ def _(client, _):
 def stub(client, method, request):
     """The generated stub under the client, whose answers are awaited where it is asynchronous."""
     answer = getattr(client.client._client_stub, method)(request)
-    return client.loop.run_until_complete(_awaited(answer)) if isinstance(client, Synchronous) else answer
+    return client.loop.run_until_complete(_awaited(answer)) if isinstance(client, Awaited) else answer
 
 
 async def _awaited(call):
     return await call
 
 
+shared_checks(tensor, InferRequestedOutput, refused, ("INVALID_ARGUMENT", "NOT_FOUND"))
+
 kind, url, pictures = sys.argv[1:4]
-run(Callbacks(url) if kind == "grpc" else Synchronous(url), pathlib.Path(pictures))
+run(Callbacks(url) if kind == "grpc" else Awaited(url), pathlib.Path(pictures))
