@@ -2,22 +2,21 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, test } from 'vitest';
+import { afterAll, beforeAll, test } from 'vitest';
 import { examplesFolder } from '../support/agent-process.js';
 import { runTidegate, startHubProcess, type HubProcess } from '../support/hub-process.js';
 import { runPythonChecks } from './python-checks.js';
-import { findPython, pythonEnvironment } from './python-environment.js';
+import { describeWithPython, pythonEnvironment } from './python-environment.js';
 
 const MAKE_TIMEOUT_MS = 420_000;
-const python = await findPython();
-if (python === undefined) console.warn('SKIPPED: MLflow: this machine has no Python >= 3.11 with venv');
 
-describe.skipIf(python === undefined)('MLflow’s Python client', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'tidegate-mlflow-'));
+await describeWithPython('MLflow’s Python client', 'mlflow-skinny', (python) => {
+  let folder: string;
   let hub: HubProcess;
   let mlflow: string;
   beforeAll(async () => {
-    mlflow = await pythonEnvironment(python ?? '', 'mlflow');
+    folder = mkdtempSync(join(tmpdir(), 'tidegate-mlflow-'));
+    mlflow = await pythonEnvironment(python, 'mlflow');
     hub = await startHubProcess(join(folder, 'hub'));
     await runTidegate(hub, ['model', 'publish', join(examplesFolder, 'digits')]);
   }, MAKE_TIMEOUT_MS);

@@ -1,26 +1,22 @@
 // Unmodified Python clients of the Open Inference Protocol against a real agent process.
-import { afterAll, beforeAll, describe, test } from 'vitest';
+import { afterAll, beforeAll, test } from 'vitest';
 import { runPythonChecks } from './python-checks.js';
-import { findPython, pythonEnvironment } from './python-environment.js';
+import { describeWithPython, pythonEnvironment } from './python-environment.js';
 import { serveAgent, type ServedAgent } from './served-agent.js';
 
 const MAKE_TIMEOUT_MS = 420_000;
-const python = await findPython();
-if (python === undefined) {
-  console.warn(
-    'SKIPPED: tritonclient (http, http.aio, grpc, grpc.aio) and KServe: this machine has no Python >= 3.11 with venv',
-  );
-}
 
-describe.skipIf(python === undefined)('Python clients', () => {
+const CLIENTS = 'tritonclient (http, http.aio, grpc, grpc.aio) and KServe';
+
+await describeWithPython('Python clients', CLIENTS, (python) => {
   let agent: ServedAgent;
   let tritonclient: string;
   let tritonclientGrpc: string;
   let kserve: string;
   beforeAll(async () => {
-    tritonclient = await pythonEnvironment(python ?? '', 'tritonclient');
-    tritonclientGrpc = await pythonEnvironment(python ?? '', 'tritonclient-grpc');
-    kserve = await pythonEnvironment(python ?? '', 'kserve');
+    tritonclient = await pythonEnvironment(python, 'tritonclient');
+    tritonclientGrpc = await pythonEnvironment(python, 'tritonclient-grpc');
+    kserve = await pythonEnvironment(python, 'kserve');
     agent = await serveAgent();
   }, MAKE_TIMEOUT_MS);
   afterAll(() => agent?.stop());

@@ -7,13 +7,29 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { describe } from 'vitest';
 
 const run = promisify(execFile);
 const here = fileURLToPath(new URL('.', import.meta.url));
 const MAKE_TIMEOUT_MS = 400_000;
 
-/** The interpreter's name, or undefined where this machine has none that is new enough. */
-export async function findPython(): Promise<string | undefined> {
+/** A suite of `clients`, given the interpreter's name. Where this machine has none that is new enough it says what it skips, and why. */
+export async function describeWithPython(
+  title: string,
+  clients: string,
+  suite: (python: string) => void,
+): Promise<void> {
+  const python = await findPython();
+  if (python !== undefined) {
+    describe(title, () => suite(python));
+    return;
+  }
+  const reason = 'this machine has no Python >= 3.11 with venv';
+  console.warn(`SKIPPED: ${clients}: ${reason}`);
+  describe.skip(`${title} (${clients}): ${reason}`, () => suite(''));
+}
+
+async function findPython(): Promise<string | undefined> {
   for (const name of ['python3', 'python']) {
     try {
       const { stdout } = await run(name, ['-c', 'import sys, venv, ensurepip; print(sys.version_info >= (3, 11))']);
