@@ -4,10 +4,11 @@ import { createHash, X509Certificate } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Files } from '@tidegate/shared/system/files.js';
-import { hexOf, sha256, type Digest } from '@tidegate/shared/wire/digest.js';
-import { variantManifestSchema } from '@tidegate/shared/wire/manifest.js';
+import type { Digest } from '@tidegate/shared/wire/digest.js';
+import type { VariantManifest } from '@tidegate/shared/wire/manifest.js';
 import { identityPaths, loadIdentity } from '../identity/identity.js';
 import { renewalDue } from '../identity/renewal.js';
+import { parseManifest, variantPaths } from '../model-store/model-store.js';
 import { ActiveMirror } from '../state/active-mirror.js';
 import { checkDatabase } from '../state/check-database.js';
 import { fail, fine, messageOf, warn, type Verdict } from './finding.js';
@@ -53,15 +54,16 @@ export async function checkModels(dataDir: string, files: Files): Promise<Verdic
   const damaged: string[] = [];
   let count = 0;
   for (const [name, { running }] of active) {
-    const manifest = await manifestOf(dataDir, running.variantDigest, files);
+    const paths = variantPaths(dataDir, running.variantDigest);
+    const manifest = await manifestOf(paths.manifest, running.variantDigest, files);
     if (typeof manifest === 'string') {
       damaged.push(`${name}: ${manifest}`);
       continue;
     }
     for (const file of manifest.files) {
-      const path = join(dataDir, 'models', 'packages', hexOf(running.variantDigest), file.path);
       count += 1;
-      if ((await digestOf(path, files)) !== file.digest) damaged.push(`${name}: ${file.path}`);
+      const digest = await digestOf(join(paths.packageFolder, file.path), files);
+      if (digest !== file.digest) damaged.push(`${name}: ${file.path}`);
     }
   }
   if (damaged.length === 0) return fine(`${active.length} active, ${count} files as their manifests say`);
@@ -70,17 +72,12 @@ export async function checkModels(dataDir: string, files: Files): Promise<Verdic
   return fail(`changed or missing: ${damaged.join(', ')}`, mend);
 }
 
-type Manifest = ReturnType<typeof variantManifestSchema.parse>;
-
 /** The manifest, or why there is none. */
-async function manifestOf(dataDir: string, digest: Digest, files: Files): Promise<Manifest | string> {
+async function manifestOf(path: string, digest: Digest, files: Files): Promise<VariantManifest | string> {
   try {
-    const path = join(dataDir, 'models', 'manifests', `${hexOf(digest)}.json`);
-    const bytes = await files.read('doctor.manifest', path);
-    if (sha256(bytes) !== digest) return 'its manifest changed';
-    return variantManifestSchema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')));
+    return parseManifest(digest, await files.read('doctor.manifest', path));
   } catch (error) {
-    return `its manifest can't be read: ${messageOf(error)}`;
+    return `its manifest is of no use: ${messageOf(error)}`;
   }
 }
 

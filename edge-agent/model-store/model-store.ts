@@ -13,13 +13,20 @@ import { hexOf, sha256, type Digest } from '@tidegate/shared/wire/digest.js';
 import { variantManifestSchema, type FileEntry, type VariantManifest } from '@tidegate/shared/wire/manifest.js';
 import { ModelStoreError } from './model-store-error.js';
 
+/** Where things of a variant lie. */
+export function variantPaths(dataDir: string, variantDigest: Digest): { manifest: string; packageFolder: string } {
+  const hex = hexOf(variantDigest);
+  const folder = join(dataDir, 'models');
+  return { manifest: join(folder, 'manifests', `${hex}.json`), packageFolder: join(folder, 'packages', hex) };
+}
+
 export class ModelStore {
   readonly content: ContentStore;
-  readonly #folder: string;
+  readonly #dataDir: string;
   readonly #files: Files;
 
-  private constructor(folder: string, content: ContentStore, files: Files) {
-    this.#folder = folder;
+  private constructor(dataDir: string, content: ContentStore, files: Files) {
+    this.#dataDir = dataDir;
     this.content = content;
     this.#files = files;
   }
@@ -30,12 +37,12 @@ export class ModelStore {
     const { reserveBytes } = options;
     const content = await ContentStore.open({ folder, ...(reserveBytes === undefined ? {} : { reserveBytes }) }, files);
     for (const name of ['manifests', 'packages']) await files.makeFolder('models.open', join(folder, name));
-    return new ModelStore(folder, content, files);
+    return new ModelStore(options.dataDir, content, files);
   }
 
   /** Where the variant's package lies once assembled. */
   packageFolder(variantDigest: Digest): string {
-    return join(this.#folder, 'packages', hexOf(variantDigest));
+    return variantPaths(this.#dataDir, variantDigest).packageFolder;
   }
 
   /** Keeps a manifest whose digest signed metadata has named. Rejects `damaged` when the bytes are not that manifest. */
@@ -68,7 +75,7 @@ export class ModelStore {
 
   /** Free bytes that models may use: the volume's, less the reserve for state. */
   async freeBytes(reserveBytes: number): Promise<number> {
-    return Math.max(0, (await this.#files.freeBytes('models.free', this.#folder)) - reserveBytes);
+    return Math.max(0, (await this.#files.freeBytes('models.free', join(this.#dataDir, 'models'))) - reserveBytes);
   }
 
   /**
@@ -101,7 +108,7 @@ export class ModelStore {
 
   /** Variants whose manifest is here, with or without all their files. */
   async variants(): Promise<Digest[]> {
-    const names = await this.#files.list('models.list', join(this.#folder, 'manifests'));
+    const names = await this.#files.list('models.list', join(this.#dataDir, 'models', 'manifests'));
     return names.flatMap((name) => (/^[0-9a-f]{64}\.json$/.test(name) ? [`sha256:${name.slice(0, 64)}`] : []));
   }
 
@@ -120,7 +127,7 @@ export class ModelStore {
   }
 
   #manifestPath(variantDigest: Digest): string {
-    return join(this.#folder, 'manifests', `${hexOf(variantDigest)}.json`);
+    return variantPaths(this.#dataDir, variantDigest).manifest;
   }
 
   async #isRight(path: string, file: FileEntry, signal: AbortSignal): Promise<boolean> {
@@ -135,7 +142,8 @@ export class ModelStore {
   }
 }
 
-function parseManifest(variantDigest: Digest, bytes: Uint8Array): VariantManifest {
+/** Throws ModelStoreError `damaged` for what is not that manifest. */
+export function parseManifest(variantDigest: Digest, bytes: Uint8Array): VariantManifest {
   if (sha256(bytes) !== variantDigest) {
     throw new ModelStoreError('damaged', `the manifest's bytes are not ${variantDigest}`);
   }

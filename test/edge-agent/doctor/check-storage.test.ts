@@ -1,5 +1,5 @@
 // A device that has a real model, identity and database on its disk, and what is broken of them.
-import { chmodSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
@@ -58,6 +58,13 @@ describe('models', () => {
     writeFileSync(path, 'the weightz');
     expect(await checkModels(dataDir, files)).toMatchObject({ level: 'fail', found: 'changed or missing: m: m.onnx' });
     expect(readFileSync(path, 'utf8')).toBe('the weightz');
+    const [manifest = ''] = readdirSync(join(dataDir, 'models', 'manifests'));
+    writeFileSync(join(dataDir, 'models', 'manifests', manifest), '{}');
+    expect(await checkModels(dataDir, files)).toMatchObject({
+      level: 'fail',
+      found: expect.stringContaining("m: its manifest is of no use: the manifest's bytes are not sha256:") as string,
+    });
+    expect(readdirSync(join(dataDir, 'models', 'manifests'))).toEqual([manifest]);
   });
 });
 
