@@ -28,20 +28,22 @@ export async function askAgentText(settings: Address, path: string): Promise<str
   const { host, httpPort, unixSocket, apiToken } = settings;
   const where = unixSocket ?? `${host.includes(':') ? `[${host}]` : host}:${httpPort}`;
   const dispatcher = new Agent(unixSocket === undefined ? {} : { connect: { socketPath: unixSocket } });
+  let status: number;
+  let body: string;
   try {
     const answer = await request(unixSocket === undefined ? `http://${where}${path}` : `http://localhost${path}`, {
       dispatcher,
       headers: apiToken === undefined ? {} : { authorization: `Bearer ${apiToken}` },
       signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
     });
-    const body = await answer.body.text();
-    if (answer.statusCode === 200) return body;
-    throw new Error(`the agent at ${where} answered ${answer.statusCode}: ${body}`);
+    status = answer.statusCode;
+    body = await answer.body.text();
   } catch (cause) {
-    if (cause instanceof Error && cause.message.startsWith('the agent at')) throw cause;
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new AgentUnreachableError(`no agent answers at ${where}: ${reason}`, { cause });
   } finally {
     await dispatcher.close();
   }
+  if (status !== 200) throw new Error(`the agent at ${where} answered ${status}: ${body}`);
+  return body;
 }
