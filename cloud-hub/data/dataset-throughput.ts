@@ -6,11 +6,12 @@ import { PackageError } from '@tidegate/shared/package/package-error.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { Files } from '@tidegate/shared/system/files.js';
+import { batchesInTurn } from '@tidegate/shared/training/batch-order.js';
 import { SPLITS, type DatasetRead } from '@tidegate/shared/wire/data-api.js';
 import type { Catalogue } from '../inference/catalogue.js';
 import type { Registry } from '../registry/registry.js';
 import { DataError } from './data-error.js';
-import { openDatasetReader, type DatasetReader, type DatasetReaderOptions } from './dataset-reader.js';
+import { openDatasetReader, type DatasetReaderOptions } from './dataset-reader.js';
 import type { DatasetService } from './dataset-service.js';
 
 const BATCH_SIZE = 32;
@@ -70,7 +71,8 @@ export class DatasetThroughput {
     try {
       const startMs = clock.monotonicMs();
       for (const split of SPLITS) {
-        for await (const _ of reader.batches(split, inTurn(reader, split), signal)) continue; // nothing is computed
+        const order = batchesInTurn({ count: reader.counts[split], batchSize: BATCH_SIZE });
+        for await (const _ of reader.batches(split, order, signal)) continue; // nothing is computed
       }
       const { samples, bytes, samplesPerSecond, megabytesPerSecond, waitShare } = reader.stats();
       return {
@@ -82,12 +84,5 @@ export class DatasetThroughput {
     } finally {
       await reader.close();
     }
-  }
-}
-
-function* inTurn({ counts }: DatasetReader, split: (typeof SPLITS)[number]): Generator<number[], void, void> {
-  const count = counts[split];
-  for (let at = 0; at < count; at += BATCH_SIZE) {
-    yield Array.from({ length: Math.min(BATCH_SIZE, count - at) }, (_, i) => at + i);
   }
 }

@@ -1,5 +1,6 @@
 // In which order samples are seen: each epoch its own shuffle (Fisher and Yates), made from the seed and the epoch alone. So seed and
-// number of the next batch are the whole position in the data: no generator's state has to be kept.
+// number of the next batch are the whole position in the data: no generator's state has to be kept. What is only read through or judged by
+// goes in the order in which it stands.
 import { seededRandom } from '../system/random.js';
 
 interface OrderPlan {
@@ -24,6 +25,16 @@ export function shuffled(count: number, seed: number, epoch: number): Uint32Arra
     order[j] = kept;
   }
   return order;
+}
+
+/** Batches of 0 .. count - 1 as they stand; the last one may be smaller. */
+export function* batchesInTurn({
+  count,
+  batchSize,
+}: Pick<OrderPlan, 'count' | 'batchSize'>): Generator<readonly number[], void, void> {
+  for (let from = 0; from < count; from += batchSize) {
+    yield Array.from({ length: Math.min(batchSize, count - from) }, (_, i) => from + i);
+  }
 }
 
 /** Batches of indexes from number `first` to number `last` - 1, counted over all epochs. */

@@ -2,6 +2,7 @@
 // samples whose largest score (the first of equal ones) is their class's; mean squared error is over all numbers of all samples.
 import type { EngineSession } from '@tidegate/shared/runtime/engine.js';
 import { float32Of, type NamedTensor } from '@tidegate/shared/tensor/tensor.js';
+import { batchesInTurn } from '@tidegate/shared/training/batch-order.js';
 import type { TrainingParameters } from '@tidegate/shared/wire/training-api.js';
 import type { Batch } from '../../data/dataset-reader.js';
 import type { JobResult } from './job-order.js';
@@ -34,7 +35,8 @@ export async function evaluateSets(
   for (const { dataset, role, reader } of sets) {
     const count = reader.counts['held-out'];
     const scores = { parent: new Score(options.loss), result: new Score(options.loss) };
-    for await (const batch of reader.batches('held-out', inOrder(count, options.batchSize), signal)) {
+    const order = batchesInTurn({ count, batchSize: options.batchSize });
+    for await (const batch of reader.batches('held-out', order, signal)) {
       for (const one of ['parent', 'result'] as const) {
         scores[one].add(await answer(graphs[one], batch, options.output, signal), batch);
       }
@@ -56,12 +58,6 @@ function noNumber(dataset: string, one: keyof Graphs): OrderError {
   return new OrderError('no-number', `${who} answers samples of ${dataset} with what is no finite number`, {
     field: one === 'parent' ? 'parent' : 'parameters/learningRate',
   });
-}
-
-function* inOrder(count: number, batchSize: number): Generator<readonly number[], void, void> {
-  for (let from = 0; from < count; from += batchSize) {
-    yield Array.from({ length: Math.min(batchSize, count - from) }, (_, i) => from + i);
-  }
 }
 
 async function answer(graph: EngineSession, batch: Batch, output: string, signal: AbortSignal): Promise<NamedTensor> {

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { batchesPerEpoch, batchOrder, shuffled } from '@tidegate/shared/training/batch-order.js';
+import { batchesInTurn, batchesPerEpoch, batchOrder, shuffled } from '@tidegate/shared/training/batch-order.js';
 
 const plan = { count: 23, batchSize: 5, seed: 9 };
 const perEpoch = batchesPerEpoch(plan);
@@ -20,6 +20,11 @@ it('goes on from any batch as if it had begun at the first', () => {
 it('ends an epoch with what is left, and begins the next one anew', () => {
   const sizes = [...batchOrder(plan, 0, 2 * perEpoch)].map(({ length }) => length);
   expect(sizes).toEqual([5, 5, 5, 5, 3, 5, 5, 5, 5, 3]);
+});
+
+it('goes through all of them as they stand, where nothing is shuffled', () => {
+  expect([...batchesInTurn({ count: 5, batchSize: 2 })]).toEqual([[0, 1], [2, 3], [4]]);
+  expect([...batchesInTurn({ count: 0, batchSize: 2 })]).toEqual([]);
 });
 
 it('shuffles evenly: over many seeds each sample is at each place about as often', () => {
