@@ -1,13 +1,14 @@
 // Training jobs as the admin API sees them: asked for, listed, cancelled; and what follows when one is done: its result is judged, becomes
 // a version by the registry's own way, and the job has succeeded once that version is ready. Running them is job-places.ts'.
 import { randomBytes } from 'node:crypto';
-import { ContentError, isDiskFull } from '@tidegate/shared/content/content-error.js';
+import { isDiskFull } from '@tidegate/shared/content/content-error.js';
 import { delay, type Clock } from '@tidegate/shared/system/clock.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import type { CreateJob, Evaluation, Job, JobPoint, JobState } from '@tidegate/shared/wire/training-api.js';
 import { PackageError } from '@tidegate/shared/package/package-error.js';
 import { RegistryError } from '../../registry/registry-error.js';
 import type { RecordAudit } from '../../security/audit.js';
+import { isNoSpace } from '../../data/data-error.js';
 import type { Database } from '../../storage/database.js';
 import type { JobResult } from '../job-process/job-order.js';
 import { versionMadeBy } from '../lineage/lineage-rows.js';
@@ -267,7 +268,7 @@ export class JobService {
         return;
       } catch (cause) {
         signal.throwIfAborted();
-        const isFull = isSpaceWanted(cause);
+        const isFull = isNoSpace(cause);
         if (!isFull && (attempt >= PUBLISH_ATTEMPTS || !isTransient(cause))) {
           await this.#failed(job.id, ['publishing'], `its result could not be published: ${messageOf(cause)}`);
           return;
@@ -350,11 +351,6 @@ function noteOf(name: string, evaluation: Evaluation | undefined, isNew: boolean
 
 function unknownJob(id: string): JobError {
   return new JobError('not-found', `no job ${id}`, { field: 'id' });
-}
-
-function isSpaceWanted(cause: unknown): boolean {
-  const noSpace = (cause instanceof RegistryError || cause instanceof ContentError) && cause.code === 'no-space';
-  return noSpace || isDiskFull(cause);
 }
 
 /** A fault of the hub's own may pass; what is wrong with the package stays wrong. */
