@@ -46,9 +46,11 @@ async function startAgent(folder, port) {
     stdio: 'ignore',
   });
   const url = `http://127.0.0.1:${port}/v2/models/ocr`;
-  for (let waitedMs = 0; waitedMs < 60_000; waitedMs += 100) {
-    const ready = await fetch(`${url}/ready`).catch(() => undefined);
-    if (ready?.ok) break;
+  for (let waitedMs = 0; !(await fetch(`${url}/ready`).catch(() => undefined))?.ok; waitedMs += 100) {
+    if (child.exitCode !== null || waitedMs >= 60_000) {
+      child.kill();
+      throw new Error('the agent did not become ready');
+    }
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   const read = async (path) => {
@@ -74,7 +76,8 @@ async function startAgent(folder, port) {
 }
 
 const folder = await assemble(await mkdtemp(join(tmpdir(), 'tidegate-ocr-speed-')));
-const [rapid, agent] = [startRapid(), await startAgent(folder, 18_431)];
+const agent = await startAgent(folder, 18_431);
+const rapid = startRapid();
 try {
   const paths = await picturePaths();
   for (const path of paths.slice(0, 3)) await Promise.all([rapid.read(path), agent.read(path)]);
@@ -95,6 +98,7 @@ try {
   process.stdout.write(`median ratio ${median(rounds.map(({ theirs, ours }) => ours / theirs)).toFixed(3)}\n`);
 } finally {
   rapid.child.stdin.end();
-  agent.child.kill();
-  await Promise.all([once(agent.child, 'exit'), rm(folder, { recursive: true })]);
+  const ended = once(agent.child, 'exit');
+  if (agent.child.kill()) await ended;
+  await rm(folder, { recursive: true });
 }
