@@ -12,13 +12,7 @@ export const resize: GradientRule = {
     if (n.ints('axes') !== undefined) n.refuse('stated axes');
     if (n.string('keep_aspect_ratio_policy', 'stretch') !== 'stretch') n.refuse('a kept aspect ratio');
     if (n.string('coordinate_transformation_mode', 'half_pixel') === 'tf_crop_and_resize') n.refuse('a region');
-    if (
-      n
-        .stated(2)
-        ?.subarray(0, 2)
-        .some((scale) => scale !== 1) === true
-    )
-      n.refuse('scaled batches or channels');
+    if (scalesChannels(n)) n.refuse('scaled batches or channels');
   },
   backward: (b, n, dY) => {
     const rank = b.shapes.get(n.x(0))?.length ?? n.refuse('an image of unknown rank');
@@ -37,6 +31,12 @@ export const resize: GradientRule = {
     return [gradient];
   },
 };
+
+/** As far as scales are stated; where a graph is checked without its weights' files, what lies in them is zeros. */
+function scalesChannels(n: RuleNode): boolean {
+  const outer = n.stated(2)?.subarray(0, 2) ?? [];
+  return outer.some((scale) => scale !== 1 && scale !== 0);
+}
 
 /** [size of Y, size of X] along an axis. */
 function matrixOf(b: GradientBuilder, n: RuleNode, axis: number): string {
