@@ -2,7 +2,10 @@
 import type { Evaluation, Job, JobProgress } from '@tidegate/shared/wire/training-api.js';
 import { tableText } from './output.js';
 
-/** `training  step 120/300  loss 0.213  right 93.1%  rate 0.00087  1520 samples/s  12 s left`. */
+/**
+ * `training  step 120/300  loss 0.213  right 93.1%  12 s left  rate 0.00087  1520 samples/s  2% waiting for data`: what a narrow
+ * terminal cuts off comes last.
+ */
 export function progressLine({ state, detail, progress }: Job): string {
   if (state !== 'running') return detail === undefined ? state : `${state}: ${detail}`;
   if (progress === undefined || progress.steps === 0) return detail ?? 'running';
@@ -10,14 +13,15 @@ export function progressLine({ state, detail, progress }: Job): string {
 }
 
 function progressParts(progress: JobProgress): string[] {
-  const { step, steps, loss, metric, learningRate, samplesPerSecond, secondsLeft } = progress;
+  const { step, steps, loss, metric, learningRate, samplesPerSecond, secondsLeft, waitShare } = progress;
   return [
     `step ${step}/${steps}`,
     ...(loss === undefined ? [] : [`loss ${figure(loss)}`]),
     ...(metric === undefined ? [] : [`right ${(metric * 100).toFixed(1)}%`]),
+    ...(secondsLeft === undefined ? [] : [`${timeText(secondsLeft)} left`]),
     ...(learningRate === undefined ? [] : [`rate ${figure(learningRate)}`]),
     ...(samplesPerSecond === undefined ? [] : [`${Math.round(samplesPerSecond)} samples/s`]),
-    ...(secondsLeft === undefined ? [] : [`${timeText(secondsLeft)} left`]),
+    ...(waitShare === undefined ? [] : [`${Math.round(waitShare * 100)}% waiting for data`]),
   ];
 }
 

@@ -200,9 +200,7 @@ function EvaluationTable({ evaluation, job }: { evaluation: Evaluation; job: Job
     <article class="card" aria-label="evaluation">
       <div class="card-head">
         <h2>Against its parent</h2>
-        <span class={`badge ${evaluation.passed ? 'good' : 'bad'}`}>
-          {evaluation.passed ? 'may roll out' : 'may not roll out'}
-        </span>
+        <span class={`badge ${evaluation.passed ? 'good' : 'bad'}`}>{evaluation.passed ? 'passed' : 'not passed'}</span>
       </div>
       <p class="reason">{evaluation.reason}</p>
       <div class="scroll">
