@@ -2,6 +2,7 @@
 // are under way, a request counts until its answer has been written to the socket, and beyond them the socket is not read,
 // so a caller that sends too fast or reads too slowly waits and costs nothing; when the connection ends, its requests are
 // cancelled; each request gets one frame back.
+import { setMaxListeners } from 'node:events';
 import type { RawData, WebSocket } from 'ws';
 import type { BodyBudget } from '@tidegate/shared/serving/http/body-budget.js';
 import type { InferExchange, ReceivedInfer } from '@tidegate/shared/serving/http/infer-exchange.js';
@@ -61,6 +62,7 @@ export class StreamConnection {
     this.#target = target;
     this.#limits = limits;
     this.#modules = modules;
+    setMaxListeners(0, this.#abort.signal); // those of `inFlightMax` requests: no leak, as Node would warn
     this.#lastEndMs = modules.clock.monotonicMs();
     this.#cancelTimer = modules.clock.after(limits.pingIntervalMs, () => this.#look());
     socket.on('message', (data: RawData, binary: boolean) => this.#take(data as Buffer, binary));

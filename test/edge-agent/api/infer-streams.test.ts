@@ -222,6 +222,18 @@ describe('many at once', () => {
     expect(budget.usedBytes).toBe(0);
   });
 
+  test('as many as are allowed are no leak to Node', async () => {
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error): unknown => warnings.push(warning);
+    process.on('warning', onWarning);
+    const client = await Client.open(`${await start({ inFlightMax: 16 })}/v2/stream`);
+    for (let n = 0; n < 16; n++) client.send(slow(`${n}`));
+    await expect.poll(() => service.signals.length, { interval: 2 }).toBe(16);
+    await new Promise((resolve) => setImmediate(resolve)); // a warning comes at the next tick
+    process.off('warning', onWarning);
+    expect(warnings).toEqual([]);
+  });
+
   test('requests end with their connection', async () => {
     const client = await Client.open(`${await start()}/v2/stream`);
     const waiting = service.waiting();
