@@ -31,6 +31,14 @@ export interface LoadOptions {
   readonly intraOpThreads: number;
 }
 
+/** Tensors that stay with the engine from one run to the next, and what they are at first. */
+export interface CarriedState {
+  /** By the names of their inputs. */
+  readonly initial: readonly NamedTensor[];
+  /** Output -> the input that it replaces in the next run; its inputs are exactly those of `initial`. */
+  readonly carried: ReadonlyMap<string, string>;
+}
+
 export interface EngineSession {
   readonly inputs: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];
@@ -42,10 +50,9 @@ export interface EngineSession {
   run(feeds: readonly NamedTensor[], outputs: readonly string[], signal: AbortSignal): Promise<NamedTensor[]>;
   /**
    * Opens values that stay in the engine between runs: weights that are trained, a cache that grows. Only where the engine has
-   * `persistentTensors`; absent otherwise. `carried`: output -> the input that it replaces in the next run. `initial` holds exactly
-   * the carried inputs. Throws RuntimeError `invalid-input`. The session must outlive it.
+   * `persistentTensors`; absent otherwise. Throws RuntimeError `invalid-input`. The session must outlive it.
    */
-  openState?(initial: readonly NamedTensor[], carried: ReadonlyMap<string, string>): EngineState;
+  openState?(initial: CarriedState['initial'], carried: CarriedState['carried']): EngineState;
   close(): Promise<void>;
 }
 

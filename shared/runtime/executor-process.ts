@@ -4,7 +4,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createRequire } from 'node:module';
 import type { Duplex, Readable } from 'node:stream';
-import type { GraphRunResult, LoadGraphOptions } from './graph-runner.js';
+import type { GraphRunResult, LoadGraphOptions, SequenceRun } from './graph-runner.js';
 import {
   decodeFromExecutor,
   encodeMessage,
@@ -88,8 +88,9 @@ export class ExecutorProcess {
         void pipe.ended.then((error) => {
           reject(error.code === 'cancelled' ? error : new RuntimeError('load-failed', error.message, { cause: error }));
         });
-        const { path, providers, intraOpThreads, slots } = options;
-        pipe.send({ type: 'load', path, providers, intraOpThreads, slots });
+        const { path, providers, intraOpThreads, slots, state } = options;
+        const carried = [...(state?.carried ?? [])];
+        pipe.send({ type: 'load', path, providers, intraOpThreads, slots, tensors: state?.initial ?? [], carried });
       });
       return new ExecutorProcess(pipe, options, modules, loaded, modules.clock.monotonicMs() - startedMs);
     } catch (cause) {
@@ -146,6 +147,7 @@ export class ExecutorProcess {
     outputs: readonly string[],
     signal: AbortSignal,
     measuredMs: number | undefined,
+    sequence?: SequenceRun,
   ): Promise<GraphRunResult> {
     const label = this.#options.label;
     return new Promise((resolve, reject) => {
@@ -168,7 +170,8 @@ export class ExecutorProcess {
         startedMs: this.#runs.size < this.#options.slots ? this.#now() : undefined,
       });
       try {
-        this.#pipe.send({ type: 'run', id, tensors: feeds, outputs: [...outputs] });
+        const message = { type: 'run', id, tensors: feeds, outputs } as const;
+        this.#pipe.send(sequence === undefined ? message : { ...message, sequence });
       } catch (cause) {
         this.#finish(id)?.reject(
           new RuntimeError('invalid-input', cause instanceof Error ? cause.message : '', { cause }),
@@ -177,6 +180,11 @@ export class ExecutorProcess {
       if (this.#cancelTick === undefined) this.#scheduleTick();
       return undefined;
     });
+  }
+
+  /** Drops the state of a sequence, after the run of it that is in flight. */
+  forget(key: number): void {
+    this.#pipe.send({ type: 'forget', key });
   }
 
   /** SIGKILL; runs in flight reject with `reason`. */

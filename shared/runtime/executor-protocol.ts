@@ -1,6 +1,7 @@
 // What the runtime and an executor say to each other, as the headers of frames (frames.ts). Both ends are one release, so
 // there is no versioning; but a damaged executor may write anything, so what arrives is parsed before it is used.
 import type { EngineCapabilities, Provider, ProviderReport } from './engine.js';
+import type { SequenceRun } from './graph-runner.js';
 import { blobsOf, encodeFrame, FrameError, type Frame } from './frames.js';
 import type { RuntimeErrorCode } from './runtime-error.js';
 import { isDatatype } from '../tensor/datatype.js';
@@ -28,8 +29,19 @@ export type ToExecutor =
       readonly providers: readonly Provider[];
       readonly intraOpThreads: number;
       readonly slots: number;
+      /** What the carried inputs are at first; empty = nothing is carried. */
+      readonly tensors: readonly NamedTensor[];
+      /** Pairs of an output and the input that it replaces. */
+      readonly carried: readonly (readonly [string, string])[];
     }
-  | { readonly type: 'run'; readonly id: number; readonly tensors: readonly NamedTensor[]; readonly outputs: string[] }
+  | {
+      readonly type: 'run';
+      readonly id: number;
+      readonly tensors: readonly NamedTensor[];
+      readonly outputs: readonly string[];
+      readonly sequence?: SequenceRun;
+    }
+  | { readonly type: 'forget'; readonly key: number }
   | { readonly type: 'cancel'; readonly id: number }
   | { readonly type: 'ping'; readonly id: number }
   | { readonly type: 'close' };
@@ -59,7 +71,7 @@ export function encodeMessage(message: ToExecutor | FromExecutor): Uint8Array[] 
 
 /** Reads a frame from the runtime. Throws FrameError. */
 export function decodeToExecutor(frame: Frame): ToExecutor {
-  return decode(frame, ['load', 'run', 'cancel', 'ping', 'close']) as unknown as ToExecutor;
+  return decode(frame, ['load', 'run', 'forget', 'cancel', 'ping', 'close']) as unknown as ToExecutor;
 }
 
 /** Reads a frame from an executor. Throws FrameError. */
@@ -74,7 +86,8 @@ function decode(frame: Frame, types: readonly string[]): Record<string, unknown>
   }
   const type = header['type'];
   if (type !== 'load' && type !== 'loaded' && type !== 'close' && header['id'] !== undefined) integer(header, 'id');
-  if (type === 'run' || type === 'result') return { ...header, tensors: tensorsOf(frame, header['tensors']) };
+  if (type === 'run' || type === 'result' || type === 'load')
+    return { ...header, tensors: tensorsOf(frame, header['tensors']) };
   if (frame.body.byteLength > frame.blobsAt) throw new FrameError(`a "${type}" message with blobs`);
   return header;
 }

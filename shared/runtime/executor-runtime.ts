@@ -3,7 +3,7 @@
 // signal. ONNX Runtime and koffi never enter this process.
 import { availableParallelism } from 'node:os';
 import { ExecutorProcess, type ExecutorProcessModules } from './executor-process.js';
-import type { GraphRunner, GraphRunResult, LoadGraphOptions, Runtime } from './graph-runner.js';
+import type { GraphRunner, GraphRunResult, LoadGraphOptions, Runtime, SequenceRun } from './graph-runner.js';
 import { decideRestart, recentDeaths, type Death } from './restart-policy.js';
 import { inputElements, RunProfile } from './run-profile.js';
 import { RuntimeError } from './runtime-error.js';
@@ -118,13 +118,26 @@ class SupervisedRunner implements GraphRunner {
     return this.#profile.expectedUs(inputElements(feeds));
   }
 
-  async run(feeds: readonly NamedTensor[], outputs: readonly string[], signal: AbortSignal): Promise<GraphRunResult> {
+  async run(
+    feeds: readonly NamedTensor[],
+    outputs: readonly string[],
+    signal: AbortSignal,
+    sequence?: SequenceRun,
+  ): Promise<GraphRunResult> {
+    if (sequence !== undefined && sequence.step > 0 && (this.#state.kind !== 'up' || this.#state.executor.isEnding)) {
+      throw new RuntimeError('state-lost', 'the executor that held the state has ended'); // the next one will not have it
+    }
     const executor = await this.#ready(signal);
     const elements = inputElements(feeds);
     const slowestUs = this.#profile.slowestUs(elements);
-    const result = await executor.run(feeds, outputs, signal, slowestUs === undefined ? undefined : slowestUs / 1000);
+    const slowestMs = slowestUs === undefined ? undefined : slowestUs / 1000;
+    const result = await executor.run(feeds, outputs, signal, slowestMs, sequence);
     this.#profile.record(elements, result.computeUs);
     return result;
+  }
+
+  forget(key: number): void {
+    if (this.#state.kind === 'up') this.#state.executor.forget(key);
   }
 
   async close(): Promise<void> {

@@ -1,7 +1,15 @@
 // What serving sees of the runtime: a loaded graph that runs somewhere else. The implementation (executor-runtime.ts) keeps
 // executors alive, measures, detects death and hanging, and replaces; callers see typed errors only.
-import type { EngineCapabilities, Provider, ProviderReport } from './engine.js';
+import type { CarriedState, EngineCapabilities, Provider, ProviderReport } from './engine.js';
 import type { NamedTensor, TensorSpec } from '../tensor/tensor.js';
+
+/** Where a run stands in its sequence. What it carries stays in the executor, and each start of a sequence has its own. */
+export interface SequenceRun {
+  /** Never used again for another start. */
+  readonly key: number;
+  /** Runs of it that have succeeded before; 0 begins with the initial state. */
+  readonly step: number;
+}
 
 export interface GraphRunner {
   readonly inputs: readonly TensorSpec[];
@@ -19,8 +27,17 @@ export interface GraphRunner {
   /**
    * Runs once in an executor. Rejects with RuntimeError. `executor-died` and `executor-hung` are not retried here: the
    * scheduler retries once within the request's deadline. After either, the runner replaces its executor by itself.
+   * With `sequence`, feeds and outputs are those that aren't carried; `state-lost` where the executor doesn't hold the state
+   * that such a run follows: it is never made up. One run of a sequence at a time.
    */
-  run(feeds: readonly NamedTensor[], outputs: readonly string[], signal: AbortSignal): Promise<GraphRunResult>;
+  run(
+    feeds: readonly NamedTensor[],
+    outputs: readonly string[],
+    signal: AbortSignal,
+    sequence?: SequenceRun,
+  ): Promise<GraphRunResult>;
+  /** Drops a sequence's state. Absent where nothing is carried. */
+  forget?(key: number): void;
   /** The executor's process id, for status and fault tests. */
   readonly pid: number | undefined;
   /** Executors of this graph that died or were ended for hanging since it was loaded; absent where none can. */
@@ -43,6 +60,8 @@ export interface LoadGraphOptions {
   readonly intraOpThreads: number;
   /** Runs that compute at once; by default as many as the cores carry. An engine without concurrent runs has one. */
   readonly concurrency?: number;
+  /** What sequences carry; absent = a graph without state. */
+  readonly state?: CarriedState;
 }
 
 export interface Runtime {

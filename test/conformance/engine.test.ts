@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Engine, EngineSession } from '@tidegate/shared/runtime/engine.js';
 import { createBindingEngine } from '@tidegate/shared/runtime/executor/binding/engine.js';
 import { createCapiEngine } from '@tidegate/shared/runtime/executor/capi/engine.js';
+import { SequenceStates } from '@tidegate/shared/runtime/executor/sequence-states.js';
 import { RuntimeError, type RuntimeErrorCode } from '@tidegate/shared/runtime/runtime-error.js';
 import { encodeBytes } from '@tidegate/shared/tensor/bytes.js';
 import { DATATYPES, ELEMENT_SIZE_BYTES, type Datatype } from '@tidegate/shared/tensor/datatype.js';
@@ -292,6 +293,31 @@ describe.each([
       tags.map((tag) => session.run(rounds(tag), ['tag_out'], new AbortController().signal)),
     );
     expect(answers.map(([tag]) => float32Of(tag!)[0])).toEqual(tags);
+    await session.close();
+  });
+
+  it('keeps the state of each sequence to itself, run after run (B26)', async () => {
+    const session = await load('running-sum');
+    const states = new SequenceStates(session, {
+      initial: [floats('total', [1], [100])],
+      carried: new Map([['total_next', 'total']]),
+    });
+    const add = async (key: number, step: number, ...x: number[]): Promise<number> => {
+      const feeds = [floats('x', [x.length], x), tensor('rounds', 'INT64', [], bytesOf(BigInt64Array.of(1n)))];
+      const made = await states.run({ key, step }, feeds, ['sum'], never);
+      expect(made.map(({ name: output }) => output)).toEqual(['sum']);
+      return float32Of(made[0]!)[0]!;
+    };
+    expect(await add(1, 0, 1, 2)).toBe(103);
+    expect(await add(2, 0, 7)).toBe(107);
+    expect(await add(1, 1, 4)).toBe(107);
+    expect(await add(2, 1, 1)).toBe(108);
+    expect(await add(1, 0, 5)).toBe(105); // starts again
+    expect((await codeOf(add(1, 2, 1))).code).toBe('state-lost'); // a run that its sender knows nothing of
+    expect((await codeOf(add(3, 1, 1))).code).toBe('state-lost');
+    states.forget(2);
+    expect((await codeOf(add(2, 2, 1))).code).toBe('state-lost');
+    expect(await add(1, 1, 1)).toBe(106);
     await session.close();
   });
 

@@ -5,6 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { Socket, type OnReadOpts, type SocketConstructorOpts } from 'node:net';
 import { pickEngine } from './pick-engine.js';
 import { RunSlots } from './run-slots.js';
+import { SequenceStates } from './sequence-states.js';
 import { decodeToExecutor, encodeMessage, type FromExecutor, type ToExecutor } from '../executor-protocol.js';
 import { FrameReader, type Frame } from '../frames.js';
 import type { EngineSession } from '../engine.js';
@@ -46,6 +47,7 @@ function sendError(id: number | undefined, error: unknown, otherwise: RuntimeErr
 
 let session: EngineSession | undefined;
 let slots: RunSlots | undefined;
+let states: SequenceStates | undefined;
 
 function receive(read: () => Frame[]): void {
   try {
@@ -64,6 +66,9 @@ function handle(message: ToExecutor): void {
     case 'run':
       void run(message);
       return;
+    case 'forget':
+      states?.forget(message.key);
+      return;
     case 'cancel':
       slots?.cancel(message.id);
       return;
@@ -79,6 +84,8 @@ async function load(message: Extract<ToExecutor, { type: 'load' }>): Promise<voi
   try {
     const { engine, fallbackReason } = await pickEngine(process.env['TIDEGATE_ENGINE']);
     session = await engine.load(message, new AbortController().signal);
+    const { tensors: initial, carried } = message;
+    if (carried.length > 0) states = new SequenceStates(session, { initial, carried: new Map(carried) });
     slots = engine.capabilities.concurrentRuns ? new RunSlots(message.slots, PRIMED_RUNS) : new RunSlots(1, 0);
     send({
       type: 'loaded',
@@ -93,11 +100,15 @@ async function load(message: Extract<ToExecutor, { type: 'load' }>): Promise<voi
   }
 }
 
-async function run({ id, tensors, outputs }: Extract<ToExecutor, { type: 'run' }>): Promise<void> {
+async function run({ id, tensors, outputs, sequence }: Extract<ToExecutor, { type: 'run' }>): Promise<void> {
   try {
     if (session === undefined || slots === undefined) throw new RuntimeError('run-failed', 'no graph is loaded');
-    const loaded = session;
-    const { result, computeUs } = await slots.run(id, (signal) => loaded.run(tensors, outputs, signal));
+    const [loaded, held] = [session, states];
+    const { result, computeUs } = await slots.run(id, (signal) => {
+      if (sequence === undefined) return loaded.run(tensors, outputs, signal);
+      if (held === undefined) throw new RuntimeError('invalid-input', 'the graph carries no state');
+      return held.run(sequence, tensors, outputs, signal);
+    });
     send({ type: 'result', id, computeUs, tensors: result });
   } catch (error) {
     sendError(id, error, 'run-failed');

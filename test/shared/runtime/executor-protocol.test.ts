@@ -14,8 +14,11 @@ const tensors = [tensor('a', 'FP32', [1, 2], Buffer.alloc(8, 1)), tensor('b', 'B
 
 describe('the executor protocol', () => {
   it.each<ToExecutor>([
-    { type: 'load', path: 'model.onnx', providers: ['webgpu'], intraOpThreads: 2, slots: 3 },
+    { type: 'load', path: 'model.onnx', providers: ['webgpu'], intraOpThreads: 2, slots: 3, tensors: [], carried: [] },
+    { type: 'load', path: 'm', providers: ['cpu'], intraOpThreads: 1, slots: 1, tensors, carried: [['c', 'a']] },
     { type: 'run', id: 7, tensors, outputs: ['y'] },
+    { type: 'run', id: 7, tensors, outputs: ['y'], sequence: { key: 3, step: 12 } },
+    { type: 'forget', key: 3 },
     { type: 'cancel', id: 7 },
     { type: 'ping', id: 0 },
     { type: 'close' },
