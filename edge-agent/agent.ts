@@ -23,6 +23,7 @@ import { Metrics } from './api/metrics.js';
 import { AnswerCache } from './cache/answer-cache.js';
 import { DiskLayer } from './cache/disk-layer.js';
 import { MemoryLayer } from './cache/memory-layer.js';
+import { StageCache } from './cache/stage-cache.js';
 import type { CaptureStatus } from './capture/captures.js';
 import type { Settings } from './config/settings-table.js';
 import { EngineSlots } from './engine/engine-slots.js';
@@ -99,7 +100,8 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
   const memory = settings.cacheSize === 0 ? undefined : new MemoryLayer({ limitBytes: settings.cacheSize }, { clock });
   const disk = settings.diskCache === 0 ? undefined : diskLayer(settings, modules);
   const layers = [memory, disk].filter((layer) => layer !== undefined);
-  const cache = new AnswerCache({ layers, clock });
+  const stages = memory === undefined ? undefined : new StageCache({ memory, clock });
+  const cache = new AnswerCache({ layers, stages, clock });
   const breaker = { failuresMax: HUB_FAILURES_MAX, probeIntervalMs: settings.hubProbeInterval };
   const hub = modules.hub === undefined ? undefined : new HubClient(modules.hub, breaker, { clock, log });
   const privacy = new PrivacyDecisions({

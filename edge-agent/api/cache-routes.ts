@@ -7,7 +7,7 @@ interface JsonAnswer {
 }
 
 export function cacheReport(cache: AnswerCache): object {
-  return { ...cache.counts, models: cache.models() };
+  return { ...cache.counts, models: cache.models(), stages: cache.stages?.counts ?? [] };
 }
 
 /**

@@ -51,6 +51,11 @@ const CACHE_MODEL_FAMILIES = {
   tidegate_cache_model_stale_hits_total: ['Of the hits, those older than the TTL', 'staleHits'],
 } as const;
 
+const STAGE_FAMILIES = {
+  tidegate_cache_stage_hits_total: ['Runs of a graph that were spared: its outputs were kept', 'hits'],
+  tidegate_cache_stage_misses_total: ['Lookups of kept outputs that found none', 'misses'],
+} as const;
+
 const HUB_FAMILIES = {
   tidegate_hub_calls_total: ['Requests sent to the hub', 'calls'],
   tidegate_hub_probes_total: ['Of those, probes while the breaker was open', 'probes'],
@@ -155,6 +160,11 @@ export class Metrics {
     for (const [name, [help, field]] of Object.entries(CACHE_MODEL_FAMILIES)) {
       this.#scraped(name, help, ['model'], () =>
         cache.modelCounts().map(({ model, [field]: value }) => ({ labels: { model }, value })),
+      );
+    }
+    for (const [name, [help, field]] of Object.entries(STAGE_FAMILIES)) {
+      this.#scraped(name, help, ['model', 'graph'], () =>
+        (cache.stages?.counts ?? []).map(({ model, graph, [field]: value }) => ({ labels: { model, graph }, value })),
       );
     }
     this.#scraped('tidegate_cache_aside', '1 while the cache stands aside: it cost more than it saved', ['model'], () =>

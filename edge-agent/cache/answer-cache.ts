@@ -19,6 +19,7 @@ import type {
 import { cacheKey, type CacheQuestion } from './cache-key.js';
 import { SelfBypass } from './self-bypass.js';
 import { SingleFlight } from './single-flight.js';
+import type { StageCache } from './stage-cache.js';
 
 export interface CachePolicy {
   readonly model: string;
@@ -75,6 +76,8 @@ const LIMIT_RENEWALS_AT_ONCE = 4;
 const RENEWAL_TIMEOUT_MS = 30_000;
 
 export class AnswerCache {
+  /** Of pipelines; undefined where there is no memory to keep them in. */
+  readonly stages: StageCache | undefined;
   readonly #layers: readonly CacheLayer[];
   readonly #clock: Clock;
   readonly #flights: SingleFlight<ComputedAnswer>;
@@ -86,8 +89,13 @@ export class AnswerCache {
   /** Counts calls of `drop`: what began before one is not kept after it. */
   #drops = 0;
 
-  constructor(modules: { readonly layers: readonly CacheLayer[]; readonly clock: Clock }) {
+  constructor(modules: {
+    readonly layers: readonly CacheLayer[];
+    readonly stages?: StageCache | undefined;
+    readonly clock: Clock;
+  }) {
     this.#layers = modules.layers;
+    this.stages = modules.stages;
     this.#clock = modules.clock;
     this.#flights = new SingleFlight(modules);
   }

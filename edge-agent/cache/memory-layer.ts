@@ -1,6 +1,6 @@
 // Answers in memory within a limit of bytes; SIEVE says which make room. Outputs are copied in when they are views of a larger
 // buffer (a batch's, a body's), so that a small entry never holds a large block alive. Age is monotonic: a clock that jumps
-// neither revives nor expires an entry.
+// neither revives nor expires an entry. Outputs of stages (stage-cache.ts) lie among the answers, under the same limit and dropped alike.
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { NamedTensor } from '@tidegate/shared/tensor/tensor.js';
 import {
@@ -21,7 +21,9 @@ const ENTRY_OVERHEAD_BYTES = 700;
 const LARGEST_SHARE = 1 / 4;
 
 interface Kept {
-  readonly answer: CachedAnswer;
+  /** Undefined for the outputs of a stage. */
+  readonly answer: CachedAnswer | undefined;
+  readonly outputs: readonly NamedTensor[];
   readonly labels: CacheLabels;
   /** When it was computed, monotonic; before this process's start where another layer had it. */
   readonly computedMs: number;
@@ -32,6 +34,7 @@ export class MemoryLayer implements CacheLayer {
   readonly #limitBytes: number;
   readonly #clock: Clock;
   readonly #entries: Sieve<Kept>;
+  #drops = 0;
   #counts = { hits: 0, misses: 0, stale: 0, stores: 0, evictions: 0 };
 
   constructor(options: { readonly limitBytes: number }, modules: { readonly clock: Clock }) {
@@ -42,7 +45,7 @@ export class MemoryLayer implements CacheLayer {
 
   get(key: string, maxAgeMs: number): CacheHit | undefined {
     const kept = this.#entries.peek(key);
-    if (kept === undefined) {
+    if (kept?.answer === undefined) {
       this.#counts.misses += 1;
       return undefined;
     }
@@ -58,14 +61,37 @@ export class MemoryLayer implements CacheLayer {
 
   put(key: string, { answer, labels, ageMs }: CacheEntry): void {
     const outputs = answer.outputs.map(ownCopy);
-    const sizeBytes = outputs.reduce((sum, output) => sum + output.data.byteLength, ENTRY_OVERHEAD_BYTES);
-    if (sizeBytes > this.#limitBytes * LARGEST_SHARE) return;
     const computedMs = this.#clock.monotonicMs() - ageMs;
-    this.#counts.evictions += this.#entries.set(key, { answer: { ...answer, outputs }, labels, computedMs }, sizeBytes);
+    this.#keep(key, { answer: { ...answer, outputs }, outputs, labels, computedMs });
+  }
+
+  /** Outputs of a stage. Not counted as lookups of answers. */
+  getStage(key: string, maxAgeMs: number): readonly NamedTensor[] | undefined {
+    const kept = this.#entries.peek(key);
+    if (kept === undefined || this.#clock.monotonicMs() - kept.computedMs > maxAgeMs) return undefined;
+    this.#entries.markUsed(key);
+    return kept.outputs;
+  }
+
+  putStage(key: string, made: readonly NamedTensor[], labels: CacheLabels): void {
+    const outputs = made.map(ownCopy);
+    this.#keep(key, { answer: undefined, outputs, labels, computedMs: this.#clock.monotonicMs() });
+  }
+
+  #keep(key: string, kept: Kept): void {
+    const sizeBytes = kept.outputs.reduce((sum, output) => sum + output.data.byteLength, ENTRY_OVERHEAD_BYTES);
+    if (sizeBytes > this.#limitBytes * LARGEST_SHARE) return;
+    this.#counts.evictions += this.#entries.set(key, kept, sizeBytes);
     this.#counts.stores += 1;
   }
 
+  /** How often something was dropped: what was being computed before is not kept after it. */
+  get drops(): number {
+    return this.#drops;
+  }
+
   drop(selection: CacheSelection): number {
+    this.#drops += 1;
     return this.#entries.removeWhere(({ labels }) => isSelected(labels, selection));
   }
 

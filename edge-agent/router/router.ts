@@ -9,6 +9,7 @@ import type {
   ModelMetadata,
   ModelState,
 } from '@tidegate/shared/serving/inference-service.js';
+import type { KeptStages } from '@tidegate/shared/serving/kept-stages.js';
 import type { RunFacts, ServedModel } from '@tidegate/shared/serving/served-model.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
@@ -154,9 +155,9 @@ export class Router implements InferenceService {
     });
     try {
       outcome = await this.#cached(request, model, 'edge', signal, async (asked, inner) => {
-        if (asked !== request) return computeHere(asked, model, inner); // renews a stale answer: nobody waits for it
+        if (asked !== request) return this.#compute(asked, model, undefined, inner); // a renewal: nobody waits for it
         trail.note(whyComputed(request, model));
-        computed = await computeHere(request, model, inner, (run) => trail.ran(run));
+        computed = await this.#compute(request, model, trail, inner);
         return computed;
       });
     } catch (error) {
@@ -254,6 +255,28 @@ export class Router implements InferenceService {
     return asked === undefined ? answerOf(request, outcome, reason) : fromHub(asked, reason);
   }
 
+  async #compute(
+    request: InferRequest,
+    model: ServedModel,
+    trail: RequestTrail | undefined,
+    signal: AbortSignal,
+  ): Promise<ComputedAnswer> {
+    const { inputs, outputs, deadlineMs, priority } = request;
+    const { version, versionDigest, variant, variantDigest } = model.identity;
+    const onRun = (run: RunFacts): void => trail?.ran(run);
+    const stages = this.#stages(request, model, trail);
+    const answer = await model.infer({ inputs, outputs, deadlineMs, priority, onRun, stages }, signal);
+    return { ...answer, answeredBy: 'edge', version, modelDigest: versionDigest, variant, variantDigest };
+  }
+
+  #stages(request: InferRequest, { yaml }: ServedModel, trail: RequestTrail | undefined): KeptStages | undefined {
+    const { enabled, ttlMs, stages } = yaml.cache;
+    if (!enabled || stages.length === 0 || request.cache === 'bypass') return undefined;
+    const maxAgeMs = request.cache === 'refresh' ? 0 : Math.min(ttlMs, request.maxStalenessMs ?? Infinity);
+    const onHit = (graph: string): void => trail?.note(`${graph}: not run, its outputs for this input were kept`);
+    return this.#modules.cache.stages?.of({ model: request.model, tags: request.cacheTags ?? [] }, { maxAgeMs, onHit });
+  }
+
   #cached(
     request: InferRequest,
     model: ServedModel,
@@ -300,18 +323,6 @@ function whyComputed({ cache }: InferRequest, model: ServedModel): string {
   if (!model.yaml.cache.enabled || !model.deterministic) return 'computing: answers of this model are not cached';
   if (cache === 'bypass') return 'computing: the caller bypasses the cache';
   return cache === 'refresh' ? 'computing: the caller wants a fresh answer' : 'computing: no cached answer fits';
-}
-
-async function computeHere(
-  request: InferRequest,
-  model: ServedModel,
-  signal: AbortSignal,
-  onRun: (run: RunFacts) => void = () => undefined,
-): Promise<ComputedAnswer> {
-  const { inputs, outputs, deadlineMs, priority } = request;
-  const { version, versionDigest, variant, variantDigest } = model.identity;
-  const answer = await model.infer({ inputs, outputs, deadlineMs, priority, onRun }, signal);
-  return { ...answer, answeredBy: 'edge', version, modelDigest: versionDigest, variant, variantDigest };
 }
 
 function computedOf(answer: InferAnswer): ComputedAnswer {

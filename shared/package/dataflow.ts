@@ -157,7 +157,11 @@ function checkReferences(yaml: ModelYaml, known: (value: string) => boolean): vo
   for (const [at, { name }] of yaml.outputs.entries()) {
     if (!known(name)) throw new DataflowError(['outputs', at, 'name'], `no node makes '${name}'`);
   }
-  const { confidence, goldens, heavy } = yaml;
+  const { cache, confidence, goldens, heavy } = yaml;
+  for (const [at, graph] of cache.stages.entries()) {
+    if (yaml.pipeline.some((node) => 'graph' in node && node.graph === graph)) continue;
+    throw new DataflowError(['cache', 'stages', at], `the pipeline has no graph '${graph}'`);
+  }
   if (confidence && !known(confidence.output)) {
     throw new DataflowError(['confidence', 'output'], `no node makes '${confidence.output}'`);
   }

@@ -56,14 +56,18 @@ interface GraphTraits {
   readonly deterministic: boolean;
   /** Nothing in it is known to make a row's result depend on other rows. */
   readonly rowsMayBatch: boolean;
+  /** Paths of external data, relative to the file's folder, sorted. */
+  readonly externalData: readonly string[];
 }
 
 export async function graphTraits(path: string): Promise<GraphTraits> {
-  const { graph } = await decodeFile(path);
+  const model = await decodeFile(path);
+  const { graph } = model;
   const nodes = graph === undefined ? [] : [...allGraphs(graph)].flatMap((inner) => inner.node);
   return {
     deterministic: !nodes.some(isRandom),
     rowsMayBatch: !nodes.some((node) => ROW_COUPLING_OPERATORS.has(node.opType ?? '')),
+    externalData: [...new Set(externalFiles(model))].sort(),
   };
 }
 

@@ -17,6 +17,7 @@ import type { Digest } from '../wire/digest.js';
 import type { ModelYaml } from '../wire/model-yaml.js';
 import { classLabels } from './class-labels.js';
 import type { ModelDetails, ModelMetadata } from './inference-service.js';
+import { stageIdentity, type KeptStages } from './kept-stages.js';
 import { preparePipeline, type Pipeline } from './pipeline.js';
 import { graphTraits } from './served-graph-file.js';
 import { ServingError } from './serving-error.js';
@@ -66,6 +67,8 @@ interface ModelRequest {
   readonly priority: number;
   /** Hears of each run for this request that ended well. */
   readonly onRun?: (run: RunFacts) => void;
+  /** Of the stages that `cache.stages` names; absent = all are run. */
+  readonly stages?: KeptStages | undefined;
 }
 
 export interface ModelAnswer {
@@ -96,6 +99,8 @@ interface GraphSlot {
   readonly scheduler: Scheduler;
   /** Rows of several requests that one run may take; 1 = each request runs alone. */
   readonly batchRowsMax: number;
+  /** Where the package has the graph's outputs kept: what they are kept under. */
+  readonly stage: string | undefined;
 }
 
 /** What is known of a model only once its package has been read and its graphs loaded. */
@@ -151,7 +156,11 @@ export async function serveModel(
       const observed = slots.length === 0 ? { clock, onRun: ran } : { clock };
       const batchRowsMax = canBatch(runner.inputs, runner.outputs) ? maxRows : 1;
       const scheduler = new Scheduler(runner, { maxRows, queueDepthMax }, observed);
-      slots.push({ graph, runner, scheduler, batchRowsMax });
+      const kept = traits.deterministic && pack.yaml.cache.stages.includes(graph);
+      const runs = [runner.engine.name, runner.engine.version, runner.provider.runs];
+      const { externalData } = traits;
+      const stage = kept ? stageIdentity(graph, { files: pack.files, externalData }, runs) : undefined;
+      slots.push({ graph, runner, scheduler, batchRowsMax, stage });
     }
     const signatures = new Map(slots.map(({ graph, runner }) => [graph, runner]));
     const pipeline = await preparePipeline(pack.yaml, pack, signatures);
@@ -346,7 +355,11 @@ export class ServedModel {
     ): Promise<readonly NamedTensor[]> => {
       const slot = this.#slots.find((candidate) => candidate.graph === graph);
       if (slot === undefined) throw new Error(`the graph ${graph} is not loaded`);
+      const { stage: identity } = slot;
+      const stage = identity === undefined ? undefined : request.stages?.look({ graph, identity, feeds, outputs });
+      if (stage?.outputs !== undefined) return stage.outputs;
       const result = await slot.scheduler.run({ feeds, outputs, deadlineMs, priority }, inner);
+      stage?.keep(result.outputs, result.computeUs);
       queueUs = Math.max(queueUs, result.queueUs);
       runs.set(`${graph} ${result.runId}`, result.computeUs); // items of one request may share a run
       const { computeUs, batchRows } = result;

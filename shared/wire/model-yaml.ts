@@ -92,6 +92,8 @@ export const modelYamlSchema = z.strictObject({
       ttlMs: z.int().min(0).default(300_000),
       /** After the TTL an answer may be given so much longer, marked as stale, while one run in the background renews it. */
       staleWhileRevalidateMs: z.int().min(0).default(0),
+      /** Graphs of the pipeline whose outputs are kept in memory on their own, for as long as answers are. */
+      stages: z.array(packagePathSchema).max(64).default([]),
     })
     .prefault({}),
   /** What may leave the device. */
