@@ -17,7 +17,7 @@ export default defineConfig({
         resolve: { alias },
         test: {
           name: 'unit',
-          include: ['test/{shared,edge-agent,cloud-hub,conformance,examples}/**/*.test.ts'],
+          include: ['test/{shared,edge-agent,cloud-hub,conformance,examples}/**/*.test.ts', 'test/bench/*.test.mjs'],
           pool: 'forks',
           maxWorkers: 2, // one less than the cores is the default: on two cores, half the machine
           testTimeout: 20_000,

@@ -46,35 +46,74 @@ export async function startProgram(command, args, env = {}) {
       return answer;
     },
     async stop() {
+      signalTree(child.pid, 'SIGCONT');
       child.stdin.end();
       child.kill('SIGTERM');
-      const timer = setTimeout(() => child.kill('SIGKILL'), 10_000);
+      const timer = setTimeout(() => signalTree(child.pid, 'SIGKILL'), 10_000);
       await ended;
       clearTimeout(timer);
     },
   };
 }
 
-/** Ends what is left, also after an error. */
+/** Ends what is left, also after an error, with the processes that servers started themselves. */
 export function stopAll() {
-  for (const child of started) child.kill('SIGKILL');
+  for (const { pid } of started) signalTree(pid, 'SIGKILL');
+}
+
+/** Sends a signal to a process and all that came from it: SIGSTOP for servers whose turn it is not, so that they take nothing. */
+export function signalTree(pid, signal) {
+  for (const one of treeOf(pid).keys()) {
+    try {
+      process.kill(one, signal);
+    } catch (error) {
+      if (error.code !== 'ESRCH') throw error; // it ended meanwhile
+    }
+  }
 }
 
 /** Of the kernel's accounting of processor time. */
 const TICK_US = 10_000;
 
-/** Processor time that a process and its children have used, in microseconds; undefined where there is no /proc. */
+/** Processor time that a process and all that came from it have used, in microseconds; undefined where there is no /proc. */
 export function treeCpuUs(pid) {
   if (process.platform !== 'linux') return undefined;
   let ticks = 0;
-  for (const name of readdirSync('/proc').filter((entry) => /^[0-9]+$/.test(entry))) {
-    let fields;
-    try {
-      fields = readFileSync(`/proc/${name}/stat`, 'utf8').split(') ').at(-1).split(' ');
-    } catch {
-      continue; // it ended meanwhile
-    }
-    if (Number(name) === pid || Number(fields[1]) === pid) ticks += Number(fields[11]) + Number(fields[12]);
-  }
+  for (const fields of treeOf(pid).values()) ticks += Number(fields[11]) + Number(fields[12]);
   return ticks * TICK_US;
+}
+
+/** Memory of a process and all that came from it, each page that several map counted once (PSS), in MiB; undefined where there is no /proc. */
+export function treePssMb(pid) {
+  if (process.platform !== 'linux') return undefined;
+  let kilobytes = 0;
+  for (const one of treeOf(pid).keys()) {
+    const rollup = readIfThere(`/proc/${one}/smaps_rollup`);
+    kilobytes += Number(/^Pss: +(\d+) kB/m.exec(rollup)?.[1] ?? 0);
+  }
+  return kilobytes / 1024;
+}
+
+/** Pid -> fields of /proc/PID/stat after the name; only the process itself where there is no /proc. */
+function treeOf(root) {
+  if (process.platform !== 'linux') return new Map([[root, []]]);
+  const all = new Map();
+  for (const name of readdirSync('/proc').filter((entry) => /^[0-9]+$/.test(entry))) {
+    const fields = readIfThere(`/proc/${name}/stat`)?.split(') ').at(-1).split(' ');
+    if (fields !== undefined) all.set(Number(name), fields);
+  }
+  const tree = new Map(all.has(root) ? [[root, all.get(root)]] : []);
+  for (const parent of tree.keys()) {
+    // what is added while this goes on is visited too
+    for (const [pid, fields] of all) if (Number(fields[1]) === parent) tree.set(pid, fields);
+  }
+  return tree;
+}
+
+function readIfThere(path) {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined; // the process ended meanwhile
+  }
 }

@@ -8,7 +8,7 @@ import { handwrittenDigits } from '../examples/demo/hard-digits.mjs';
 import { HubApi, until } from '../examples/demo/hub-api.mjs';
 import { digitInput, infer } from '../examples/demo/oip.mjs';
 import { killAll, run, start, stop } from '../examples/demo/processes.mjs';
-import { median } from './statistics.mjs';
+import { figures, spread } from './statistics.mjs';
 
 const DIGITS = fileURLToPath(new URL('../examples/digits', import.meta.url));
 const EVERY_MS = 20;
@@ -72,7 +72,7 @@ async function startJob({ api, cli }) {
   };
 }
 
-export async function servingWhileTraining(folder, rounds, roundMs, say) {
+export async function servingWhileTraining({ folder, rounds, roundMs, say }) {
   try {
     return await measure(await startHub(folder), rounds, roundMs, say);
   } finally {
@@ -93,28 +93,25 @@ async function measure(world, rounds, roundMs, say) {
     say(`serving while training: round ${i + 1} of ${rounds}`);
   }
   await stop(world.hub);
-  const ratioOf = (key) => {
-    const ratios = training.map((one, i) => one[key] / idle[i][key]);
-    return { median: median(ratios), low: Math.min(...ratios), high: Math.max(...ratios) };
-  };
-  const mid = (list, key) => median(list.map((one) => one[key]));
-  return {
-    name: 'serving while training',
-    idle: { p50Ms: mid(idle, 'p50Ms'), p99Ms: mid(idle, 'p99Ms') },
-    training: { p50Ms: mid(training, 'p50Ms'), p99Ms: mid(training, 'p99Ms') },
-    ratios: { p50: ratioOf('p50Ms'), p99: ratioOf('p99Ms') },
-    samplesPerSecond: median(samplesPerSecond),
-  };
-}
-
-export function printServingWhileTraining({ idle, training, ratios, samplesPerSecond }) {
-  const two = (value) => value.toFixed(2);
-  console.log("\nServing while training: the hub's answers while a job runs, against while none does");
-  for (const [name, { p50Ms, p99Ms }] of Object.entries({ idle, training })) {
-    console.log(`  ${name.padEnd(8)} p50 ${two(p50Ms)} ms, p99 ${two(p99Ms)} ms`);
-  }
-  for (const [name, { median: middle, low, high }] of Object.entries(ratios)) {
-    console.log(`  ratio of the ${name}: ${two(middle)} (${two(low)} to ${two(high)})`);
-  }
-  console.log(`  the job trained ${samplesPerSecond.toFixed(0)} samples a second meanwhile`);
+  const percentiles = { 'p50 ms': ({ p50Ms }) => p50Ms, 'p99 ms': ({ p99Ms }) => p99Ms };
+  const ratioOf = (key) => spread(training.map((one, i) => one[key] / idle[i][key]));
+  return [
+    {
+      name: 'Serving while training',
+      about: `the hub's answers, digits ${1000 / EVERY_MS} a second, while a job runs with the hub's defaults and while none does`,
+      contestants: {
+        idle: { figures: figures(idle, percentiles) },
+        training: {
+          figures: {
+            ...figures(training, percentiles),
+            'samples trained / s': spread(samplesPerSecond),
+          },
+        },
+      },
+      ratios: [
+        { what: 'p50, training / idle', ...ratioOf('p50Ms') },
+        { what: 'p99, training / idle', ...ratioOf('p99Ms') },
+      ],
+    },
+  ];
 }

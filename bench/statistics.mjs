@@ -1,4 +1,5 @@
 // Rounds of several contestants, interleaved, so that whatever else the machine does hits all of them; ratios within a round.
+// Pure but for the waiting.
 
 export function median(values) {
   const sorted = values.toSorted((a, b) => a - b);
@@ -6,7 +7,17 @@ export function median(values) {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-/** `contestants`: name -> async () => measurement with `perSecond`. Answers name -> measurements, one for each round. */
+/** `{ median, low, high }` of one value a round. */
+export function spread(values) {
+  return { median: median(values), low: Math.min(...values), high: Math.max(...values) };
+}
+
+/** The value under which `share` of the sorted ones lie. */
+export function quantile(sorted, share) {
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
+}
+
+/** `contestants`: name -> async () => measurement. Answers name -> measurements, one for each round. */
 export async function interleave(contestants, rounds, onRound) {
   const measured = Object.fromEntries(Object.keys(contestants).map((name) => [name, []]));
   for (let round = 0; round < rounds; round++) {
@@ -16,8 +27,17 @@ export async function interleave(contestants, rounds, onRound) {
   return measured;
 }
 
-/** perSecond of `ours` over `theirs`, round by round. */
-export function ratio(ours, theirs) {
-  const ratios = ours.map(({ perSecond }, i) => perSecond / theirs[i].perSecond);
-  return { median: median(ratios), low: Math.min(...ratios), high: Math.max(...ratios) };
+/** Spread of ours over theirs, round by round; `of` picks what is compared in a measurement. */
+export function ratio(ours, theirs, of = ({ perSecond }) => perSecond) {
+  return spread(ours.map((one, i) => of(one) / of(theirs[i])));
+}
+
+/** Spreads of what `pick` names in the rounds of a contestant, those left out that it did not measure: label -> spread. */
+export function figures(list, pick) {
+  return Object.fromEntries(
+    Object.entries(pick)
+      .map(([label, of]) => [label, list.map(of)])
+      .filter(([, values]) => values.every((value) => Number.isFinite(value)))
+      .map(([label, values]) => [label, spread(values)]),
+  );
 }

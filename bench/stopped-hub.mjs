@@ -2,15 +2,14 @@
 // it isn't sure of, so that the hub is really tried. Its hub (a second agent, one loopback away) answers, or is stopped in its
 // tracks (SIGSTOP, not closed). The pace is low, so that the two cores are not what is measured.
 import { fileURLToPath } from 'node:url';
-import { startScript } from './processes.mjs';
-import { median } from './statistics.mjs';
+import { startAgent } from './agent.mjs';
+import { figures, spread } from './statistics.mjs';
 
-const AGENT = fileURLToPath(new URL('../edge-agent/bin/tidegate-agent.js', import.meta.url));
 const DIGITS = fileURLToPath(new URL('../examples/digits', import.meta.url));
 const LOCAL_EVERY_MS = 10;
 const UNSURE_EVERY_MS = 100;
 const PROBE_INTERVAL_MS = 1000;
-export const STOPPED_HUB_TARGET = 1.1;
+const TARGET = 1.1;
 
 /** Nothing on the picture: the digit classifier is far from sure. */
 const UNSURE = new Float32Array(784);
@@ -27,21 +26,6 @@ function requestOf(values, placement) {
     headers: { 'inference-header-content-length': String(Buffer.byteLength(json)) },
     body: Buffer.concat([Buffer.from(json), Buffer.from(values.buffer)]),
   };
-}
-
-async function startServe(flags) {
-  const agent = await startScript(AGENT, [
-    'serve',
-    DIGITS,
-    '--http-port',
-    '0',
-    '--grpc-port',
-    'off',
-    '--log-level',
-    'error',
-    ...flags,
-  ]);
-  return { ...agent, url: `http://${/http=(\S+)/.exec(agent.ready)[1]}` };
 }
 
 async function ask(agent, request) {
@@ -81,9 +65,9 @@ async function round(agent, roundMs) {
 
 const hubCounts = async (agent) => (await (await fetch(`${agent.url}/agent/v1/status`)).json()).hub.counts;
 
-export async function stoppedHub(rounds, roundMs, say) {
-  const hub = await startServe([]);
-  const agent = await startServe(['--hub', hub.url, '--hub-probe-interval', String(PROBE_INTERVAL_MS)]);
+export async function stoppedHub({ rounds, roundMs, say }) {
+  const hub = await startAgent([DIGITS]);
+  const agent = await startAgent([DIGITS], ['--hub', hub.url, '--hub-probe-interval', String(PROBE_INTERVAL_MS)]);
   await round(agent, 3000);
   const answering = [];
   const stopped = [];
@@ -101,28 +85,24 @@ export async function stoppedHub(rounds, roundMs, say) {
   }
   await agent.stop();
   await hub.stop();
-  const ratios = stopped.map(({ p99Ms }, i) => p99Ms / answering[i].p99Ms);
-  return {
-    name: 'stopped hub',
-    p99AnsweringMs: median(answering.map(({ p99Ms }) => p99Ms)),
-    p99StoppedMs: median(stopped.map(({ p99Ms }) => p99Ms)),
-    ratio: { median: median(ratios), low: Math.min(...ratios), high: Math.max(...ratios) },
-    callsPerProbeInterval: probes / ((rounds * roundMs) / PROBE_INTERVAL_MS),
-    placements: { answering: answering[0].placements, stopped: stopped[0].placements },
-  };
-}
-
-export function printStoppedHub(result) {
-  const two = (value) => value.toFixed(2);
-  const { p99AnsweringMs, p99StoppedMs, ratio, callsPerProbeInterval, placements } = result;
-  console.log('\nStopped hub: p99 of local answers while the hub is stopped (SIGSTOP), against while it answers');
-  console.log(`  answering ${two(p99AnsweringMs)} ms, stopped ${two(p99StoppedMs)} ms`);
-  console.log(
-    `  unsure ones: answering ${JSON.stringify(placements.answering)}, stopped ${JSON.stringify(placements.stopped)}`,
-  );
-  const verdict = ratio.median <= STOPPED_HUB_TARGET ? 'reached' : 'missed';
-  console.log(
-    `  ratio ${two(ratio.median)} (${two(ratio.low)} to ${two(ratio.high)}), target <= ${STOPPED_HUB_TARGET}: ${verdict}`,
-  );
-  console.log(`  calls to the stopped hub per probe interval: ${two(callsPerProbeInterval)}, target <= 1`);
+  const calls = probes / ((rounds * roundMs) / PROBE_INTERVAL_MS);
+  const contestant = (list) => ({
+    note: `unsure ones were answered by ${JSON.stringify(list[0].placements)}`,
+    figures: figures(list, { 'p99 ms': ({ p99Ms }) => p99Ms }),
+  });
+  return [
+    {
+      name: 'Stopped hub',
+      about: `local answers, one each ${LOCAL_EVERY_MS} ms, while the hub is stopped (SIGSTOP) and while it answers`,
+      contestants: { 'hub answers': contestant(answering), 'hub stopped': contestant(stopped) },
+      ratios: [
+        {
+          what: 'p99, stopped / answering',
+          ...spread(stopped.map((one, i) => one.p99Ms / answering[i].p99Ms)),
+          atMost: TARGET,
+        },
+        { what: 'calls to the stopped hub per probe interval', median: calls, atMost: 1 },
+      ],
+    },
+  ];
 }

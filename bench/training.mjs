@@ -2,16 +2,16 @@
 // side has a process of its own, and rests before the other is measured: threads that spin a while would take the other's cores.
 import { setTimeout as delay } from 'node:timers/promises';
 import { startProgram, startScript } from './processes.mjs';
-import { interleave, median } from './statistics.mjs';
+import { figures, interleave, ratio } from './statistics.mjs';
 import { torchPython } from './training/environment.mjs';
 import { TRAINING_MODELS } from './training/models.mjs';
 
-const TRAINING_TARGET = 1;
+const TARGET = 1;
 const THREADS = [1, 2];
 const WARM_UP_MS = 1_500;
 const REST_MS = 300;
 
-export async function training(rounds, roundMs, say) {
+export async function training({ rounds, roundMs, say }) {
   const { python, missing } = await torchPython(say);
   if (missing !== undefined) say(`P8: PyTorch is skipped: ${missing}`);
   const results = [];
@@ -34,40 +34,34 @@ export async function training(rounds, roundMs, say) {
         say(`P8 ${name}, ${threads} threads: round ${round} of ${rounds}`),
       );
       await Promise.all(Object.values(sides).map((side) => side.stop()));
-      results.push({ name: `P8 ${name}`, about, threads, measured, ...ratios(measured) });
+      const skipped = missing === undefined ? [] : [`PyTorch is skipped: ${missing}`];
+      results.push(judged(`P8 ${name}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`, about, measured, skipped));
     }
   }
   return results;
 }
 
-/**
- * Our step time, and our processor time for a step, over PyTorch's, round by round; and the least of all rounds over the least, as
- * other work on the machine only ever adds.
- */
-function ratios({ tidegate, pytorch }) {
-  if (pytorch === undefined) return {};
-  const over = (of) => {
-    const values = tidegate.map((ours, i) => of(ours) / of(pytorch[i]));
-    const least = Math.min(...tidegate.map(of)) / Math.min(...pytorch.map(of));
-    return { median: median(values), low: Math.min(...values), high: Math.max(...values), least };
+function judged(name, about, measured, notes) {
+  const { tidegate, pytorch } = measured;
+  const stepMs = ({ perSecond }) => 1000 / perSecond;
+  const cpuMs = ({ cpuUs }) => cpuUs / 1000;
+  const over = (of) => ratio(tidegate, pytorch, of);
+  return {
+    name,
+    about,
+    contestants: Object.fromEntries(
+      Object.entries(measured).map(([key, list]) => [
+        key,
+        { figures: figures(list, { 'ms a step': stepMs, 'ms of processor a step': cpuMs }) },
+      ]),
+    ),
+    ratios:
+      pytorch === undefined
+        ? []
+        : [
+            { what: 'step time, tidegate / PyTorch', ...over(stepMs), atMost: TARGET },
+            { what: 'processor time, tidegate / PyTorch', ...over(cpuMs) },
+          ],
+    notes,
   };
-  return { ratio: over(({ perSecond }) => 1 / perSecond), cpuRatio: over(({ cpuUs }) => cpuUs) };
-}
-
-export function printTraining(results) {
-  const two = (value) => value.toFixed(2);
-  const spread = ({ median: middle, low, high, least }) =>
-    `${two(middle)} (${two(low)} to ${two(high)}), least over least ${two(least)}`;
-  for (const { name, about, threads, measured, ratio, cpuRatio } of results) {
-    console.log(`\n${name}: ${about}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`);
-    for (const [key, list] of Object.entries(measured)) {
-      const stepMs = median(list.map(({ perSecond }) => 1000 / perSecond));
-      const cpuMs = median(list.map(({ cpuUs }) => cpuUs / 1000));
-      console.log(`  ${key.padEnd(8)} ${two(stepMs).padStart(7)} ms a step, ${two(cpuMs)} ms of processor`);
-    }
-    if (ratio === undefined) continue;
-    const verdict = ratio.median <= TRAINING_TARGET ? 'reached' : 'missed';
-    console.log(`  step time, ours over PyTorch's: ${spread(ratio)}, target <= ${TRAINING_TARGET}: ${verdict}`);
-    console.log(`  processor time, ours over PyTorch's: ${spread(cpuRatio)}`);
-  }
 }
