@@ -10,6 +10,7 @@ const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
   enroll: async () => (await import('./cli/enroll.js')).enrollVerb,
   run: async () => (await import('./cli/run.js')).runVerb,
   status: async () => (await import('./cli/status.js')).statusVerb,
+  release: async () => (await import('./cli/release.js')).releaseVerb,
   doctor: async () => (await import('./cli/doctor.js')).doctorVerb,
   service: async () => (await import('./cli/service.js')).serviceVerb,
   explain: async () => (await import('./cli/explain.js')).explainVerb,

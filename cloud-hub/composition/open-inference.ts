@@ -2,6 +2,7 @@
 import { BodyBudget } from '@tidegate/shared/serving/http/body-budget.js';
 import { createOipHandler, type OipHandler } from '@tidegate/shared/serving/http/oip-handler.js';
 import { DEFAULT_OIP_LIMITS } from '@tidegate/shared/serving/http/oip-limits.js';
+import { RESTART_LIMITS } from '@tidegate/shared/runtime/restart-policy.js';
 import { CountedService } from '@tidegate/shared/serving/counted-service.js';
 import { InferenceStatistics } from '@tidegate/shared/serving/inference-statistics.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
@@ -50,7 +51,13 @@ export async function openInference(
           variant: variant.variant,
           variantDigest: variant.variantDigest,
         },
-        { providers: ['cpu'], intraOpThreads: settings.threads, queueDepthMax: QUEUE_DEPTH, heavy: true },
+        {
+          providers: ['cpu'],
+          intraOpThreads: settings.threads,
+          queueDepthMax: QUEUE_DEPTH,
+          heavy: true,
+          restartLimits: { ...RESTART_LIMITS, heldMs: RESTART_LIMITS.windowMs }, // nobody stands by a hub to end a quarantine
+        },
         { runtime, inspect: inspectGraphFile, clock, onRun: (...run) => statistics.ran(...run) },
         new AbortController().signal, // the load is shared: one caller's going away doesn't end it
       ),

@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { OipHandler } from '@tidegate/shared/serving/http/oip-handler.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import { decideAccess } from './access.js';
-import { answerAgentRoute, type AgentRoutesModules } from './agent-routes.js';
+import { answerAgentRoute, releasedModel, releaseModel, type AgentRoutesModules } from './agent-routes.js';
 import { dropFromCache } from './cache-routes.js';
 import type { Metrics } from './metrics.js';
 
@@ -41,11 +41,15 @@ export class AgentFront {
     if (this.#modules.oip(request, response, { unixSocket })) return;
     const url = request.url ?? '/';
     const path = url.split('?', 1)[0] ?? '/';
+    const released = releasedModel(path);
     if (request.method === 'DELETE' && path === '/agent/v1/cache') {
       const { status, body } = dropFromCache(url.slice(path.length), this.#modules.status.cache);
       send(request, response, status, body);
-    } else if (request.method !== 'GET' && request.method !== 'HEAD') {
-      const allow = path === '/agent/v1/cache' ? 'GET, DELETE' : 'GET';
+    } else if (request.method === 'POST' && released !== undefined) {
+      const { status, body } = releaseModel(released, this.#modules.status.slots);
+      send(request, response, status, body);
+    } else if (released !== undefined || (request.method !== 'GET' && request.method !== 'HEAD')) {
+      const allow = released !== undefined ? 'POST' : path === '/agent/v1/cache' ? 'GET, DELETE' : 'GET';
       send(request, response, 405, { error: `method: ${request.method} is not allowed here, ${allow} is` }, { allow });
     } else if (path === '/metrics') {
       void this.#sendMetrics(request, response);

@@ -1,4 +1,4 @@
-// `/agent/v1/...`: what the agent says about itself, as JSON. Reading only; models and settings are changed elsewhere.
+// `/agent/v1/...`: what the agent says about itself, as JSON, and the little that somebody on the device may ask of it.
 import type { AnswerCache } from '../cache/answer-cache.js';
 import type { EngineSlots } from '../engine/engine-slots.js';
 import type { Explanations } from '../router/explanations.js';
@@ -44,6 +44,19 @@ export function answerAgentRoute(path: string, modules: AgentRoutesModules): Jso
   return { status: 404, body: { error: `no such path: ${path}` } };
 }
 
+/** The path of `POST /agent/v1/models/NAME/release`: the model's name; undefined for another path. */
+export function releasedModel(path: string): string | undefined {
+  const [, name] = /^\/agent\/v1\/models\/([^/]+)\/release$/.exec(path) ?? [];
+  return name === undefined ? undefined : (decoded(name) ?? '');
+}
+
+/** Takes a model out of quarantine; harmless for one that is in none. */
+export function releaseModel(name: string, slots: Pick<EngineSlots, 'release'>): JsonAnswer {
+  const released = slots.release(name);
+  if (released === undefined) return { status: 404, body: { error: `model '${name}' is not on this device` } };
+  return { status: 200, body: { model: name, released } };
+}
+
 function statusOf(modules: AgentRoutesModules): object {
   const { slots, cache, hub, version, mode, clock } = modules;
   return {
@@ -75,6 +88,8 @@ function modelsOf(slots: EngineSlots): object[] {
         verified,
         provider,
         graphs: served.graphs,
+        executorDeaths: served.executorDeaths,
+        quarantine: served.quarantine ?? null,
         counts: served.counts,
         privacy: served.yaml.privacy.fallback,
         cache: { ...served.yaml.cache, deterministic: served.deterministic },

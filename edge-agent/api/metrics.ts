@@ -128,6 +128,22 @@ export class Metrics {
       );
     }
     this.#scraped(
+      'tidegate_executor_deaths_total',
+      'Executors that ended unasked, or were ended for hanging, since the version was loaded',
+      ['model'],
+      () => slots.names().map((model) => ({ labels: { model }, value: slots.serving(model)?.executorDeaths ?? 0 })),
+    );
+    this.#scraped(
+      'tidegate_model_quarantined',
+      '1 while the model answers nothing here, since its executors died too often',
+      ['model'],
+      () =>
+        slots.names().map((model) => ({
+          labels: { model },
+          value: slots.serving(model)?.quarantine === undefined ? 0 : 1,
+        })),
+    );
+    this.#scraped(
       'tidegate_model_info',
       '1 for each active model, with what runs as labels',
       ['model', 'version', 'variant', 'digest', 'provider'],

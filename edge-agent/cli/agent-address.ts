@@ -11,11 +11,12 @@ class AgentUnreachableError extends Error {
   override readonly name = 'AgentUnreachableError';
 }
 
+type Method = 'GET' | 'POST';
 type Address = Pick<Settings, (typeof ADDRESS_SETTINGS)[number]>;
 
-/** GETs JSON from the running agent. Rejects with AgentUnreachableError, or an Error with what the agent refused. */
-export async function askAgent(settings: Address, path: string): Promise<unknown> {
-  const text = await askAgentText(settings, path);
+/** Asks the running agent for JSON. Rejects with AgentUnreachableError, or an Error with what the agent refused. */
+export async function askAgent(settings: Address, path: string, method: Method = 'GET'): Promise<unknown> {
+  const text = await askAgentText(settings, path, method);
   try {
     return JSON.parse(text);
   } catch (cause) {
@@ -24,7 +25,7 @@ export async function askAgent(settings: Address, path: string): Promise<unknown
 }
 
 /** As askAgent, of what is no JSON: metrics. */
-export async function askAgentText(settings: Address, path: string): Promise<string> {
+export async function askAgentText(settings: Address, path: string, method: Method = 'GET'): Promise<string> {
   const { host, httpPort, unixSocket, apiToken } = settings;
   const where = unixSocket ?? `${host.includes(':') ? `[${host}]` : host}:${httpPort}`;
   const dispatcher = new Agent(unixSocket === undefined ? {} : { connect: { socketPath: unixSocket } });
@@ -33,6 +34,7 @@ export async function askAgentText(settings: Address, path: string): Promise<str
   try {
     const answer = await request(unixSocket === undefined ? `http://${where}${path}` : `http://localhost${path}`, {
       dispatcher,
+      method,
       headers: apiToken === undefined ? {} : { authorization: `Bearer ${apiToken}` },
       signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
     });

@@ -20,6 +20,7 @@ const statusSchema = z.object({
       variantDigest: z.string(),
       verified: z.boolean(),
       provider: z.object({ runs: z.string(), reason: z.string() }),
+      quarantine: z.object({ reason: z.string() }).nullish(),
       counts: z.object({ runs: z.number(), queueDepth: z.number() }),
     }),
   ),
@@ -55,13 +56,16 @@ function statusText(status: Status): string {
     lines.push(`captures: ${sent} sent, ${waiting.count} waiting for the hub (${kibibytes} KiB)`);
   }
   if (models.length === 0) lines.push('no models');
-  for (const { name, version: number, variant, variantDigest, verified, provider, counts } of models) {
+  for (const { name, version: number, variant, variantDigest, verified, provider, counts, quarantine } of models) {
     const digest = variantDigest.slice(0, 'sha256:'.length + 8);
     const trust = verified ? 'verified' : 'not verified';
     lines.push(
       `${name}@${number} ${variant} ${digest} (${trust}) on ${provider.runs}: ${provider.reason}; ` +
         `${counts.runs} runs, ${counts.queueDepth} waiting`,
     );
+    if (quarantine) {
+      lines.push(`  in quarantine: ${quarantine.reason}`, `  to try it again: tidegate-agent release ${name}`);
+    }
   }
   return `${lines.join('\n')}\n`;
 }

@@ -41,7 +41,7 @@ class LoadedModel implements PreparedModel {
   }
 
   get executorDeaths(): number {
-    return this.served.graphs.reduce((sum, { deaths }) => sum + deaths, 0);
+    return this.served.executorDeaths;
   }
 
   async selfTest(signal: AbortSignal): Promise<GoldenOutcome> {
@@ -109,6 +109,13 @@ export class EngineSlots implements ModelSlots, ServingModels {
 
   serving(name: string): ServedModel | undefined {
     return this.#active.get(name)?.served;
+  }
+
+  /** Ends the quarantine of the active version. False where it is in none, undefined where there is no such model. */
+  release(name: string): boolean | undefined {
+    const released = this.#active.get(name)?.served.release();
+    if (released === true) this.#modules.log.warn({ model: name }, 'model released from quarantine');
+    return released;
   }
 
   names(): readonly string[] {

@@ -73,14 +73,18 @@ export class Router implements InferenceService {
   }
 
   modelReady(name: string, version: string | undefined): boolean {
-    return this.#modules.accepting() && this.#local(name, version) !== undefined;
+    const model = this.#local(name, version);
+    return this.#modules.accepting() && model !== undefined && model.quarantine === undefined;
   }
 
   models(): readonly ModelState[] {
     const { models, control, accepting } = this.#modules;
     const loaded = models.names().flatMap((name) => {
       const model = models.serving(name);
-      return model === undefined ? [] : [{ name, version: model.identity.version, ready: accepting() }];
+      if (model === undefined) return [];
+      const { version } = model.identity;
+      if (model.quarantine !== undefined) return [{ name, version, ready: false, reason: 'in quarantine' }];
+      return [{ name, version, ready: accepting() }];
     });
     return [...loaded, ...control.unloaded()];
   }

@@ -2,9 +2,9 @@
 // fails its own runs with a retryable error and is replaced at once; runs that come meanwhile wait for the new one within their
 // signal. ONNX Runtime and koffi never enter this process.
 import { availableParallelism } from 'node:os';
+import { CrashRecord } from './crash-record.js';
 import { ExecutorProcess, type ExecutorProcessModules } from './executor-process.js';
 import type { GraphRunner, GraphRunResult, LoadGraphOptions, Runtime, SequenceRun } from './graph-runner.js';
-import { decideRestart, recentDeaths, type Death } from './restart-policy.js';
 import { inputElements, RunProfile } from './run-profile.js';
 import { RuntimeError } from './runtime-error.js';
 import { delay } from '../system/clock.js';
@@ -60,7 +60,7 @@ function coresFor(threads: number): number {
 type State =
   | { readonly kind: 'up'; readonly executor: ExecutorProcess }
   | { readonly kind: 'replacing'; readonly done: Promise<void> }
-  | { readonly kind: 'down'; readonly untilMs: number; readonly error: RuntimeError }
+  | { readonly kind: 'down' }
   | { readonly kind: 'closed' };
 
 class SupervisedRunner implements GraphRunner {
@@ -73,8 +73,7 @@ class SupervisedRunner implements GraphRunner {
   #state: State;
   /** The last executor that loaded: what it said holds until the next one says otherwise. */
   #last: ExecutorProcess;
-  #deaths: Death[] = [];
-  #deathCount = 0;
+  readonly #crashes: CrashRecord;
 
   constructor(
     options: LoadGraphOptions & { readonly slots: number },
@@ -86,6 +85,7 @@ class SupervisedRunner implements GraphRunner {
     this.#modules = modules;
     this.#onClose = onClose;
     this.#last = executor;
+    this.#crashes = options.crashes ?? new CrashRecord(modules.clock);
     this.#state = { kind: 'up', executor };
     this.concurrency = executor.loaded.engine.capabilities.concurrentRuns ? options.slots : 1;
     this.#supervise(executor);
@@ -108,10 +108,6 @@ class SupervisedRunner implements GraphRunner {
   }
   get pid(): number | undefined {
     return this.#state.kind === 'up' ? this.#state.executor.pid : undefined;
-  }
-
-  get deaths(): number {
-    return this.#deathCount;
   }
 
   measuredUs(feeds: readonly NamedTensor[]): number | undefined {
@@ -150,10 +146,14 @@ class SupervisedRunner implements GraphRunner {
     if (before.kind === 'replacing') await before.done;
   }
 
-  /** The executor that is up, or the one that is coming, within the signal. */
+  /** The executor that is up, or the one that is coming, within the signal. Rejects in quarantine. */
   async #ready(signal: AbortSignal): Promise<ExecutorProcess> {
     for (;;) {
       const state = this.#state;
+      const { quarantine } = this.#crashes;
+      if (quarantine !== undefined && state.kind !== 'closed') {
+        throw new RuntimeError('quarantined', `${this.#options.label} is in quarantine: ${quarantine.reason}`);
+      }
       if (state.kind === 'up') {
         if (!state.executor.isEnding) return state.executor;
         await within(
@@ -164,8 +164,6 @@ class SupervisedRunner implements GraphRunner {
       }
       if (state.kind === 'closed') throw new RuntimeError('closed', `${this.#options.label} was closed`);
       if (state.kind === 'down') {
-        if (this.#modules.clock.monotonicMs() < state.untilMs) throw state.error;
-        this.#deaths = [];
         this.#replace();
         continue;
       }
@@ -177,43 +175,34 @@ class SupervisedRunner implements GraphRunner {
     void executor.ended.then((error) => {
       if (this.#state.kind !== 'up' || this.#state.executor !== executor) return;
       this.#modules.log.warn({ label: this.#options.label, pid: executor.pid, error: error.message }, 'executor ended');
-      this.#countDeath(executor.fruitful);
-      this.#replace();
+      this.#replace(this.#crashes.died(error.message));
     });
   }
 
-  #countDeath(fruitful: boolean): void {
-    this.#deathCount += 1;
-    const nowMs = this.#modules.clock.monotonicMs();
-    this.#deaths = recentDeaths([...this.#deaths, { atMs: nowMs, fruitful }], nowMs);
-  }
-
-  #replace(): void {
-    // Begins after the state says so: a restart that decides at once would be overwritten otherwise.
+  /** `delayMs` undefined: not at all, the model is in quarantine. */
+  #replace(delayMs: number | undefined = 0): void {
+    // Begins after the state says so: a restart that ends at once would be overwritten otherwise.
     const done = Promise.resolve()
-      .then(() => this.#restart())
+      .then(() => this.#restart(delayMs))
       .catch((error: unknown) => {
         if (this.#state.kind === 'closed') return;
-        const cause =
-          error instanceof RuntimeError ? error : new RuntimeError('executor-died', String(error), { cause: error });
-        this.#state = { kind: 'down', untilMs: this.#modules.clock.monotonicMs(), error: cause };
+        this.#modules.log.error({ label: this.#options.label, error: String(error) }, 'replacing an executor failed');
+        this.#state = { kind: 'down' };
       });
     this.#state = { kind: 'replacing', done };
   }
 
-  /** Starts executors until one is up, or the policy says to stay down. */
-  async #restart(): Promise<void> {
+  /** Starts executors until one is up, or the model is in quarantine. */
+  async #restart(firstDelayMs: number | undefined): Promise<void> {
     const { clock, log } = this.#modules;
     const { label } = this.#options;
-    for (;;) {
-      const decision = decideRestart(this.#deaths, clock.monotonicMs());
-      if (decision.kind === 'stay-down') {
-        const error = new RuntimeError('run-failed', `${label} is down: ${decision.reason}`);
-        log.error({ label, reason: decision.reason }, 'executor stays down');
-        if (this.#state.kind !== 'closed') this.#state = { kind: 'down', untilMs: decision.untilMs, error };
+    for (let delayMs = firstDelayMs; ;) {
+      if (delayMs === undefined) {
+        log.error({ label, reason: this.#crashes.quarantine?.reason }, 'executor not replaced: quarantined');
+        if (this.#state.kind !== 'closed') this.#state = { kind: 'down' };
         return;
       }
-      if (decision.delayMs > 0) await delay(clock, decision.delayMs, this.#closing.signal);
+      if (delayMs > 0) await delay(clock, delayMs, this.#closing.signal);
       try {
         const limit = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(RELOAD_LIMIT_MS)]);
         const executor = await ExecutorProcess.start(this.#options, this.#modules, limit);
@@ -228,8 +217,9 @@ class SupervisedRunner implements GraphRunner {
         return;
       } catch (error) {
         if (this.#closing.signal.aborted) return;
-        log.warn({ label, error: error instanceof Error ? error.message : String(error) }, 'executor not replaced');
-        this.#countDeath(false);
+        const how = error instanceof Error ? error.message : String(error);
+        log.warn({ label, error: how }, 'executor not replaced');
+        delayMs = this.#crashes.died(how);
       }
     }
   }

@@ -1,5 +1,6 @@
 // What serving sees of the runtime: a loaded graph that runs somewhere else. The implementation (executor-runtime.ts) keeps
 // executors alive, measures, detects death and hanging, and replaces; callers see typed errors only.
+import type { CrashRecord } from './crash-record.js';
 import type { CarriedState, EngineCapabilities, Provider, ProviderReport } from './engine.js';
 import type { NamedTensor, TensorSpec } from '../tensor/tensor.js';
 
@@ -25,8 +26,9 @@ export interface GraphRunner {
   /** Expected engine time of such a run in microseconds, by the size of its inputs; undefined before anything was measured. */
   measuredUs(feeds: readonly NamedTensor[]): number | undefined;
   /**
-   * Runs once in an executor. Rejects with RuntimeError. `executor-died` and `executor-hung` are not retried here: the
-   * scheduler retries once within the request's deadline. After either, the runner replaces its executor by itself.
+   * Runs once in an executor. Rejects with RuntimeError; at once with `quarantined` after too many deaths. `executor-died` and
+   * `executor-hung` are not retried here: the scheduler retries once within the request's deadline. After either, the runner
+   * replaces its executor by itself.
    * With `sequence`, feeds and outputs are those that aren't carried; `state-lost` where the executor doesn't hold the state
    * that such a run follows: it is never made up. One run of a sequence at a time.
    */
@@ -40,8 +42,6 @@ export interface GraphRunner {
   forget?(key: number): void;
   /** The executor's process id, for status and fault tests. */
   readonly pid: number | undefined;
-  /** Executors of this graph that died or were ended for hanging since it was loaded; absent where none can. */
-  readonly deaths?: number;
   /** Ends after runs in flight; then the executor exits. */
   close(): Promise<void>;
 }
@@ -60,6 +60,8 @@ export interface LoadGraphOptions {
   readonly intraOpThreads: number;
   /** Runs that compute at once; by default as many as the cores carry. An engine without concurrent runs has one. */
   readonly concurrency?: number;
+  /** Where deaths of its executors are noted; graphs of one model share it. By default each has its own. */
+  readonly crashes?: CrashRecord;
   /** What sequences carry; absent = a graph without state. */
   readonly state?: CarriedState;
 }

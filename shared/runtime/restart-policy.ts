@@ -1,56 +1,34 @@
-// Whether and when a dead executor is replaced. The first death is replaced at once; further ones within the window wait longer
-// each time, so that a request that kills every executor can't burn the machine. Executors that die in a row without answering
-// a single run are a crash loop: the graph then stays down, with the reason, until the window has moved on. Pure.
+// Whether and when a dead executor is replaced. The first death is replaced at once, the next one a little later, so that what
+// kills executors can't burn the machine. Three deaths within ten minutes are a crash loop, whatever was answered in between and
+// whoever killed them (a crash, the system short of memory, the watch over hung ones): the model is quarantined. Pure.
 
-interface RestartLimits {
+export interface RestartLimits {
   readonly windowMs: number;
-  /** Deaths in a row without one answered run, within the window. */
-  readonly fruitlessMax: number;
-  readonly firstDelayMs: number;
-  readonly delayMaxMs: number;
+  /** So many deaths within the window are a crash loop. */
+  readonly deathsMax: number;
+  /** From the second death on. */
+  readonly delayMs: number;
+  /** How long a quarantine lasts by itself; Infinity = until somebody ends it. */
+  readonly heldMs: number;
 }
 
-export const RESTART_LIMITS: RestartLimits = {
-  windowMs: 600_000,
-  fruitlessMax: 3,
-  firstDelayMs: 250,
-  delayMaxMs: 30_000,
-};
-
-export interface Death {
-  readonly atMs: number;
-  /** Had it answered any run? */
-  readonly fruitful: boolean;
-}
+export const RESTART_LIMITS: RestartLimits = { windowMs: 600_000, deathsMax: 3, delayMs: 250, heldMs: Infinity };
 
 type RestartDecision =
   | { readonly kind: 'restart'; readonly delayMs: number }
-  | { readonly kind: 'stay-down'; readonly untilMs: number; readonly reason: string };
+  | { readonly kind: 'quarantine'; readonly untilMs: number; readonly reason: string };
 
 /** Deaths still in the window, oldest first, at most as many as matter. */
-export function recentDeaths(deaths: readonly Death[], nowMs: number, limits: RestartLimits = RESTART_LIMITS): Death[] {
-  return deaths.filter((death) => nowMs - death.atMs < limits.windowMs).slice(-DEATHS_KEPT_MAX);
+export function recentDeaths(deathsMs: readonly number[], nowMs: number, limits = RESTART_LIMITS): number[] {
+  return deathsMs.filter((atMs) => nowMs - atMs < limits.windowMs).slice(-limits.deathsMax);
 }
 
-const DEATHS_KEPT_MAX = 16;
-
-/** `deaths` within the window, the newest last. */
-export function decideRestart(
-  deaths: readonly Death[],
-  nowMs: number,
-  limits: RestartLimits = RESTART_LIMITS,
-): RestartDecision {
-  const lastFruitful = deaths.findLastIndex((death) => death.fruitful);
-  const fruitless = deaths.slice(lastFruitful + 1);
-  const oldest = fruitless.at(-limits.fruitlessMax);
-  if (oldest !== undefined) {
-    const minutes = Math.round(limits.windowMs / 60_000);
-    return {
-      kind: 'stay-down',
-      untilMs: Math.max(nowMs, oldest.atMs + limits.windowMs),
-      reason: `${fruitless.length} executors ended within ${minutes} minutes without answering a run`,
-    };
+/** `deathsMs` within the window. */
+export function decideRestart(deathsMs: readonly number[], nowMs: number, limits = RESTART_LIMITS): RestartDecision {
+  if (deathsMs.length < limits.deathsMax) {
+    return { kind: 'restart', delayMs: deathsMs.length <= 1 ? 0 : limits.delayMs };
   }
-  if (deaths.length <= 1) return { kind: 'restart', delayMs: 0 };
-  return { kind: 'restart', delayMs: Math.min(limits.firstDelayMs * 2 ** (deaths.length - 2), limits.delayMaxMs) };
+  const minutes = Math.round(limits.windowMs / 60_000);
+  const reason = `its executors ended ${deathsMs.length} times within ${minutes} minutes`;
+  return { kind: 'quarantine', untilMs: nowMs + limits.heldMs, reason };
 }

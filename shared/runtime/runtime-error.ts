@@ -9,6 +9,7 @@ export type RuntimeErrorCode =
   | 'executor-died' // the process ended in mid-run (retryable)
   | 'executor-hung' // beyond its measured time, killed (retryable)
   | 'state-lost' // the executor holds no such state of a sequence: it died, or never had it
+  | 'quarantined' // its executors died too often
   | 'closed'; // the model or the pool was closed
 
 export class RuntimeError extends Error {

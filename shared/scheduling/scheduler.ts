@@ -366,6 +366,7 @@ function servingErrorOf(error: RuntimeError, times: 'once' | 'twice'): ServingEr
     case 'invalid-input':
       return new ServingError('invalid-argument', error.message, { cause: error });
     case 'closed':
+    case 'quarantined':
       return new ServingError('not-ready', error.message, { cause: error });
     case 'cancelled':
       return new ServingError('cancelled', error.message, { cause: error });

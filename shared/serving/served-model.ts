@@ -7,8 +7,10 @@ import { availableParallelism } from 'node:os';
 import type { ModelPackage } from '../package/model-package.js';
 import { openPackage, type OpenPackageDeps } from '../package/open-package.js';
 import { runGoldens, type GoldensResult } from '../package/run-goldens.js';
+import { CrashRecord, type Quarantine } from '../runtime/crash-record.js';
 import type { EngineCapabilities, Provider, ProviderReport } from '../runtime/engine.js';
 import type { GraphRunner, Runtime } from '../runtime/graph-runner.js';
+import type { RestartLimits } from '../runtime/restart-policy.js';
 import { canBatch } from '../scheduling/rows.js';
 import { Scheduler, type SchedulerCounts } from '../scheduling/scheduler.js';
 import type { Clock } from '../system/clock.js';
@@ -37,6 +39,8 @@ export interface ServedModelOptions {
   readonly queueDepthMax: number;
   /** Answer with the package's `heavy` variations where it has them: the hub. */
   readonly heavy: boolean;
+  /** When its executors' deaths are a crash loop; by default what a device wants. */
+  readonly restartLimits?: RestartLimits;
 }
 
 /** Hears of each run of a model's first graph that ended well, self-tests excepted. */
@@ -83,7 +87,6 @@ export interface ModelAnswer {
 interface ServedGraph {
   readonly graph: string;
   readonly pid: number | undefined;
-  readonly deaths: number;
   readonly engine: string;
   readonly engineVersion: string;
   readonly capabilities: EngineCapabilities;
@@ -107,6 +110,7 @@ interface GraphSlot {
 interface LoadedParts {
   readonly pack: ModelPackage;
   readonly slots: readonly GraphSlot[];
+  readonly crashes: CrashRecord;
   readonly pipeline: Pipeline;
   readonly deterministic: boolean;
   readonly labels: ModelDetails['labels'];
@@ -140,13 +144,15 @@ export async function serveModel(
     if (model?.testing !== true) onRun?.(identity.name, identity.version, rows, computeUs);
   };
   const graphs = [...new Set(pack.yaml.pipeline.flatMap((node) => ('graph' in node ? [node.graph] : [])))];
+  const crashes = new CrashRecord(clock, options.restartLimits);
   const slots: GraphSlot[] = [];
   let deterministic = true;
   try {
     for (const graph of graphs) {
       const label = `${identity.name}@${identity.variantDigest.slice(0, 'sha256:'.length + 8)}`;
       const { providers, intraOpThreads, queueDepthMax } = options;
-      const runner = await runtime.load({ label, path: pack.pathOf(graph), providers, intraOpThreads }, signal);
+      const loading = { label, path: pack.pathOf(graph), providers, intraOpThreads, crashes };
+      const runner = await runtime.load(loading, signal);
       const traits = await graphTraits(pack.pathOf(graph)).catch(async (error: unknown) => {
         await runner.close();
         throw error;
@@ -165,7 +171,7 @@ export async function serveModel(
     const signatures = new Map(slots.map(({ graph, runner }) => [graph, runner]));
     const pipeline = await preparePipeline(pack.yaml, pack, signatures);
     const labels = await classLabels(pack.yaml, pack);
-    model = new ServedModel(identity, options, { pack, slots, pipeline, deterministic, labels }, clock);
+    model = new ServedModel(identity, options, { pack, slots, crashes, pipeline, deterministic, labels }, clock);
     return model;
   } catch (error) {
     await Promise.all(slots.map(({ runner }) => runner.close()));
@@ -184,6 +190,7 @@ export class ServedModel {
   readonly #pack: ModelPackage;
   readonly #options: ServedModelOptions;
   readonly #slots: readonly GraphSlot[];
+  readonly #crashes: CrashRecord;
   readonly #pipeline: Pipeline;
   readonly #clock: Clock;
   readonly #inFlightMax: number;
@@ -195,11 +202,12 @@ export class ServedModel {
 
   /** By serveModel. */
   constructor(identity: ServedModelIdentity, options: ServedModelOptions, parts: LoadedParts, clock: Clock) {
-    const { pack, slots, pipeline, deterministic, labels } = parts;
+    const { pack, slots, crashes, pipeline, deterministic, labels } = parts;
     this.#pack = pack;
     this.identity = identity;
     this.#options = options;
     this.#slots = slots;
+    this.#crashes = crashes;
     this.#pipeline = pipeline;
     this.deterministic = deterministic;
     this.#clock = clock;
@@ -245,7 +253,6 @@ export class ServedModel {
     return this.#slots.map(({ graph, runner, scheduler }) => ({
       graph,
       pid: runner.pid,
-      deaths: runner.deaths ?? 0,
       engine: runner.engine.name,
       engineVersion: runner.engine.version,
       capabilities: runner.engine.capabilities,
@@ -254,6 +261,21 @@ export class ServedModel {
       concurrency: runner.concurrency,
       counts: scheduler.counts,
     }));
+  }
+
+  /** Times that an executor died, or was replaced for hanging, since it was loaded. */
+  get executorDeaths(): number {
+    return this.#crashes.deaths;
+  }
+
+  /** Why it answers nothing, since its executors died too often; undefined while it does. */
+  get quarantine(): Quarantine | undefined {
+    return this.#crashes.quarantine;
+  }
+
+  /** Ends the quarantine: the next request starts an executor. False where there was none. */
+  release(): boolean {
+    return this.#crashes.release();
   }
 
   /** Summed over the graphs. */
@@ -268,11 +290,13 @@ export class ServedModel {
 
   /**
    * Answers once. Rejects with ServingError: `invalid-argument` naming the input, `too-large`, `would-miss-deadline`,
-   * `queue-full`, `deadline-exceeded`, `cancelled`, `failed`, `not-ready` when the model is being closed.
+   * `queue-full`, `deadline-exceeded`, `cancelled`, `failed`, `not-ready` when the model is being closed or in quarantine.
    */
   async infer(request: ModelRequest, signal: AbortSignal): Promise<ModelAnswer> {
     if (this.#closing)
       throw new ServingError('not-ready', `model '${this.identity.name}' is being taken out of service`);
+    const { quarantine } = this.#crashes;
+    if (quarantine !== undefined) throw new ServingError('not-ready', `in quarantine: ${quarantine.reason}`);
     if (this.#inFlight >= this.#inFlightMax) {
       throw new ServingError('queue-full', `refused: ${this.#inFlight} requests are under way`, { retryAfterMs: 1000 });
     }

@@ -1,9 +1,9 @@
 // Executors that die or hang under load (design 17, lessons B20 and B27): at least 200 distinct inputs, 16 in flight, every
 // answer compared with its own expectation; the other model must not notice.
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { InferAnswer } from '@tidegate/shared/serving/inference-service.js';
 import { bytesOf, float32Of, tensor, type NamedTensor, type Tensor } from '@tidegate/shared/tensor/tensor.js';
-import { AgentProcess, examplesFolder, startAgent } from '../support/agent-process.js';
+import { AgentProcess, examplesFolder, runAgent, startAgent } from '../support/agent-process.js';
 import { closeTo, digitInput } from '../support/digit-inputs.js';
 
 const DISTINCT = 240;
@@ -23,9 +23,17 @@ beforeAll(async () => {
   }
 });
 
+/** The deaths of one test are not held against the next. */
+beforeEach(() => release());
+
 afterAll(async () => {
   await agent.stop();
 });
+
+async function release(): Promise<{ released?: boolean }> {
+  const answer = await fetch(`${agent.url}/agent/v1/models/digits/release`, { method: 'POST' });
+  return (await answer.json()) as { released?: boolean };
+}
 
 async function pidOf(model: string): Promise<number> {
   const pid = (await agent.model(model)).graphs[0]?.pid;
@@ -130,6 +138,31 @@ describe('under load', () => {
     expect(await asked).toMatchObject({ code: 'failed', message: expect.stringContaining('twice') as string });
     const answer = await agent.infer('digits', digitInput(3), { cache: 'bypass' });
     expect(closeTo(logitsOf(answer), expected[3])).toBe(true);
+  });
+
+  it('quarantines a model whose executors ended 3 times within 10 minutes, names it, and lets a person release it', async () => {
+    const asked = agent.infer('digits', digitInput(1, 4096), { cache: 'bypass' }).catch((error: unknown) => error);
+    const second = await killWhileRunning(await killWhileRunning(undefined));
+    await asked;
+    const next = agent.infer('digits', digitInput(2, 4096), { cache: 'bypass' }).catch((error: unknown) => error);
+    await killWhileRunning(second);
+    const reason = 'in quarantine: its executors ended 3 times within 10 minutes';
+    expect(await next).toMatchObject({ code: 'not-ready', message: expect.stringContaining(reason) as string });
+    const startMs = performance.now();
+    await expect(agent.infer('digits', digitInput(3), { cache: 'bypass' })).rejects.toThrow(reason);
+    expect(performance.now() - startMs).toBeLessThan(1000);
+    expect((await fetch(`${agent.url}/v2/models/digits/ready`)).status).toBe(503);
+    expect(await agent.metric('tidegate_model_quarantined{model="digits"}')).toBe(1);
+    expect(await agent.metric('tidegate_model_quarantined{model="scale-and-add"}')).toBe(0);
+    expect((await agent.infer('scale-and-add', [feed(1)], { cache: 'bypass' })).outputs).toHaveLength(1);
+    const port = ['--http-port', new URL(agent.url).port];
+    expect((await runAgent(['status', ...port])).stdout).toMatch(
+      /in quarantine: .*SIGKILL[^]*tidegate-agent release digits/,
+    );
+    expect(await runAgent(['release', 'digits', ...port])).toMatchObject({ code: 0, stdout: 'digits is released\n' });
+    expect(await release()).toEqual({ model: 'digits', released: false });
+    expect(closeTo(logitsOf(await agent.infer('digits', digitInput(3), { cache: 'bypass' })), expected[3])).toBe(true);
+    expect(await runAgent(['release', 'other', ...port])).toMatchObject({ code: 1 });
   });
 });
 

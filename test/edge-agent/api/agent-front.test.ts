@@ -21,6 +21,7 @@ beforeAll(async () => {
     log: silentLog,
     apiToken: TOKEN,
     status: {
+      slots: { release: () => true },
       explanations: { latest: () => [] },
       cache: { drop: (selection: object) => (dropped.push(selection), {}) },
     } as never,
@@ -67,5 +68,12 @@ describe('AgentFront', () => {
     expect((await get('/agent/v1/status', { method: 'DELETE' })).status).toBe(405);
     expect((await get('/agent/v1/cache', { method: 'POST' })).headers.get('allow')).toBe('GET, DELETE');
     expect((await fetch(`${url}/agent/v1/cache`, { method: 'DELETE' })).status).toBe(401);
+  });
+
+  it('releases a model by POST, and only by that', async () => {
+    const path = '/agent/v1/models/m/release';
+    expect(await (await get(path, { method: 'POST' })).json()).toEqual({ model: 'm', released: true });
+    expect((await get(path)).headers.get('allow')).toBe('POST');
+    expect((await fetch(url + path, { method: 'POST' })).status).toBe(401);
   });
 });

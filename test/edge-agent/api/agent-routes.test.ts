@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { answerAgentRoute, type AgentRoutesModules } from '@tidegate/edge-agent/api/agent-routes.js';
+import {
+  answerAgentRoute,
+  releasedModel,
+  releaseModel,
+  type AgentRoutesModules,
+} from '@tidegate/edge-agent/api/agent-routes.js';
 import { AnswerCache } from '@tidegate/edge-agent/cache/answer-cache.js';
 import { Explanations } from '@tidegate/edge-agent/router/explanations.js';
 import { ManualClock } from '../../support/manual-clock.js';
@@ -39,5 +44,15 @@ describe('answerAgentRoute', () => {
   it('knows no other path', () => {
     expect(answerAgentRoute('/agent/v1/secrets', modules)).toMatchObject({ status: 404 });
     expect(answerAgentRoute('/', modules).status).toBe(404);
+  });
+
+  it('releases a model that is named in the path', () => {
+    expect(releasedModel('/agent/v1/models/a%2Fb/release')).toBe('a/b');
+    expect(releasedModel('/agent/v1/models/a/b/release')).toBeUndefined();
+    expect(releasedModel('/agent/v1/models/%/release')).toBe('');
+    const slots = { release: (name: string) => (name === 'held' ? true : name === 'well' ? false : undefined) };
+    expect(releaseModel('held', slots)).toEqual({ status: 200, body: { model: 'held', released: true } });
+    expect(releaseModel('well', slots)).toMatchObject({ status: 200, body: { released: false } });
+    expect(releaseModel('none', slots)).toMatchObject({ status: 404 });
   });
 });

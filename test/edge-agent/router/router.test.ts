@@ -137,6 +137,12 @@ describe('Router', () => {
     expect(explanations.get('r1')?.result).toContain('cache: answered on the device');
   });
 
+  it('asks the hub for a model in quarantine, and says why; without a hub it refuses with that reason', async () => {
+    const error = new ServingError('not-ready', 'in quarantine: its executors ended 3 times within 10 minutes');
+    expect(await setUp({ error }).ask()).toMatchObject({ placement: 'hub', value: 2, reason: error.message });
+    expect(await setUp({ error, hub: 'none' }).ask()).toEqual({ code: 'not-ready', reason: error.message });
+  });
+
   it('gives a stale answer at once, says so, and renews it when the device has time', async () => {
     const lenient = { staleWhileRevalidateMs: 60_000 };
     const idle = setUp(lenient);

@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
+import { CrashRecord } from '@tidegate/shared/runtime/crash-record.js';
 import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
 import type { GraphRunner } from '@tidegate/shared/runtime/graph-runner.js';
 import { RuntimeError } from '@tidegate/shared/runtime/runtime-error.js';
@@ -210,7 +211,6 @@ describe('the executor runtime', () => {
     expect(await retry).toEqual([4]);
     expect(victim.pid).not.toBe(before);
     expect(other.pid).toBe(otherPid);
-    expect([victim.deaths, other.deaths]).toEqual([1, 0]);
   });
 
   it('kills and replaces an executor that was stopped, in under 5 s once runs are measured (B20)', async () => {
@@ -297,20 +297,33 @@ describe('the executor runtime', () => {
     expect(await tagOf(runner.run(slow(1, [8]), [], never))).toEqual([8]);
   });
 
-  it('stays down with a reason when no executor ever answers, until the graph is loaded anew', async () => {
+  it('puts graphs whose executors are killed three times into quarantine, all of one model, until it is released', async () => {
     const runtime = start();
-    const runner = await load('slow', runtime);
-    for (let i = 0; i < 3; i++) {
+    const crashes = new CrashRecord(systemClock);
+    const options = { path: fixture('slow'), providers: [], intraOpThreads: 1, crashes };
+    const [one, two] = await Promise.all(
+      ['one', 'two'].map((label) => runtime.load({ ...options, label }, never)) as [
+        Promise<GraphRunner>,
+        Promise<GraphRunner>,
+      ],
+    );
+    for (const runner of [one, two, one]) {
       const run = errorOf(runner.run(slow(FOREVER), [], never));
       while (runner.pid === undefined) await new Promise((resolve) => setImmediate(resolve));
       process.kill(runner.pid, 'SIGKILL');
       expect((await run).code).toBe('executor-died');
     }
-    const down = await errorOf(runner.run(slow(1), [], never));
-    expect(down).toMatchObject({ code: 'run-failed', retryable: false });
-    expect(down.message).toMatch(/slow is down: 3 executors ended/);
-    expect(runner.pid).toBeUndefined();
-    expect(await tagOf((await load('slow', runtime)).run(slow(1, [1]), [], never))).toEqual([1]);
+    for (const [runner, label] of [[one, 'one'] as const, [two, 'two'] as const]) {
+      const held = await errorOf(runner.run(slow(1), [], never));
+      expect(held).toMatchObject({ code: 'quarantined', retryable: false });
+      expect(held.message).toMatch(`${label} is in quarantine: its executors ended 3 times within 10 minutes`);
+      expect(held.message).toMatch('SIGKILL');
+    }
+    expect(one.pid).toBeUndefined();
+    expect(crashes.deaths).toBe(3);
+    crashes.release();
+    expect(await tagOf(one.run(slow(1, [1]), [], never))).toEqual([1]);
+    expect(await tagOf(two.run(slow(1, [2]), [], never))).toEqual([2]);
   });
 
   it('lets runs in flight end before it closes', async () => {

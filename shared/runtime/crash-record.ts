@@ -1,0 +1,53 @@
+// The deaths of one loaded model's executors, over all its graphs, and what they lead to (restart-policy.ts). The runtime notes
+// each death here; serving asks whether the model is in quarantine, and whoever may ends it. A new version has a record of its own.
+import type { Clock } from '../system/clock.js';
+import { decideRestart, recentDeaths, RESTART_LIMITS, type RestartLimits } from './restart-policy.js';
+
+export interface Quarantine {
+  readonly reason: string;
+  /** Wall time. */
+  readonly sinceMs: number;
+}
+
+export class CrashRecord {
+  readonly #clock: Clock;
+  readonly #limits: RestartLimits;
+  #recentMs: number[] = [];
+  #deaths = 0;
+  #held: (Quarantine & { readonly untilMs: number }) | undefined;
+
+  constructor(clock: Clock, limits: RestartLimits = RESTART_LIMITS) {
+    this.#clock = clock;
+    this.#limits = limits;
+  }
+
+  /** Since the model was loaded. */
+  get deaths(): number {
+    return this.#deaths;
+  }
+
+  get quarantine(): Quarantine | undefined {
+    if (this.#held !== undefined && this.#clock.monotonicMs() >= this.#held.untilMs) this.release();
+    return this.#held;
+  }
+
+  /** One more died, or could not be started again. Returns what to wait for before the next; undefined in quarantine. */
+  died(how: string): number | undefined {
+    const nowMs = this.#clock.monotonicMs();
+    this.#deaths += 1;
+    this.#recentMs = recentDeaths([...this.#recentMs, nowMs], nowMs, this.#limits);
+    const decision = decideRestart(this.#recentMs, nowMs, this.#limits);
+    if (decision.kind === 'restart') return decision.delayMs;
+    const reason = `${decision.reason}, the last time: ${how}`;
+    this.#held ??= { reason, untilMs: decision.untilMs, sinceMs: this.#clock.nowMs() };
+    return undefined;
+  }
+
+  /** Ends the quarantine and forgets what led to it. False where there was none. */
+  release(): boolean {
+    const held = this.#held !== undefined;
+    this.#held = undefined;
+    this.#recentMs = [];
+    return held;
+  }
+}
