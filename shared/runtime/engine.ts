@@ -39,15 +39,24 @@ export interface CarriedState {
   readonly carried: ReadonlyMap<string, string>;
 }
 
+/** Copies an output's bytes, which are valid only during the call, to where they shall lie, and answers them there. */
+export type CopyOutput = (bytes: Uint8Array) => Uint8Array;
+
 export interface EngineSession {
   readonly inputs: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];
   readonly provider: ProviderReport;
   /**
-   * Runs the graph once. `outputs` names what is wanted (all when empty). Feeds must not change until it settles.
+   * Runs the graph once. `outputs` names what is wanted (all when empty). Feeds must not change until it settles. Outputs lie in
+   * memory of their own, or where `copy` puts them (BYTES excepted).
    * Rejects with RuntimeError: `invalid-input`, `run-failed`, `cancelled` (signal, where cancellable).
    */
-  run(feeds: readonly NamedTensor[], outputs: readonly string[], signal: AbortSignal): Promise<NamedTensor[]>;
+  run(
+    feeds: readonly NamedTensor[],
+    outputs: readonly string[],
+    signal: AbortSignal,
+    copy?: CopyOutput,
+  ): Promise<NamedTensor[]>;
   /**
    * Opens values that stay in the engine between runs: weights that are trained, a cache that grows. Only where the engine has
    * `persistentTensors`; absent otherwise. Throws RuntimeError `invalid-input`. The session must outlive it.

@@ -12,9 +12,10 @@ import {
   type LoadedMessage,
   type ToExecutor,
 } from './executor-protocol.js';
-import { FrameReader } from './frames.js';
+import { FrameError, FrameReader } from './frames.js';
 import { HANG_LIMITS, hangReason, WatchTime, type HangLimits } from './hang-policy.js';
 import { RuntimeError } from './runtime-error.js';
+import { TensorArena, type ArenaLoan } from './tensor-arena.js';
 import type { Clock } from '../system/clock.js';
 import type { Log } from '../system/log.js';
 import type { NamedTensor } from '../tensor/tensor.js';
@@ -43,6 +44,8 @@ interface RunInFlight {
   readonly resolve: (result: GraphRunResult) => void;
   readonly reject: (error: RuntimeError) => void;
   readonly measuredMs: number | undefined;
+  /** What the run has of the shared memory, until the executor answers. */
+  loan: ArenaLoan | undefined;
   /** Watch time at which it got a slot; undefined while it waits for one. */
   startedMs: number | undefined;
 }
@@ -54,6 +57,8 @@ export class ExecutorProcess {
   /** Settles, with the reason, when the process is gone. */
   readonly ended: Promise<RuntimeError>;
   readonly #pipe: ExecutorPipe;
+  /** Undefined where tensors cross on the pipe only. */
+  readonly #arena: TensorArena | undefined;
   readonly #options: ExecutorProcessOptions;
   readonly #clock: Clock;
   readonly #limits: HangLimits;
@@ -90,7 +95,9 @@ export class ExecutorProcess {
         });
         const { path, providers, intraOpThreads, slots, state } = options;
         const carried = [...(state?.carried ?? [])];
-        pipe.send({ type: 'load', path, providers, intraOpThreads, slots, tensors: state?.initial ?? [], carried });
+        const shared = pipe.arena === undefined ? {} : { sharedBytes: pipe.arena.sizeBytes };
+        const tensors = state?.initial ?? [];
+        pipe.send({ type: 'load', path, providers, intraOpThreads, slots, tensors, carried, ...shared });
       });
       return new ExecutorProcess(pipe, options, modules, loaded, modules.clock.monotonicMs() - startedMs);
     } catch (cause) {
@@ -120,6 +127,8 @@ export class ExecutorProcess {
     this.loaded = loaded;
     this.loadMs = loadMs;
     this.pid = pipe.pid;
+    this.#arena = loaded.sharedMemory ? pipe.arena : undefined;
+    pipe.sharedBytes = (id, at, sizeBytes) => this.#answerBytes(id, at, sizeBytes);
     pipe.onMessage = (message) => this.#receive(message);
     this.ended = pipe.ended.then((error) => {
       this.#cancelTick?.();
@@ -163,15 +172,19 @@ export class ExecutorProcess {
       };
       const settle = (): void => signal.removeEventListener('abort', onAbort);
       signal.addEventListener('abort', onAbort, { once: true });
+      const loan = this.#arena?.lend(feeds);
       this.#runs.set(id, {
         resolve: (result) => (settle(), resolve(result)),
         reject: (error) => (settle(), reject(error)),
         measuredMs,
+        loan,
         startedMs: this.#runs.size < this.#options.slots ? this.#now() : undefined,
       });
       try {
-        const message = { type: 'run', id, tensors: feeds, outputs } as const;
-        this.#pipe.send(sequence === undefined ? message : { ...message, sequence });
+        const answer = loan?.answer === undefined ? {} : { answer: loan.answer };
+        const message = { type: 'run', id, tensors: feeds, outputs, ...answer } as const;
+        const places = loan?.feeds.map((region) => region?.at);
+        this.#pipe.send(sequence === undefined ? message : { ...message, sequence }, places);
       } catch (cause) {
         this.#finish(id)?.reject(
           new RuntimeError('invalid-input', cause instanceof Error ? cause.message : '', { cause }),
@@ -209,6 +222,7 @@ export class ExecutorProcess {
     if (message.type === 'result') {
       this.#answered += 1;
       const outputs = message.tensors as NamedTensor[];
+      this.#arena?.expect(outputs);
       this.#finish(message.id)?.resolve({ outputs, computeUs: message.computeUs });
     } else if (message.type === 'failed' && message.id !== undefined) {
       this.#answered += 1;
@@ -216,10 +230,18 @@ export class ExecutorProcess {
     }
   }
 
-  /** Takes a run out of the table; the next one that waits has its slot now. */
+  /** Throws FrameError where the bytes are not the run's. */
+  #answerBytes(id: number, at: number, sizeBytes: number): Uint8Array {
+    const loan = this.#runs.get(id)?.loan;
+    if (loan === undefined || this.#arena === undefined) throw new FrameError(`run ${id} has no shared memory`);
+    return this.#arena.read(loan, at, sizeBytes);
+  }
+
+  /** Takes a run out of the table; the next one that waits has its slot now, and its shared memory is free. */
   #finish(id: number): RunInFlight | undefined {
     const run = this.#runs.get(id);
     this.#runs.delete(id);
+    if (run?.loan !== undefined) this.#arena?.release(run.loan);
     let slots = this.#options.slots;
     for (const other of this.#runs.values()) {
       if (slots-- === 0) break;
@@ -247,6 +269,7 @@ export class ExecutorProcess {
       this.#cancelTick = undefined;
       if (this.#runs.size === 0 || this.#pipe.endReason !== undefined) {
         this.#pingSentMs = undefined;
+        this.#arena?.trim();
         return;
       }
       const nowMs = this.#now();
@@ -270,9 +293,11 @@ export class ExecutorProcess {
 
 /** Without processes, memory or file descriptors left, spawning throws at once. */
 function openPipe(options: ExecutorProcessOptions, modules: ExecutorProcessModules): ExecutorPipe {
+  const arena = TensorArena.open();
   try {
-    return new ExecutorPipe(options, modules);
+    return new ExecutorPipe(options, modules, arena);
   } catch (cause) {
+    arena?.close();
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new RuntimeError('load-failed', `the executor of ${options.label} can't start: ${reason}`, { cause });
   }
@@ -282,6 +307,9 @@ function openPipe(options: ExecutorProcessOptions, modules: ExecutorProcessModul
 class ExecutorPipe {
   readonly pid: number;
   readonly ended: Promise<RuntimeError>;
+  /** Offered to the executor; undefined where the platform has none. Closed when the executor is gone. */
+  readonly arena: TensorArena | undefined;
+  sharedBytes: NonNullable<Parameters<typeof decodeFromExecutor>[1]> | undefined;
   onMessage: (message: FromExecutor) => void = () => undefined;
   readonly #child: ChildProcess;
   readonly #socket: Duplex;
@@ -291,12 +319,17 @@ class ExecutorPipe {
   #stderr = '';
   #fail: (cause: Error) => void = () => undefined;
 
-  constructor(options: ExecutorProcessOptions, { log, engine }: ExecutorProcessModules) {
+  constructor(
+    options: ExecutorProcessOptions,
+    { log, engine }: ExecutorProcessModules,
+    arena: TensorArena | undefined,
+  ) {
     const { label } = options;
+    this.arena = arena;
     // Executors always start from the compiled tree, also when this file runs from source.
     const entry = createRequire(import.meta.url).resolve('@tidegate/shared/runtime/executor/main.js');
     this.#child = spawn(process.execPath, [entry, label], {
-      stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', 'ignore', 'pipe', 'pipe', ...(arena === undefined ? [] : [arena.fd])],
       env: executorEnvironment(options.slots, engine),
     });
     this.#child.on('error', (cause) => this.#fail(cause)); // before anything can throw: unheard, it would end this process
@@ -312,16 +345,20 @@ class ExecutorPipe {
       log.debug({ label, pid: this.pid, text: text.slice(0, STDERR_KEPT_CHARS).trimEnd() }, 'executor says');
     });
     this.ended = new Promise((resolve) => {
+      const end = (reason: RuntimeError): void => {
+        arena?.close();
+        resolve(reason);
+      };
       this.#fail = (cause) => {
         this.#reason ??= new RuntimeError('executor-died', `the executor of ${label} can't start: ${cause.message}`, {
           cause,
         });
-        if (this.#child.pid === undefined) resolve(this.#reason);
+        if (this.#child.pid === undefined) end(this.#reason);
       };
       // `close`, not `exit`: what it wrote before it ended has been read by then.
       this.#child.on('close', (code, signal) => {
         this.#reason ??= this.#expected ?? this.#death(label, code, signal);
-        resolve(this.#reason);
+        end(this.#reason);
       });
     });
   }
@@ -332,8 +369,8 @@ class ExecutorPipe {
   }
 
   /** Throws FrameError for a message beyond the limits; to a dead executor it sends nothing. */
-  send(message: ToExecutor): void {
-    const chunks = encodeMessage(message);
+  send(message: ToExecutor, places?: readonly (number | undefined)[]): void {
+    const chunks = encodeMessage(message, places);
     if (this.#reason !== undefined || !this.#socket.writable) return;
     this.#socket.cork();
     for (const chunk of chunks) this.#socket.write(chunk);
@@ -353,7 +390,7 @@ class ExecutorPipe {
   #read(chunk: Uint8Array): void {
     if (this.#reason !== undefined) return;
     try {
-      for (const frame of this.#reader.push(chunk)) this.onMessage(decodeFromExecutor(frame));
+      for (const frame of this.#reader.push(chunk)) this.onMessage(decodeFromExecutor(frame, this.sharedBytes));
     } catch (cause) {
       this.kill(new RuntimeError('executor-died', `the executor wrote no frame: ${String(cause)}`, { cause }));
     }

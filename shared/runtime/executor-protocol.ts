@@ -1,16 +1,22 @@
 // What the runtime and an executor say to each other, as the headers of frames (frames.ts). Both ends are one release, so
-// there is no versioning; but a damaged executor may write anything, so what arrives is parsed before it is used.
+// there is no versioning; but a damaged executor may write anything, so what arrives is parsed before it is used. A tensor's
+// bytes follow the header, or lie in memory that both ends see and the header says where (tensor-arena.ts).
 import type { EngineCapabilities, Provider, ProviderReport } from './engine.js';
 import type { SequenceRun } from './graph-runner.js';
 import { blobsOf, encodeFrame, FrameError, type Frame } from './frames.js';
+import type { Region } from './regions.js';
 import type { RuntimeErrorCode } from './runtime-error.js';
 import { isDatatype } from '../tensor/datatype.js';
 import type { NamedTensor, TensorSpec } from '../tensor/tensor.js';
 
-/** A tensor in a header: its bytes follow as a blob. */
+/** A tensor in a header: its bytes follow as a blob, or lie at `at` in shared memory. */
 interface TensorHeader extends TensorSpec {
   readonly sizeBytes: number;
+  readonly at?: number;
 }
+
+/** The bytes at a place in shared memory, for the run `id`. Throws FrameError where they are not that run's. */
+type SharedBytes = (id: number, at: number, sizeBytes: number) => Uint8Array;
 
 export interface LoadedMessage {
   readonly type: 'loaded';
@@ -20,6 +26,8 @@ export interface LoadedMessage {
   readonly inputs: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];
   readonly provider: ProviderReport;
+  /** Whether the executor has mapped the memory that it was offered. */
+  readonly sharedMemory: boolean;
 }
 
 export type ToExecutor =
@@ -33,6 +41,8 @@ export type ToExecutor =
       readonly tensors: readonly NamedTensor[];
       /** Pairs of an output and the input that it replaces. */
       readonly carried: readonly (readonly [string, string])[];
+      /** Size of the shared memory behind the descriptor 4; absent where there is none. */
+      readonly sharedBytes?: number;
     }
   | {
       readonly type: 'run';
@@ -40,6 +50,8 @@ export type ToExecutor =
       readonly tensors: readonly NamedTensor[];
       readonly outputs: readonly string[];
       readonly sequence?: SequenceRun;
+      /** Where in shared memory the answer may be put. */
+      readonly answer?: Region;
     }
   | { readonly type: 'forget'; readonly key: number }
   | { readonly type: 'cancel'; readonly id: number }
@@ -57,29 +69,37 @@ export type FromExecutor =
     }
   | { readonly type: 'pong'; readonly id: number };
 
-/** A message as chunks for one gathered write. Throws FrameError beyond the limits of a frame. */
-export function encodeMessage(message: ToExecutor | FromExecutor): Uint8Array[] {
+/**
+ * A message as chunks for one gathered write. `places`: where in shared memory a tensor lies, by index; the others go along.
+ * Throws FrameError beyond the limits of a frame.
+ */
+export function encodeMessage(
+  message: ToExecutor | FromExecutor,
+  places: readonly (number | undefined)[] = [],
+): Uint8Array[] {
   if (!('tensors' in message)) return encodeFrame(message);
-  const tensors = message.tensors.map(({ name, datatype, shape, data }): TensorHeader => {
-    return { name, datatype, shape, sizeBytes: data.byteLength };
+  const blobs: Uint8Array[] = [];
+  const tensors = message.tensors.map(({ name, datatype, shape, data }, i): TensorHeader => {
+    const at = places[i];
+    const header = { name, datatype, shape, sizeBytes: data.byteLength };
+    if (at !== undefined) return { ...header, at };
+    blobs.push(data);
+    return header;
   });
-  return encodeFrame(
-    { ...message, tensors },
-    message.tensors.map((tensor) => tensor.data),
-  );
+  return encodeFrame({ ...message, tensors }, blobs);
 }
 
 /** Reads a frame from the runtime. Throws FrameError. */
-export function decodeToExecutor(frame: Frame): ToExecutor {
-  return decode(frame, ['load', 'run', 'forget', 'cancel', 'ping', 'close']) as unknown as ToExecutor;
+export function decodeToExecutor(frame: Frame, shared?: SharedBytes): ToExecutor {
+  return decode(frame, ['load', 'run', 'forget', 'cancel', 'ping', 'close'], shared) as unknown as ToExecutor;
 }
 
 /** Reads a frame from an executor. Throws FrameError. */
-export function decodeFromExecutor(frame: Frame): FromExecutor {
-  return decode(frame, ['loaded', 'failed', 'result', 'pong']) as unknown as FromExecutor;
+export function decodeFromExecutor(frame: Frame, shared?: SharedBytes): FromExecutor {
+  return decode(frame, ['loaded', 'failed', 'result', 'pong'], shared) as unknown as FromExecutor;
 }
 
-function decode(frame: Frame, types: readonly string[]): Record<string, unknown> {
+function decode(frame: Frame, types: readonly string[], shared: SharedBytes | undefined): Record<string, unknown> {
   const header = frame.header;
   if (!isRecord(header) || typeof header['type'] !== 'string' || !types.includes(header['type'])) {
     throw new FrameError('an unknown message');
@@ -87,27 +107,36 @@ function decode(frame: Frame, types: readonly string[]): Record<string, unknown>
   const type = header['type'];
   if (type !== 'load' && type !== 'loaded' && type !== 'close' && header['id'] !== undefined) integer(header, 'id');
   if (type === 'run' || type === 'result' || type === 'load')
-    return { ...header, tensors: tensorsOf(frame, header['tensors']) };
+    return { ...header, tensors: tensorsOf(frame, header, shared) };
   if (frame.body.byteLength > frame.blobsAt) throw new FrameError(`a "${type}" message with blobs`);
   return header;
 }
 
-function tensorsOf(frame: Frame, value: unknown): NamedTensor[] {
+function tensorsOf(frame: Frame, header: Record<string, unknown>, shared: SharedBytes | undefined): NamedTensor[] {
+  const value = header['tensors'];
   if (!Array.isArray(value)) throw new FrameError('"tensors" is no array');
-  const headers = value.map((item: unknown): TensorHeader => {
-    if (!isRecord(item) || typeof item['name'] !== 'string' || !isDatatype(item['datatype'])) {
-      throw new FrameError('a tensor without a name or a known datatype');
-    }
-    const { name, datatype, shape } = item;
-    if (!Array.isArray(shape) || !shape.every((d) => Number.isSafeInteger(d)))
-      throw new FrameError(`shape of "${name}"`);
-    return { name, datatype, shape: shape as number[], sizeBytes: integer(item, 'sizeBytes') };
-  });
+  const headers = value.map(tensorHeader);
+  const sent = headers.filter(({ at }) => at === undefined);
   const blobs = blobsOf(
     frame,
-    headers.map((header) => header.sizeBytes),
+    sent.map(({ sizeBytes }) => sizeBytes),
   );
-  return headers.map(({ name, datatype, shape }, i) => ({ name, datatype, shape, data: blobs[i] as Uint8Array }));
+  let next = 0;
+  return headers.map(({ name, datatype, shape, sizeBytes, at }) => {
+    if (at === undefined) return { name, datatype, shape, data: blobs[next++] as Uint8Array };
+    if (shared === undefined) throw new FrameError(`"${name}" lies in shared memory, which there is none of`);
+    return { name, datatype, shape, data: shared(integer(header, 'id'), at, sizeBytes) };
+  });
+}
+
+function tensorHeader(item: unknown): TensorHeader {
+  if (!isRecord(item) || typeof item['name'] !== 'string' || !isDatatype(item['datatype'])) {
+    throw new FrameError('a tensor without a name or a known datatype');
+  }
+  const { name, datatype, shape } = item;
+  if (!Array.isArray(shape) || !shape.every((d) => Number.isSafeInteger(d))) throw new FrameError(`shape of "${name}"`);
+  const header = { name, datatype, shape: shape as number[], sizeBytes: integer(item, 'sizeBytes') };
+  return item['at'] === undefined ? header : { ...header, at: integer(item, 'at') };
 }
 
 function integer(record: Record<string, unknown>, field: string): number {

@@ -1,8 +1,10 @@
-// The executor: a process that holds one graph and runs it for its parent, over frames on file descriptor 3. It may crash, hang
+// The executor: a process that holds one graph and runs it for its parent, over frames on file descriptor 3 and shared memory
+// behind 4. It may crash, hang
 // or be killed without harm to anyone else (design decision 3). It ends when the pipe closes, so it never outlives its parent,
 // however that died; and it leaves SIGINT and SIGTERM to the parent, which first lets accepted requests finish.
 import { writeFileSync } from 'node:fs';
 import { Socket, type OnReadOpts, type SocketConstructorOpts } from 'node:net';
+import type { MappedArena } from './mapped-arena.js';
 import { pickEngine } from './pick-engine.js';
 import { RunSlots } from './run-slots.js';
 import { SequenceStates } from './sequence-states.js';
@@ -12,6 +14,7 @@ import type { EngineSession } from '../engine.js';
 import { RuntimeError, type RuntimeErrorCode } from '../runtime-error.js';
 
 const PIPE_FD = 3;
+const SHARED_FD = 4;
 /** One is enough to keep a thread busy while its last result is sent. */
 const PRIMED_RUNS = 1;
 
@@ -33,9 +36,9 @@ function die(): never {
   throw new Error('unreachable');
 }
 
-function send(message: FromExecutor): void {
+function send(message: FromExecutor, places?: readonly (number | undefined)[]): void {
   pipe.cork();
-  for (const chunk of encodeMessage(message)) pipe.write(chunk);
+  for (const chunk of encodeMessage(message, places)) pipe.write(chunk);
   pipe.uncork();
 }
 
@@ -48,10 +51,26 @@ function sendError(id: number | undefined, error: unknown, otherwise: RuntimeErr
 let session: EngineSession | undefined;
 let slots: RunSlots | undefined;
 let states: SequenceStates | undefined;
+let arena: MappedArena | undefined;
+
+const sharedBytes = (_id: number, at: number, sizeBytes: number): Uint8Array => {
+  if (arena === undefined) throw new Error('a tensor in shared memory, which is not mapped');
+  return arena.view(at, sizeBytes);
+};
+
+/** The parent's word is taken; without koffi or mmap everything takes the pipe. */
+async function mapArena(sizeBytes: number): Promise<MappedArena | undefined> {
+  try {
+    return new (await import('./mapped-arena.js')).MappedArena(SHARED_FD, sizeBytes);
+  } catch (error) {
+    console.error('executor: no shared memory:', error);
+    return undefined;
+  }
+}
 
 function receive(read: () => Frame[]): void {
   try {
-    for (const frame of read()) handle(decodeToExecutor(frame));
+    for (const frame of read()) handle(decodeToExecutor(frame, sharedBytes));
   } catch (error) {
     console.error('executor: the parent sent no frame:', error); // a bug on our side: better dead than wrong
     die();
@@ -83,6 +102,7 @@ function handle(message: ToExecutor): void {
 async function load(message: Extract<ToExecutor, { type: 'load' }>): Promise<void> {
   try {
     const { engine, fallbackReason } = await pickEngine(process.env['TIDEGATE_ENGINE']);
+    if (message.sharedBytes !== undefined) arena = await mapArena(message.sharedBytes);
     session = await engine.load(message, new AbortController().signal);
     const { tensors: initial, carried } = message;
     if (carried.length > 0) states = new SequenceStates(session, { initial, carried: new Map(carried) });
@@ -94,22 +114,25 @@ async function load(message: Extract<ToExecutor, { type: 'load' }>): Promise<voi
       inputs: session.inputs,
       outputs: session.outputs,
       provider: session.provider,
+      sharedMemory: arena !== undefined,
     });
   } catch (error) {
     sendError(undefined, error, 'load-failed');
   }
 }
 
-async function run({ id, tensors, outputs, sequence }: Extract<ToExecutor, { type: 'run' }>): Promise<void> {
+async function run({ id, tensors, outputs, sequence, answer }: Extract<ToExecutor, { type: 'run' }>): Promise<void> {
   try {
     if (session === undefined || slots === undefined) throw new RuntimeError('run-failed', 'no graph is loaded');
     const [loaded, held] = [session, states];
+    const copy = answer && arena?.copier(answer);
     const { result, computeUs } = await slots.run(id, (signal) => {
-      if (sequence === undefined) return loaded.run(tensors, outputs, signal);
+      if (sequence === undefined) return loaded.run(tensors, outputs, signal, copy);
       if (held === undefined) throw new RuntimeError('invalid-input', 'the graph carries no state');
       return held.run(sequence, tensors, outputs, signal);
     });
-    send({ type: 'result', id, computeUs, tensors: result });
+    const places = result.map(({ data }) => arena?.placeOf(data));
+    send({ type: 'result', id, computeUs, tensors: result }, places);
   } catch (error) {
     sendError(id, error, 'run-failed');
   }

@@ -16,8 +16,19 @@ describe('the executor protocol', () => {
   it.each<ToExecutor>([
     { type: 'load', path: 'model.onnx', providers: ['webgpu'], intraOpThreads: 2, slots: 3, tensors: [], carried: [] },
     { type: 'load', path: 'm', providers: ['cpu'], intraOpThreads: 1, slots: 1, tensors, carried: [['c', 'a']] },
+    {
+      type: 'load',
+      path: 'm',
+      providers: [],
+      intraOpThreads: 1,
+      slots: 1,
+      tensors: [],
+      carried: [],
+      sharedBytes: 4096,
+    },
     { type: 'run', id: 7, tensors, outputs: ['y'] },
     { type: 'run', id: 7, tensors, outputs: ['y'], sequence: { key: 3, step: 12 } },
+    { type: 'run', id: 7, tensors, outputs: [], answer: { at: 4096, sizeBytes: 8192 } },
     { type: 'forget', key: 3 },
     { type: 'cancel', id: 7 },
     { type: 'ping', id: 0 },
@@ -35,6 +46,20 @@ describe('the executor protocol', () => {
     expect(decodeFromExecutor(frameOf(encodeMessage(message)))).toMatchObject(message);
   });
 
+  it('says of a tensor in shared memory where it lies, and sends the others', () => {
+    const asked: unknown[] = [];
+    const shared = (id: number, at: number, sizeBytes: number): Uint8Array => {
+      asked.push([id, at, sizeBytes]);
+      return Buffer.alloc(sizeBytes, 1);
+    };
+    const message = { type: 'result', id: 7, computeUs: 12, tensors: [...tensors, tensors[0]!] } as const;
+    const frame = frameOf(encodeMessage(message, [4096]));
+    expect(frame.body.byteLength - frame.blobsAt).toBe(64 - (frame.blobsAt % 64 || 64) + 8);
+    expect(decodeFromExecutor(frame, shared)).toMatchObject(message);
+    expect(asked).toEqual([[7, 4096, 8]]);
+    expect(() => decodeFromExecutor(frame)).toThrow(FrameError);
+  });
+
   it.each<[string, object, Uint8Array[]]>([
     ['an unknown type', { type: 'hello' }, []],
     ['a type of the other direction', { type: 'close' }, []],
@@ -48,6 +73,11 @@ describe('the executor protocol', () => {
     [
       'a size beyond the frame',
       { type: 'result', id: 1, tensors: [{ name: 'a', datatype: 'INT8', shape: [9], sizeBytes: 9 }] },
+      [],
+    ],
+    [
+      'a place that is no number',
+      { type: 'result', id: 1, tensors: [{ name: 'a', datatype: 'INT8', shape: [9], sizeBytes: 9, at: '0' }] },
       [],
     ],
     ['surplus bytes', { type: 'pong', id: 1 }, [Buffer.alloc(5)]],

@@ -1,7 +1,7 @@
 // The runtime over real executor processes: many runs at once, death, hanging, replacement, closing, the parent's death.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -82,6 +82,44 @@ describe('the executor runtime', () => {
     const data = Uint8Array.from({ length: 5_000_003 }, (_, i) => (i * 31) ^ (i >> 8));
     const { outputs } = await runner.run([tensor('x', 'UINT8', [data.length], data)], [], never);
     expect(Buffer.compare(outputs[0]!.data, data)).toBe(0);
+  });
+
+  describe.runIf(process.platform === 'linux')('with memory shared with the executor', () => {
+    const SIZE = 1 << 17;
+    const pattern = (seed: number): Uint8Array => Uint8Array.from({ length: SIZE + seed }, (_, i) => i * (seed + 3));
+    const feeds = (data: Uint8Array): NamedTensor[] => [tensor('x', 'UINT8', [data.length], data)];
+    const shares = (pid: number): boolean => readFileSync(`/proc/${pid}/maps`, 'utf8').includes('/dev/shm/tidegate-');
+    const openFiles = (): number => readdirSync('/proc/self/fd').length;
+
+    it.each(['capi', 'binding'] as const)('gives each of many runs its own answer (%s)', async (engine) => {
+      const runner = await load('identity-uint8', start(HANG_LIMITS, engine));
+      expect(shares(runner.pid!)).toBe(true);
+      for (let round = 0; round < 3; round++) {
+        const inputs = Array.from({ length: 12 }, (_, i) => pattern(i + round));
+        const answers = await Promise.all(
+          inputs.map((data) => runner.run(feeds(data), [], new AbortController().signal)),
+        );
+        answers.forEach(({ outputs }, i) => expect(Buffer.compare(outputs[0]!.data, inputs[i]!)).toBe(0));
+      }
+    });
+
+    it('loses nothing to an executor that is killed with tensors in its hands, and leaks no descriptor', async () => {
+      const runner = await load('identity-uint8');
+      await runner.run(feeds(pattern(1)), [], never);
+      const before = openFiles();
+      for (let i = 0; i < 2; i++) {
+        const { pid } = runner;
+        const runs = Array.from({ length: 8 }, (_, k) => runner.run(feeds(pattern(k)), [], never));
+        process.kill(pid!, 'SIGKILL');
+        for (const run of await Promise.allSettled(runs)) {
+          if (run.status === 'rejected') expect(run.reason).toMatchObject({ code: 'executor-died' });
+        }
+        const { outputs } = await runner.run(feeds(pattern(9)), [], never);
+        expect(Buffer.compare(outputs[0]!.data, pattern(9))).toBe(0);
+        expect(shares(runner.pid!)).toBe(true);
+      }
+      expect(openFiles()).toBe(before);
+    });
   });
 
   it('answers each of 200 runs at once with its own result', async () => {

@@ -5,7 +5,7 @@ import { InferenceSession, listSupportedBackends, Tensor as OrtTensor } from 'on
 import { createRequire } from 'node:module';
 import { climb } from '../ladder.js';
 import { orderedFeeds, wantedOutputs } from '../feed-check.js';
-import type { Engine, EngineSession, LoadOptions, Provider, ProviderReport } from '../../engine.js';
+import type { CopyOutput, Engine, EngineSession, LoadOptions, Provider, ProviderReport } from '../../engine.js';
 import { RuntimeError } from '../../runtime-error.js';
 import { decodeBytes, encodeBytes } from '../../../tensor/bytes.js';
 import type { Datatype } from '../../../tensor/datatype.js';
@@ -81,12 +81,17 @@ class BindingSession implements EngineSession {
     this.outputs = session.outputMetadata.map((metadata) => specOf('output', metadata));
   }
 
-  async run(feeds: readonly NamedTensor[], outputs: readonly string[], signal: AbortSignal): Promise<NamedTensor[]> {
+  async run(
+    feeds: readonly NamedTensor[],
+    outputs: readonly string[],
+    signal: AbortSignal,
+    copy?: CopyOutput,
+  ): Promise<NamedTensor[]> {
     if (this.#closed) throw new RuntimeError('closed', 'the session is closed');
     const ordered = orderedFeeds(this.inputs, feeds);
     const wanted = wantedOutputs(this.outputs, outputs).map((index) => this.outputs[index]?.name ?? '');
     if (signal.aborted) throw new RuntimeError('cancelled', 'cancelled before it began');
-    const running = this.#tail.then(() => this.#run(ordered, wanted, signal));
+    const running = this.#tail.then(() => this.#run(ordered, wanted, signal, copy));
     this.#tail = running.catch(() => undefined); // the caller hears of it; the queue goes on
     return running;
   }
@@ -98,7 +103,12 @@ class BindingSession implements EngineSession {
     await this.#session.release();
   }
 
-  async #run(feeds: readonly NamedTensor[], wanted: readonly string[], signal: AbortSignal): Promise<NamedTensor[]> {
+  async #run(
+    feeds: readonly NamedTensor[],
+    wanted: readonly string[],
+    signal: AbortSignal,
+    copy: CopyOutput | undefined,
+  ): Promise<NamedTensor[]> {
     if (signal.aborted) throw new RuntimeError('cancelled', 'cancelled before it began');
     const tensors = Object.fromEntries(feeds.map((feed) => [feed.name, toOrt(feed)]));
     let results: InferenceSession.OnnxValueMapType;
@@ -107,7 +117,7 @@ class BindingSession implements EngineSession {
     } catch (cause) {
       throw new RuntimeError('run-failed', cause instanceof Error ? cause.message : String(cause), { cause });
     }
-    return wanted.map((name) => fromOrt(name, results[name] as OrtTensor));
+    return wanted.map((name) => fromOrt(name, results[name] as OrtTensor, copy));
   }
 }
 
@@ -146,14 +156,15 @@ function textsOf(name: string, data: Uint8Array): string[] {
   });
 }
 
-function fromOrt(name: string, value: OrtTensor): NamedTensor {
+function fromOrt(name: string, value: OrtTensor, copy: CopyOutput | undefined): NamedTensor {
   const datatype = BY_ORT_TYPE.get(value.type);
   if (datatype === undefined) throw new RuntimeError('run-failed', `output "${name}" is ${value.type}`);
   if (value.type === 'string') {
     const elements = (value.data as string[]).map((text) => Buffer.from(text));
     return { name, datatype, shape: value.dims, data: encodeBytes(elements) };
   }
-  return { name, datatype, shape: value.dims, data: bytesOf(value.data as unknown as ArrayBufferView) };
+  const data = bytesOf(value.data as unknown as ArrayBufferView);
+  return { name, datatype, shape: value.dims, data: copy === undefined ? data : copy(data) };
 }
 
 /** What this version of Node has for float16: the class that onnxruntime-common chose. */

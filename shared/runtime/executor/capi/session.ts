@@ -4,7 +4,7 @@ import { CapiState, type Execute } from './state.js';
 import { outputTensor, inputValue, dimensionsOf, type InputValue, type ValueContext } from './values.js';
 import { addressOf, textAt, wordArray } from './table.js';
 import { orderedFeeds, wantedOutputs } from '../feed-check.js';
-import type { EngineSession, EngineState, ProviderReport } from '../../engine.js';
+import type { CopyOutput, EngineSession, EngineState, ProviderReport } from '../../engine.js';
 import { RuntimeError } from '../../runtime-error.js';
 import { datatypeOfOnnx } from '../../../tensor/datatype.js';
 import type { NamedTensor, TensorSpec } from '../../../tensor/tensor.js';
@@ -38,7 +38,12 @@ export class CapiSession implements EngineSession {
     this.#inputNames = nativeNames(this.inputs.map((input) => input.name));
   }
 
-  async run(feeds: readonly NamedTensor[], outputs: readonly string[], signal: AbortSignal): Promise<NamedTensor[]> {
+  async run(
+    feeds: readonly NamedTensor[],
+    outputs: readonly string[],
+    signal: AbortSignal,
+    copy?: CopyOutput,
+  ): Promise<NamedTensor[]> {
     if (this.#closed !== undefined) throw new RuntimeError('closed', 'the session is closed');
     const ordered = orderedFeeds(this.inputs, feeds);
     const wanted = wantedOutputs(this.outputs, outputs);
@@ -52,7 +57,7 @@ export class CapiSession implements EngineSession {
       }
       await this.#execute(ins, wanted, outs, signal);
       return wanted.map((index, i) => {
-        return { name: this.outputs[index]?.name ?? '', ...outputTensor(this.#context, outs[i] ?? 0n) };
+        return { name: this.outputs[index]?.name ?? '', ...outputTensor(this.#context, outs[i] ?? 0n, copy) };
       });
     } catch (cause) {
       throw runError(cause);

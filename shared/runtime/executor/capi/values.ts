@@ -1,6 +1,7 @@
 // Tensors to and from OrtValues. Inputs are used where they lie (no copy) unless misaligned; outputs are copied out once and
 // their OrtValue released at once, so that no native memory outlives a run. BYTES elements keep every byte, NULs included.
 import { addressOf, memoryAt, wordArray, type Ort } from './table.js';
+import type { CopyOutput } from '../../engine.js';
 import { decodeBytes } from '../../../tensor/bytes.js';
 import { datatypeOfOnnx, ELEMENT_SIZE_BYTES, ONNX_TYPE } from '../../../tensor/datatype.js';
 import { sizeBytes, type Tensor } from '../../../tensor/tensor.js';
@@ -62,8 +63,8 @@ function nativeData(data: Uint8Array, elementBytes: number): Uint8Array {
   return addressOf(data) % BigInt(elementBytes) === 0n ? data : new Uint8Array(data);
 }
 
-/** Copies an output out. The value stays the caller's to release. */
-export function outputTensor({ ort }: ValueContext, value: bigint): Tensor {
+/** Copies an output out, by `copy` unless it is BYTES. The value stays the caller's to release. */
+export function outputTensor({ ort }: ValueContext, value: bigint, copy: CopyOutput = ownCopy): Tensor {
   const info = ort.make('GetTensorTypeAndShape', value);
   let elementType: number;
   let shape: number[];
@@ -79,9 +80,13 @@ export function outputTensor({ ort }: ValueContext, value: bigint): Tensor {
   if (datatype === 'BYTES') return { datatype, shape, data: stringContent(ort, value, shape) };
   const size = sizeBytes(datatype, shape) ?? 0;
   if (size === 0) return { datatype, shape, data: new Uint8Array(0) };
-  const data = Buffer.allocUnsafeSlow(size);
-  data.set(memoryAt(ort.make('GetTensorMutableData', value), size));
-  return { datatype, shape, data };
+  return { datatype, shape, data: copy(memoryAt(ort.make('GetTensorMutableData', value), size)) };
+}
+
+function ownCopy(bytes: Uint8Array): Uint8Array {
+  const data = Buffer.allocUnsafeSlow(bytes.byteLength);
+  data.set(bytes);
+  return data;
 }
 
 /** The dimensions of an OrtTensorTypeAndShapeInfo; -1 for a symbolic one. */
