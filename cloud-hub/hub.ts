@@ -3,6 +3,7 @@
 import * as fs from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { ContentStore } from '@tidegate/shared/content/content-store.js';
+import { readCgroupLimits, usableCores } from '@tidegate/shared/system/cgroup-limits.js';
 import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
 import type { GrpcServer } from '@tidegate/shared/serving/grpc/grpc-server.js';
 import { startHttpServer, type HttpServer } from '@tidegate/shared/serving/http/http-server.js';
@@ -96,7 +97,7 @@ async function openParts(settings: HubSettings, modules: HubModules, closing: Cl
   const db = await openSqlite(paths.database);
   closing.add('database', () => db.destroy());
   await fs.rm(paths.work, { recursive: true, force: true }); // after the database, whose lock says that nobody works there
-  const runtime = new ExecutorRuntime({ clock, log });
+  const runtime = new ExecutorRuntime({ clock, log, cores: usableCores(await readCgroupLimits(files)) });
   closing.add('runtime', () => runtime.close());
   const content = await ContentStore.open({ folder: paths.content }, files);
   const keys = new KeyStore(paths.keys, files);

@@ -11,6 +11,7 @@ import { startHttpServer, type HttpServer } from '@tidegate/shared/serving/http/
 import { DEFAULT_OIP_LIMITS } from '@tidegate/shared/serving/http/oip-limits.js';
 import { createOipHandler } from '@tidegate/shared/serving/http/oip-handler.js';
 import type { LogControl } from '@tidegate/shared/serving/log-settings.js';
+import { usableCores, type CgroupLimits } from '@tidegate/shared/system/cgroup-limits.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import { systemFiles } from '@tidegate/shared/system/files.js';
 import type { Log } from '@tidegate/shared/system/log.js';
@@ -45,6 +46,8 @@ interface AgentModules {
   readonly logControl?: LogControl;
   readonly version: string;
   readonly mode: 'serve' | 'run';
+  /** What the cgroup allows; absent = no limits. */
+  readonly limits?: CgroupLimits;
   /** How the hub is reached; undefined = no hub. */
   readonly hub: HubLink | undefined;
   /** The privacy policy of the version that should be on the device, installed or not; absent where no hub desires any. */
@@ -84,7 +87,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
   const { clock, log, version, mode } = modules;
   let state: 'starting' | 'serving' | 'draining' = 'starting';
   const { providers, threads: intraOpThreads, queueDepth: queueDepthMax, concurrency, engine } = settings;
-  const runtime = new ExecutorRuntime({ clock, log, concurrency, engine });
+  const runtime = new ExecutorRuntime({ clock, log, concurrency, engine, cores: usableCores(modules.limits ?? {}) });
   const statistics = new InferenceStatistics();
   const slots = new EngineSlots(
     { providers, intraOpThreads, queueDepthMax, heavy: false },

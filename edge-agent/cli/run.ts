@@ -4,6 +4,7 @@
 import type { Command } from 'commander';
 import { join } from 'node:path';
 import { createInferClient } from '@tidegate/shared/serving/http/infer-client.js';
+import { readCgroupLimits, type CgroupLimits } from '@tidegate/shared/system/cgroup-limits.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { detectDeviceClass } from '@tidegate/shared/system/detect-device-class.js';
 import { systemFiles } from '@tidegate/shared/system/files.js';
@@ -64,7 +65,8 @@ async function run(settings: Settings, context: CliContext): Promise<void> {
   );
   const access = new HubAccess({ dataDir, identity }, { files: systemFiles, clock: systemClock, trustedTime, log });
   const late = new LateParts(state);
-  const agent = openAgent(settings, access, late, context, log);
+  const limits = await readCgroupLimits(systemFiles);
+  const agent = openAgent({ settings, access, late, limits, context, log });
   const captures = settings.capture === 'on' ? openCaptures({ settings, access, late, agent, log }) : undefined;
   const sync = await openSync({ settings, context, access, trustedTime, state, agent, captures, log });
   late.sync = sync;
@@ -106,13 +108,16 @@ async function run(settings: Settings, context: CliContext): Promise<void> {
   }
 }
 
-function openAgent(
-  settings: Settings,
-  access: HubAccess,
-  late: LateParts,
-  context: CliContext,
-  log: Log & LogControl,
-): Agent {
+interface OpenAgentParts {
+  readonly settings: Settings;
+  readonly access: HubAccess;
+  readonly late: LateParts;
+  readonly limits: CgroupLimits;
+  readonly context: CliContext;
+  readonly log: Log & LogControl;
+}
+
+function openAgent({ settings, access, late, limits, context, log }: OpenAgentParts): Agent {
   const hub = createInferClient({
     url: access.identity.deviceUrl.replace(/\/+$/, ''),
     dispatcher: access.dispatcher,
@@ -125,6 +130,7 @@ function openAgent(
     logControl: log,
     version: context.version,
     mode: 'run',
+    limits,
     hub,
     observers: [late.observers],
     captures: () => late.captures?.status,

@@ -2,7 +2,9 @@
 // the ready line; one that can't be loaded stops the start, so that nobody finds out by a failed request.
 import type { Command } from 'commander';
 import type { InferClient } from '@tidegate/shared/serving/http/infer-client.js';
+import { readCgroupLimits } from '@tidegate/shared/system/cgroup-limits.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
+import { systemFiles } from '@tidegate/shared/system/files.js';
 import { createAgent } from '../agent.js';
 import { openLog } from '@tidegate/shared/system/open-log.js';
 import { SETTING_NAMES, type SettingName, type Settings } from '../config/settings-table.js';
@@ -47,6 +49,7 @@ async function serve(models: readonly string[], settings: Settings, context: Cli
     logControl: log,
     version: context.version,
     mode: 'serve',
+    limits: await readCgroupLimits(systemFiles),
     hub,
     observers: [],
     control: (slots) => (local = new LocalModels(models, slots)),

@@ -115,14 +115,15 @@ export const SETTINGS = {
     placeholder: 'N',
     allowed: '1 to 1024',
     description:
-      'Threads of one run. Several runs go at once, so 1 gives the best throughput; more shorten a single run.',
+      'Threads of one run. Several runs go at once, so 1 gives the best throughput; more shorten a single run. Never more than the cores that affinity and cgroup leave.',
   }),
   concurrency: setting({
     schema: wholeText(1, 1024),
     fallback: undefined,
     placeholder: 'N',
     allowed: '1 to 1024',
-    description: 'Runs of one model that compute at once. Without it, as many as the cores carry: cores / --threads.',
+    description:
+      'Runs of one model that compute at once. Without it, as many as the cores carry that affinity and cgroup leave: cores / --threads.',
   }),
   engine: setting({
     schema: choiceText('capi', 'binding'),

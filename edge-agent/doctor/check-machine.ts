@@ -1,7 +1,7 @@
 // Memory, processor and clock of this device, with what its cgroup allows of them. Pure judgements over what was read.
 import { availableParallelism, freemem, totalmem } from 'node:os';
 import type { Files } from '@tidegate/shared/system/files.js';
-import { readCgroupLimits } from '../profile/cgroup-limits.js';
+import { readCgroupLimits } from '@tidegate/shared/system/cgroup-limits.js';
 import { fail, fine, warn, type Verdict } from './finding.js';
 
 const MEMORY_LEAST_BYTES = 96 * 2 ** 20;

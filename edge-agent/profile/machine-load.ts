@@ -3,7 +3,7 @@
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import { delay, type Clock } from '@tidegate/shared/system/clock.js';
 import type { Files } from '@tidegate/shared/system/files.js';
-import { readCgroupLimits } from './cgroup-limits.js';
+import { readCgroupLimits } from '@tidegate/shared/system/cgroup-limits.js';
 
 export interface MachineLoad {
   readonly cores: number;

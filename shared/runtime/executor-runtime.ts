@@ -16,6 +16,8 @@ const RELOAD_LIMIT_MS = 300_000;
 interface ExecutorRuntimeModules extends ExecutorProcessModules {
   /** For graphs that state none; without it, as many as the cores carry. */
   readonly concurrency?: number | undefined;
+  /** Cores that runs may use: no run gets more threads, and so many threads compute at once. Without it all of the machine's. */
+  readonly cores?: number | undefined;
 }
 
 export class ExecutorRuntime implements Runtime {
@@ -29,15 +31,20 @@ export class ExecutorRuntime implements Runtime {
 
   async load(options: LoadGraphOptions, signal: AbortSignal): Promise<GraphRunner> {
     if (this.#closed) throw new RuntimeError('closed', 'the runtime is closed');
-    const slots = options.concurrency ?? this.#modules.concurrency ?? coresFor(options.intraOpThreads);
-    const executor = await ExecutorProcess.start({ ...options, slots }, this.#modules, signal);
+    const { cores = availableParallelism(), log } = this.#modules;
+    const intraOpThreads = Math.min(options.intraOpThreads, this.#modules.cores ?? Infinity);
+    if (intraOpThreads < options.intraOpThreads) {
+      const { label, intraOpThreads: asked } = options;
+      log.warn({ label, asked, threads: intraOpThreads }, 'fewer threads than asked for: more would only be throttled');
+    }
+    const slots = options.concurrency ?? this.#modules.concurrency ?? Math.max(1, Math.floor(cores / intraOpThreads));
+    const started = { ...options, intraOpThreads, slots };
+    const executor = await ExecutorProcess.start(started, this.#modules, signal);
     const { fallbackReason, engine } = executor.loaded;
     if (fallbackReason !== undefined) {
-      this.#modules.log.warn({ label: options.label, engine: engine.name, reason: fallbackReason }, 'engine fell back');
+      log.warn({ label: options.label, engine: engine.name, reason: fallbackReason }, 'engine fell back');
     }
-    const runner = new SupervisedRunner({ ...options, slots }, this.#modules, executor, () =>
-      this.#runners.delete(runner),
-    );
+    const runner = new SupervisedRunner(started, this.#modules, executor, () => this.#runners.delete(runner));
     this.#runners.add(runner);
     if (this.#closed) {
       await runner.close();
@@ -50,11 +57,6 @@ export class ExecutorRuntime implements Runtime {
     this.#closed = true;
     await Promise.all([...this.#runners].map((runner) => runner.close()));
   }
-}
-
-/** How many runs of `threads` each the cores carry. */
-function coresFor(threads: number): number {
-  return Math.max(1, Math.floor(availableParallelism() / threads));
 }
 
 type State =

@@ -77,6 +77,16 @@ describe('the executor runtime', () => {
     expect((await errorOf(runner.run([x], [], never))).code).toBe('closed');
   });
 
+  it('gives runs no more threads, over all of them, than there are cores to use (B23)', async () => {
+    const runtime = new ExecutorRuntime({ clock: systemClock, log: silentLog, cores: 3 });
+    runtimes.push(runtime);
+    const options = { label: 'matmul', path: fixture('matmul'), providers: [] };
+    const loaded = await Promise.all(
+      [1, 2, 8].map((intraOpThreads) => runtime.load({ ...options, intraOpThreads }, never)),
+    );
+    expect(loaded.map(({ concurrency }) => concurrency)).toEqual([3, 1, 1]);
+  });
+
   it('carries tensors larger than any buffer on the way, exactly', async () => {
     const runner = await load('identity-uint8');
     const data = Uint8Array.from({ length: 5_000_003 }, (_, i) => (i * 31) ^ (i >> 8));

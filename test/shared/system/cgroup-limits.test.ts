@@ -1,7 +1,9 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { readCgroupLimits } from '@tidegate/edge-agent/profile/cgroup-limits.js';
+import { readCgroupLimits, usableCores } from '@tidegate/shared/system/cgroup-limits.js';
 import { systemFiles } from '@tidegate/shared/system/files.js';
 import { temporaryFolders } from '../../support/temporary-folder.js';
 
@@ -58,5 +60,21 @@ describe('readCgroupLimits', () => {
     });
     expect(await readCgroupLimits(systemFiles, unlimited)).toEqual(none);
     expect(await readCgroupLimits(systemFiles, folder())).toEqual(none);
+  });
+});
+
+describe('usableCores (B23)', () => {
+  it('is no more than the quota pays for, rounded up, and at least one', () => {
+    expect(usableCores({ cpuCores: undefined }, 64)).toBe(64);
+    expect(usableCores({ cpuCores: 1.5 }, 64)).toBe(2);
+    expect(usableCores({ cpuCores: 0.25 }, 64)).toBe(1);
+    expect(usableCores({ cpuCores: 8 }, 2)).toBe(2);
+  });
+
+  it.skipIf(!existsSync('/usr/bin/taskset'))('keeps to the cpuset that the process was given', () => {
+    const built = fileURLToPath(new URL('../../../shared/dist/system/cgroup-limits.js', import.meta.url));
+    const program = `import(${JSON.stringify(built)}).then(({ usableCores }) => console.log(usableCores({})))`;
+    const out = execFileSync('/usr/bin/taskset', ['-c', '0', process.execPath, '-e', program], { encoding: 'utf8' });
+    expect(out).toBe('1\n');
   });
 });

@@ -1,10 +1,11 @@
 // What the cgroup of this process allows, v1 and v2: cores' worth of CPU time, bytes of memory, bytes in use. A limit of any
 // ancestor holds too, so each is the least on the way up. Where a container hides its ancestors, the mount's own files are
 // the way's end. Reads files only, under a root that tests replace.
+import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
-import type { Files } from '@tidegate/shared/system/files.js';
+import type { Files } from './files.js';
 
-interface CgroupLimits {
+export interface CgroupLimits {
   /** Cores' worth of time: quota / period. Undefined = no limit. */
   readonly cpuCores: number | undefined;
   readonly memoryBytes: number | undefined;
@@ -56,6 +57,14 @@ export async function readCgroupLimits(files: Pick<Files, 'read'>, root = '/'): 
     memoryBytes: finite(memory.limit),
     memoryUsedBytes: memory.used,
   };
+}
+
+/** Cores that are of use: those that affinity (cpuset, taskset) leaves, and no more than the quota pays for (field lesson B23). */
+export function usableCores(
+  { cpuCores }: Partial<Pick<CgroupLimits, 'cpuCores'>>,
+  affine = availableParallelism(),
+): number {
+  return Math.max(1, Math.min(affine, Math.ceil(cpuCores ?? affine)));
 }
 
 interface V1Group {
