@@ -25,9 +25,15 @@ const statusSchema = z.object({
     }),
   ),
   hub: z.object({ url: z.string(), phase: z.string() }).nullable(),
-  captures: z.object({ sent: z.number(), waiting: z.object({ count: z.number(), bytes: z.number() }) }).optional(),
+  captures: z
+    .object({
+      sent: z.number(),
+      waiting: z.object({ count: z.number(), bytes: z.number() }),
+      dropped: z.record(z.string(), z.number()),
+    })
+    .optional(),
 });
-type Status = z.infer<typeof statusSchema>;
+export type Status = z.infer<typeof statusSchema>;
 
 export const statusVerb: Verb = (program, context) => {
   const command = program
@@ -43,7 +49,8 @@ export const statusVerb: Verb = (program, context) => {
   });
 };
 
-function statusText(status: Status): string {
+/** As a person reads it. */
+export function statusText(status: Status): string {
   const { version, mode, state, uptimeMs, residentBytes, models, hub, captures } = status;
   const minutes = (uptimeMs / 60_000).toFixed(1);
   const memory = (residentBytes / 2 ** 20).toFixed(0);
@@ -51,9 +58,10 @@ function statusText(status: Status): string {
   if (hub !== null)
     lines.push(`hub ${hub.url}: ${hub.phase === 'open' ? 'does not answer, only probed' : 'asked when it is needed'}`);
   if (captures !== undefined) {
-    const { sent, waiting } = captures;
+    const { sent, waiting, dropped } = captures;
     const kibibytes = (waiting.bytes / 1024).toFixed(0);
-    lines.push(`captures: ${sent} sent, ${waiting.count} waiting for the hub (${kibibytes} KiB)`);
+    const lost = Object.entries(dropped).map(([why, count]) => `, ${count} dropped: ${why}`);
+    lines.push(`captures: ${sent} sent, ${waiting.count} waiting for the hub (${kibibytes} KiB)${lost.join('')}`);
   }
   if (models.length === 0) lines.push('no models');
   for (const { name, version: number, variant, variantDigest, verified, provider, counts, quarantine } of models) {
