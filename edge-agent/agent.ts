@@ -86,11 +86,18 @@ export interface Agent {
 export function createAgent(settings: Settings, modules: AgentModules): Agent {
   const { clock, log, version, mode } = modules;
   let state: 'starting' | 'serving' | 'draining' = 'starting';
-  const { providers, threads: intraOpThreads, queueDepth: queueDepthMax, concurrency, engine } = settings;
+  const {
+    providers,
+    threads: intraOpThreads,
+    queueDepth: queueDepthMax,
+    concurrency,
+    engine,
+    callerWeights,
+  } = settings;
   const runtime = new ExecutorRuntime({ clock, log, concurrency, engine, cores: usableCores(modules.limits ?? {}) });
   const statistics = new InferenceStatistics();
   const slots = new EngineSlots(
-    { providers, intraOpThreads, queueDepthMax, heavy: false },
+    { providers, intraOpThreads, queueDepthMax, heavy: false, callerWeights },
     {
       runtime,
       inspect: inspectGraphFile,

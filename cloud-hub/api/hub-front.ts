@@ -66,7 +66,7 @@ export class HubFront {
       response.setHeader('www-authenticate', 'Bearer realm="tidegate"');
       sendError(response, 401, 'a valid bearer token with the scope infer is needed');
     } else if (!mayUse(caller, 'infer')) sendError(response, 403, 'the token lacks the scope infer');
-    else inference(request, response);
+    else inference(request, response, { identity: caller.actor });
   }
 
   async #metrics(response: ServerResponse): Promise<void> {

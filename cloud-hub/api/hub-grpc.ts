@@ -19,7 +19,9 @@ export async function openHubGrpc(
       const token = bearerOf(authorization);
       const caller = token === undefined ? undefined : await tokens.verify(token);
       if (caller === undefined) return { status: 401, error: 'a valid bearer token with the scope infer is needed' };
-      return mayUse(caller, 'infer') ? undefined : { status: 403, error: 'the token lacks the scope infer' };
+      return mayUse(caller, 'infer')
+        ? { identity: caller.actor }
+        : { status: 403, error: 'the token lacks the scope infer' };
     },
   });
 }

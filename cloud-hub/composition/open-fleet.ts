@@ -94,7 +94,8 @@ async function openPorts(
   const common = { ca, gateway: fleet, enrolment, clock, log };
   const broker = await createBroker({ host: settings.host, port: settings.mqttPort, names }, common);
   try {
-    const inference = (request: IncomingMessage, response: ServerResponse): boolean => oip(request, response);
+    const inference = (request: IncomingMessage, response: ServerResponse, deviceId: string): boolean =>
+      oip(request, response, { identity: `device:${deviceId}` });
     const port = await createDevicePort(
       { host: settings.host, port: settings.devicePort, names },
       { ...common, tuf, content, files, samples, deviceUrl, mqttUrl, inference },

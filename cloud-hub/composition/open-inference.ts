@@ -57,6 +57,7 @@ export async function openInference(
           queueDepthMax: QUEUE_DEPTH,
           heavy: true,
           restartLimits: { ...RESTART_LIMITS, heldMs: RESTART_LIMITS.windowMs }, // nobody stands by a hub to end a quarantine
+          callerWeights: settings.callerWeights,
         },
         { runtime, inspect: inspectGraphFile, clock, onRun: (...run) => statistics.ran(...run) },
         new AbortController().signal, // the load is shared: one caller's going away doesn't end it

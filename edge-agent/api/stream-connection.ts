@@ -114,7 +114,7 @@ export class StreamConnection {
       if (this.#draining) throw shuttingDown();
       body = readFrame(frame, binary);
       share.grow(frame.byteLength);
-      const received = { ...body, headers, model, version, arrivedMs, memory };
+      const received = { ...body, headers, model, version, identity: undefined, arrivedMs, memory };
       const sent = await exchange.answer(received, this.#abort.signal);
       await this.#send(answerFrame(sent.body));
     } catch (error) {

@@ -265,11 +265,11 @@ export class Router implements InferenceService {
     trail: RequestTrail | undefined,
     signal: AbortSignal,
   ): Promise<ComputedAnswer> {
-    const { inputs, outputs, deadlineMs, priority } = request;
+    const { inputs, outputs, deadlineMs, priority, caller } = request;
     const { version, versionDigest, variant, variantDigest } = model.identity;
     const onRun = (run: RunFacts): void => trail?.ran(run);
     const stages = this.#stages(request, model, trail);
-    const answer = await model.infer({ inputs, outputs, deadlineMs, priority, onRun, stages }, signal);
+    const answer = await model.infer({ inputs, outputs, deadlineMs, priority, caller, onRun, stages }, signal);
     return { ...answer, answeredBy: 'edge', version, modelDigest: versionDigest, variant, variantDigest };
   }
 

@@ -1,30 +1,40 @@
 // Admission against the deadline: pure. A request that can't be answered in time is refused at once, while its caller can
-// still go elsewhere, and not after it has waited (Clockwork's rule). The queue is played forward over the executor's slots
-// with the measured times; the request is refused when it would end late, or when it would make one late that was
-// admitted before.
+// still go elsewhere, and not after it has waited (Clockwork's rule). The queue is played forward over the executor's slots,
+// in the order of turns (fair-shares.ts) with the measured times. The request is refused when it would end late, when it would
+// make one late that was admitted before, or when the queue is full.
+//
+// But a caller who has had its share is no reason to refuse one who hasn't: what the request would make late, or has no room
+// beside, is displaced where its turn comes after the request's and it is another caller's. The heavy caller's excess is
+// refused, if need be a little later; the light caller is served as if the other weren't there.
+import type { Share, Turn } from './fair-shares.js';
 
-export interface PlannedRun {
+export interface PlannedRun extends Share {
   readonly deadlineMs: number;
-  readonly rank: number;
-  /** Expected time of its run. */
-  readonly costMs: number;
-  /** Time that its run will hardly exceed. */
+  /** Time that its run will hardly exceed; 0 = nothing is known of the graph yet, as with `costMs`. */
   readonly boundMs: number;
 }
 
-export interface AdmissionView {
+export interface AdmissionView<T extends PlannedRun> {
   readonly nowMs: number;
   /** When each slot is expected to be free; in the past = free now. As many as there are slots. */
   readonly slotsFreeMs: readonly number[];
-  /** Waiting requests in the order in which they will run. */
-  readonly queue: readonly PlannedRun[];
+  /** Requests that wait. */
+  readonly queueDepth: number;
   readonly queueDepthMax: number;
+  /** Those that wait, in the order in which they will run. */
+  readonly turns: () => readonly Turn<T>[];
+  /** The same with the candidate among them. */
+  readonly turnsWith: (candidate: PlannedRun) => readonly Turn<T | PlannedRun>[];
   /** Monotonic time of the newest measurement. */
   readonly lastObservedMs: number;
 }
 
-type AdmissionDecision =
-  | { readonly admit: true }
+type AdmissionDecision<T> =
+  | {
+      readonly admit: true;
+      /** Waiting requests of others that must go for it. */
+      readonly displaced: readonly T[];
+    }
   | {
       readonly admit: false;
       readonly code: 'queue-full' | 'would-miss-deadline';
@@ -34,86 +44,92 @@ type AdmissionDecision =
 
 /** An idle executor takes one request in so long whatever the estimate says: else one slow run would refuse all others forever. */
 const PROBE_INTERVAL_MS = 1000;
+/** A request that more would have to go for is refused instead. */
+const DISPLACED_MAX = 8;
 
-/** `candidate.costMs` undefined: nothing is known of the graph yet, so it is admitted while there is room. */
-export function admit(
-  candidate: Omit<PlannedRun, 'costMs' | 'boundMs'> & {
-    readonly costMs: number | undefined;
-    readonly boundMs: number | undefined;
-  },
-  view: AdmissionView,
-): AdmissionDecision {
-  const { nowMs, queue } = view;
+export function admit<T extends PlannedRun>(candidate: PlannedRun, view: AdmissionView<T>): AdmissionDecision<T> {
+  const { nowMs } = view;
+  const known = candidate.costMs > 0;
   if (candidate.deadlineMs <= nowMs) {
-    return { admit: false, code: 'would-miss-deadline', retryAfterMs: 0, reason: 'the deadline has passed' };
+    return wouldMiss(0, 'the deadline has passed');
   }
-  if (queue.length >= view.queueDepthMax) {
-    const drainMs = Math.max(0, ...playForward(view, queue, nowMs).map((end) => end - nowMs));
-    return {
-      admit: false,
-      code: 'queue-full',
-      retryAfterMs: Math.ceil(drainMs / 2),
-      reason: `${queue.length} requests are waiting`,
-    };
-  }
-  const { costMs, boundMs } = candidate;
-  if (costMs === undefined || boundMs === undefined) return { admit: true };
-  const idle = queue.length === 0 && view.slotsFreeMs.every((freeMs) => freeMs <= nowMs);
-  if (idle && nowMs - view.lastObservedMs > PROBE_INTERVAL_MS) return { admit: true };
+  const idle = view.queueDepth === 0 && view.slotsFreeMs.every((freeMs) => freeMs <= nowMs);
+  if (idle && (!known || nowMs - view.lastObservedMs > PROBE_INTERVAL_MS)) return ADMITTED;
 
-  const planned: PlannedRun = { deadlineMs: candidate.deadlineMs, rank: candidate.rank, costMs, boundMs };
-  const at = insertionIndex(queue, candidate.rank);
-  const withIt = [...queue.slice(0, at), planned, ...queue.slice(at)];
-  const ends = playForward(view, withIt, nowMs);
-  const endMs = (ends[at] ?? nowMs) - costMs + boundMs;
-  if (endMs > candidate.deadlineMs) {
-    const lateMs = Math.ceil(endMs - candidate.deadlineMs);
-    return {
-      admit: false,
-      code: 'would-miss-deadline',
-      retryAfterMs: lateMs,
-      reason: `it would end in ${Math.ceil(endMs - nowMs)} ms, ${lateMs} ms after its deadline`,
-    };
+  let order = view.turnsWith(candidate);
+  const displaced: T[] = [];
+  const full = view.queueDepth >= view.queueDepthMax;
+  if (full) {
+    const last = order.at(-1);
+    if (last === undefined || !yieldsTo(last, order, candidate)) return queueFull(view);
+    displaced.push(last.share as T);
+    order = order.slice(0, -1);
   }
-  if (at === queue.length) return { admit: true };
-  const before = playForward(view, queue, nowMs);
-  for (let i = at; i < queue.length; i += 1) {
-    const other = queue[i];
-    const without = before[i] ?? 0;
-    const after = ends[i + 1] ?? 0;
-    if (other !== undefined && without <= other.deadlineMs && after > other.deadlineMs) {
-      return {
-        admit: false,
-        code: 'would-miss-deadline',
-        retryAfterMs: Math.ceil(after - other.deadlineMs),
-        reason: 'it would make a request late that was admitted before',
-      };
+  if (!known) return { admit: true, displaced };
+
+  let onTime: ReadonlySet<Share> | undefined;
+  while (displaced.length <= DISPLACED_MAX) {
+    const ends = playForward(view, order);
+    const at = order.findIndex(({ share }) => share === candidate);
+    const endMs = (ends[at] ?? nowMs) - candidate.costMs + candidate.boundMs;
+    if (endMs > candidate.deadlineMs) return late(endMs, candidate.deadlineMs, nowMs);
+    const lateNow = order.filter(({ share }, i) => i > at && (ends[i] ?? 0) > share.deadlineMs);
+    if (lateNow.length > 0) onTime ??= onTimeWithoutIt(view);
+    const hurt = lateNow.find(({ share }) => onTime?.has(share) === true);
+    if (hurt === undefined) return { admit: true, displaced };
+    if (!yieldsTo(hurt, order, candidate)) {
+      const lateMs = (ends[order.indexOf(hurt)] ?? 0) - hurt.share.deadlineMs;
+      return wouldMiss(lateMs, 'it would make a request late that was admitted before');
     }
+    displaced.push(hurt.share as T);
+    order = order.filter((turn) => turn !== hurt);
   }
-  return { admit: true };
+  return wouldMiss(candidate.costMs, `more than ${DISPLACED_MAX} others would have to make room for it`);
 }
 
-/** Where a request of this rank goes in a queue sorted by rank; after its equals. */
-export function insertionIndex(queue: readonly { readonly rank: number }[], rank: number): number {
-  let low = 0;
-  let high = queue.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((queue[middle]?.rank ?? Infinity) <= rank) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+const ADMITTED = { admit: true, displaced: [] } as const;
+
+/** Is it another caller's, whose turn comes after the candidate's because it has had more? */
+function yieldsTo<T extends Share>(turn: Turn<T>, order: readonly Turn<T>[], candidate: PlannedRun): boolean {
+  if (turn.share.account === candidate.account) return false;
+  const own = order.find(({ share }) => (share as Share) === candidate);
+  return own !== undefined && turn.tag > own.tag;
+}
+
+/** Those who wait and end in time if the candidate doesn't come. */
+function onTimeWithoutIt<T extends PlannedRun>(view: AdmissionView<T>): ReadonlySet<Share> {
+  const turns = view.turns();
+  const ends = playForward(view, turns);
+  return new Set(turns.flatMap(({ share }, i) => ((ends[i] ?? 0) <= share.deadlineMs ? [share] : [])));
+}
+
+function queueFull<T extends PlannedRun>(view: AdmissionView<T>) {
+  const drainMs = Math.max(0, ...playForward(view, view.turns()).map((endMs) => endMs - view.nowMs));
+  const reason = `${view.queueDepth} requests are waiting`;
+  return { admit: false, code: 'queue-full', retryAfterMs: Math.ceil(drainMs / 2), reason } as const;
+}
+
+function late(endMs: number, deadlineMs: number, nowMs: number) {
+  const lateMs = Math.ceil(endMs - deadlineMs);
+  return wouldMiss(lateMs, `it would end in ${Math.ceil(endMs - nowMs)} ms, ${lateMs} ms after its deadline`);
+}
+
+function wouldMiss(lateMs: number, reason: string) {
+  return { admit: false, code: 'would-miss-deadline', retryAfterMs: Math.ceil(lateMs), reason } as const;
 }
 
 /** Expected end of each run when they go in order to the slot that is free first. */
-function playForward(view: AdmissionView, runs: readonly PlannedRun[], nowMs: number): number[] {
-  const slots = view.slotsFreeMs.map((freeMs) => Math.max(freeMs, nowMs));
-  return runs.map((run) => {
+function playForward(
+  { slotsFreeMs, nowMs }: Pick<AdmissionView<PlannedRun>, 'slotsFreeMs' | 'nowMs'>,
+  turns: readonly Turn<PlannedRun>[],
+): number[] {
+  const slots = slotsFreeMs.map((freeMs) => Math.max(freeMs, nowMs));
+  return turns.map(({ share }) => {
     let earliest = 0;
     for (let i = 1; i < slots.length; i += 1) {
       if ((slots[i] ?? 0) < (slots[earliest] ?? 0)) earliest = i;
     }
-    const endMs = (slots[earliest] ?? nowMs) + run.costMs;
+    const endMs = (slots[earliest] ?? nowMs) + share.costMs;
     slots[earliest] = endMs;
     return endMs;
   });

@@ -1,5 +1,5 @@
 // The queue in front of one loaded graph: a thin shell around the pure policies beside it. It admits or refuses at once,
-// orders by deadline and priority, and whenever an executor slot is free starts what pickBatch says. A request whose caller
+// orders by callers' shares, deadline and priority, and whenever an executor slot is free starts what pickBatch says. A request whose caller
 // went away never starts; a run for which nobody waits any more is cancelled (field lesson B27). A run that ended with its
 // executor is repeated once within its deadline, each member alone, so that an input that kills executors takes nobody along.
 // A dynamic first dimension alone doesn't say that rows are independent (a graph may normalise over them): the first batch
@@ -12,11 +12,13 @@ import { RuntimeError } from '../runtime/runtime-error.js';
 import { ServingError } from '../serving/serving-error.js';
 import type { Clock } from '../system/clock.js';
 import type { NamedTensor } from '../tensor/tensor.js';
-import { admit, insertionIndex } from './admission.js';
+import { admit, type PlannedRun } from './admission.js';
 import { pickBatch } from './pick-batch.js';
 import { rankOf } from './rank.js';
 import { canBatch, concatRows, rowsOf, sameOutputs, shapeOf, splitRows } from './rows.js';
+import { cancelled, displaced, servingErrorOf } from './refusals.js';
 import { RunTimes, type RunShape } from './run-times.js';
+import { WaitingQueue } from './waiting-queue.js';
 
 /** The trial's members run twice, so they are few. */
 const TRIAL_MEMBERS = 2;
@@ -32,6 +34,8 @@ interface SchedulerOptions {
   /** Largest number of rows of a batch of several requests; 1 = never batch. */
   readonly maxRows: number;
   readonly queueDepthMax: number;
+  /** Of callers that get more or less than the others, whose weight is 1. */
+  readonly callerWeights?: ReadonlyMap<string, number> | undefined;
 }
 
 interface ScheduledWork {
@@ -42,6 +46,8 @@ interface ScheduledWork {
   readonly deadlineMs: number;
   /** 1 highest; 0 unstated. */
   readonly priority: number;
+  /** Whose share it takes; empty = nobody said. */
+  readonly caller: string;
 }
 
 export interface ScheduledResult {
@@ -66,15 +72,11 @@ export interface SchedulerCounts {
   readonly running: number;
 }
 
-interface Item {
+interface Item extends PlannedRun {
   readonly work: ScheduledWork;
   readonly shape: RunShape;
   readonly rows: number;
-  readonly rank: number;
   readonly enqueuedMs: number;
-  readonly deadlineMs: number;
-  costMs: number;
-  boundMs: number;
   alone: boolean;
   retried: boolean;
   settled: boolean;
@@ -101,7 +103,7 @@ export class Scheduler {
   readonly #clock: Clock;
   readonly #onRun: ((rows: number, computeUs: number) => void) | undefined;
   readonly #times = new RunTimes();
-  readonly #queue: Item[] = [];
+  readonly #queue: WaitingQueue<Item>;
   readonly #runs = new Set<Run>();
   #batches: boolean;
   /** Has a trial shown that the graph's rows are independent? */
@@ -121,6 +123,7 @@ export class Scheduler {
     this.#options = options;
     this.#clock = modules.clock;
     this.#onRun = modules.onRun;
+    this.#queue = new WaitingQueue(options.callerWeights);
     this.#batches = options.maxRows > 1 && canBatch(runner.inputs, runner.outputs);
   }
 
@@ -134,24 +137,30 @@ export class Scheduler {
     const nowMs = this.#clock.monotonicMs();
     const rows = this.#batches ? rowsOf(work.feeds) : undefined;
     const shape = shapeOf(work.feeds, work.outputs, rows);
-    const rank = rankOf(work.deadlineMs, work.priority);
     const estimate = this.#times.estimate(shape, rows ?? 1);
-    const decision = admit(
-      { deadlineMs: work.deadlineMs, rank, costMs: estimate?.meanMs, boundMs: estimate?.boundMs },
-      {
-        nowMs,
-        slotsFreeMs: this.#slotsFreeMs(nowMs),
-        queue: this.#queue,
-        queueDepthMax: this.#options.queueDepthMax,
-        lastObservedMs: this.#times.lastObservedMs,
-      },
-    );
+    const plan = {
+      account: this.#queue.enter(work.caller),
+      rank: rankOf(work.deadlineMs, work.priority),
+      deadlineMs: work.deadlineMs,
+      costMs: estimate?.meanMs ?? 0,
+      boundMs: estimate?.boundMs ?? 0,
+    };
+    const decision = admit(plan, {
+      nowMs,
+      slotsFreeMs: this.#slotsFreeMs(nowMs),
+      queueDepth: this.#queue.length,
+      queueDepthMax: this.#options.queueDepthMax,
+      turns: () => this.#queue.turns(),
+      turnsWith: (candidate) => this.#queue.turnsWith(candidate),
+      lastObservedMs: this.#times.lastObservedMs,
+    });
     if (!decision.admit) {
+      this.#queue.leave(plan);
       this.#counts.refused += 1;
-      return Promise.reject(
-        new ServingError(decision.code, `refused: ${decision.reason}`, { retryAfterMs: decision.retryAfterMs }),
-      );
+      const { code, reason, retryAfterMs } = decision;
+      return Promise.reject(new ServingError(code, `refused: ${reason}`, { retryAfterMs }));
     }
+    for (const other of decision.displaced) this.#abandon(other, displaced(this.#drainMs()));
     return new Promise((resolve, reject) => {
       const onAbort = (): void => this.#abandon(item, cancelled());
       const cancelTimer = this.#clock.after(Math.max(0, work.deadlineMs - nowMs), () =>
@@ -159,14 +168,11 @@ export class Scheduler {
       );
       signal.addEventListener('abort', onAbort, { once: true });
       const item: Item = {
+        ...plan,
         work,
         shape,
         rows: rows ?? 1,
-        rank,
         enqueuedMs: nowMs,
-        deadlineMs: work.deadlineMs,
-        costMs: estimate?.meanMs ?? 0,
-        boundMs: estimate?.boundMs ?? 0,
         alone: rows === undefined,
         retried: false,
         settled: false,
@@ -179,7 +185,7 @@ export class Scheduler {
           signal.removeEventListener('abort', onAbort);
         },
       };
-      this.#queue.splice(insertionIndex(this.#queue, rank), 0, item);
+      this.#queue.add(item);
       this.#startRuns();
     });
   }
@@ -199,6 +205,11 @@ export class Scheduler {
     this.#closed = true;
   }
 
+  /** What the waiting runs take all together. */
+  #drainMs(): number {
+    return this.#queue.all.reduce((sum, { costMs }) => sum + costMs, 0) / this.#runner.concurrency;
+  }
+
   /** When each slot will be free, the runs counted in that were sent ahead. */
   #slotsFreeMs(nowMs: number): number[] {
     const slots = Array.from({ length: this.#runner.concurrency }, () => nowMs);
@@ -212,7 +223,10 @@ export class Scheduler {
   #startRuns(): void {
     const { concurrency } = this.#runner;
     this.#shedHopeless();
-    for (let head = this.#queue[0]; head !== undefined; head = this.#queue[0]) {
+    while (this.#queue.length > 0 && this.#runs.size <= concurrency) {
+      const queue = this.#queue.turns().map(({ share }) => share);
+      const [head] = queue;
+      if (head === undefined) return;
       const ahead = head.costMs > 0 && head.costMs < SEND_AHEAD_BELOW_MS ? 1 : 0;
       if (this.#runs.size >= concurrency + ahead) return;
       const nowMs = this.#clock.monotonicMs();
@@ -221,10 +235,13 @@ export class Scheduler {
         maxRows: this.#batches && !inTrial ? this.#options.maxRows : 1,
         freeSlots: Math.max(1, concurrency - this.#runs.size),
       };
-      const picked = pickBatch(this.#queue, this.#times, policy, nowMs);
+      const picked = pickBatch(queue, this.#times, policy, nowMs);
       const members = this.#rowsProven ? picked : picked.slice(0, TRIAL_MEMBERS);
       if (!this.#rowsProven && members.length > 1) this.#trial = members;
-      for (const member of members) this.#queue.splice(this.#queue.indexOf(member), 1);
+      for (const member of members) {
+        this.#queue.remove(member);
+        this.#queue.began(member);
+      }
       this.#runId += 1;
       const run: Run = {
         members,
@@ -245,7 +262,7 @@ export class Scheduler {
    */
   #shedHopeless(): void {
     const nowMs = this.#clock.monotonicMs();
-    const hopeless = this.#queue.filter(({ deadlineMs, costMs }) => nowMs + costMs > deadlineMs);
+    const hopeless = this.#queue.all.filter(({ deadlineMs, costMs }) => nowMs + costMs > deadlineMs);
     if (this.#runs.size === 0 && hopeless.length === this.#queue.length) hopeless.shift();
     for (const item of hopeless) {
       const late = 'runs took longer than they had, and the time left does not suffice any more';
@@ -267,6 +284,7 @@ export class Scheduler {
       const endedMs = this.#clock.monotonicMs();
       const beganMs = run.beganMs ?? endedMs - result.computeUs / 1000;
       if (!first.retried) this.#times.observe(first.shape, rows, endedMs - beganMs, endedMs);
+      for (const member of members) this.#queue.ended(member, ((endedMs - beganMs) * member.rows) / rows);
       this.#deliver(run, result.outputs, result.computeUs, beganMs, rows);
     } catch (cause) {
       this.#recover(run, cause);
@@ -334,7 +352,7 @@ export class Scheduler {
       if (member.settled) continue;
       member.alone = true;
       member.run = undefined;
-      this.#queue.splice(insertionIndex(this.#queue, member.rank - BEFORE_EQUALS), 0, member);
+      this.#queue.add(member, member.rank - BEFORE_EQUALS);
     }
   }
 
@@ -342,9 +360,9 @@ export class Scheduler {
   #abandon(item: Item, error: ServingError): void {
     if (item.settled) return;
     if (error.code === 'cancelled') this.#counts.cancelled += 1;
-    else this.#counts.expired += 1;
-    const at = this.#queue.indexOf(item);
-    if (at >= 0) this.#queue.splice(at, 1);
+    else if (error.code === 'deadline-exceeded') this.#counts.expired += 1;
+    else this.#counts.refused += 1;
+    this.#queue.remove(item);
     this.#settle(item, () => item.reject(error));
     if (item.run?.members.every((member) => member.settled) === true) item.run.abort.abort(error);
   }
@@ -352,34 +370,8 @@ export class Scheduler {
   #settle(item: Item, how: () => void): void {
     if (item.settled) return;
     item.settled = true;
+    this.#queue.leave(item);
     item.stopWaiting();
     how();
-  }
-}
-
-function cancelled(): ServingError {
-  return new ServingError('cancelled', 'the caller went away');
-}
-
-function servingErrorOf(error: RuntimeError, times: 'once' | 'twice'): ServingError {
-  switch (error.code) {
-    case 'invalid-input':
-      return new ServingError('invalid-argument', error.message, { cause: error });
-    case 'closed':
-    case 'quarantined':
-      return new ServingError('not-ready', error.message, { cause: error });
-    case 'cancelled':
-      return new ServingError('cancelled', error.message, { cause: error });
-    case 'executor-died':
-    case 'executor-hung':
-      return new ServingError(
-        'failed',
-        `the executor failed ${times === 'twice' ? 'twice' : ''} on this request: ${error.message}`,
-        {
-          cause: error,
-        },
-      );
-    default:
-      return new ServingError('failed', error.message, { cause: error });
   }
 }

@@ -21,6 +21,8 @@ export interface InferRequest {
   readonly deadlineMs: number;
   /** 1 highest; 0 = unstated. */
   readonly priority: number;
+  /** Whose share of the machine it takes: who is known by token or certificate, else the tenant that it names. Absent = nobody said. */
+  readonly caller?: string;
   readonly placement: PlacementRequest;
   readonly cache: CacheMode;
   readonly maxStalenessMs: number | undefined;

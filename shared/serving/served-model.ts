@@ -21,6 +21,7 @@ import { classLabels } from './class-labels.js';
 import type { ModelDetails, ModelMetadata } from './inference-service.js';
 import { stageIdentity, type KeptStages } from './kept-stages.js';
 import { preparePipeline, type Pipeline } from './pipeline.js';
+import { InFlight } from './in-flight.js';
 import { graphTraits } from './served-graph-file.js';
 import { ServingError } from './serving-error.js';
 
@@ -41,6 +42,8 @@ export interface ServedModelOptions {
   readonly heavy: boolean;
   /** When its executors' deaths are a crash loop; by default what a device wants. */
   readonly restartLimits?: RestartLimits;
+  /** Of callers that get more or less than the others, whose weight is 1. */
+  readonly callerWeights?: ReadonlyMap<string, number>;
 }
 
 /** Hears of each run of a model's first graph that ended well, self-tests excepted. */
@@ -69,6 +72,8 @@ interface ModelRequest {
   /** Monotonic. */
   readonly deadlineMs: number;
   readonly priority: number;
+  /** Absent = nobody said. */
+  readonly caller?: string | undefined;
   /** Hears of each run for this request that ended well. */
   readonly onRun?: (run: RunFacts) => void;
   /** Of the stages that `cache.stages` names; absent = all are run. */
@@ -150,7 +155,7 @@ export async function serveModel(
   try {
     for (const graph of graphs) {
       const label = `${identity.name}@${identity.variantDigest.slice(0, 'sha256:'.length + 8)}`;
-      const { providers, intraOpThreads, queueDepthMax } = options;
+      const { providers, intraOpThreads, queueDepthMax, callerWeights } = options;
       const loading = { label, path: pack.pathOf(graph), providers, intraOpThreads, crashes };
       const runner = await runtime.load(loading, signal);
       const traits = await graphTraits(pack.pathOf(graph)).catch(async (error: unknown) => {
@@ -161,7 +166,7 @@ export async function serveModel(
       const maxRows = traits.rowsMayBatch ? pack.yaml.batching.maxRows : 1;
       const observed = slots.length === 0 ? { clock, onRun: ran } : { clock };
       const batchRowsMax = canBatch(runner.inputs, runner.outputs) ? maxRows : 1;
-      const scheduler = new Scheduler(runner, { maxRows, queueDepthMax }, observed);
+      const scheduler = new Scheduler(runner, { maxRows, queueDepthMax, callerWeights }, observed);
       const kept = traits.deterministic && pack.yaml.cache.stages.includes(graph);
       const runs = [runner.engine.name, runner.engine.version, runner.provider.runs];
       const { externalData } = traits;
@@ -193,8 +198,7 @@ export class ServedModel {
   readonly #crashes: CrashRecord;
   readonly #pipeline: Pipeline;
   readonly #clock: Clock;
-  readonly #inFlightMax: number;
-  #inFlight = 0;
+  readonly #inFlight: InFlight;
   #selfTests = 0;
   #closing = false;
   #onIdle: (() => void) | undefined;
@@ -211,7 +215,7 @@ export class ServedModel {
     this.#pipeline = pipeline;
     this.deterministic = deterministic;
     this.#clock = clock;
-    this.#inFlightMax = options.queueDepthMax + 2 * availableParallelism();
+    this.#inFlight = new InFlight(options.queueDepthMax + 2 * availableParallelism());
     this.closed = new Promise((resolve) => (this.#onClosed = resolve));
     const { inputs, outputs, inner } = pipeline;
     const platform = pack.hasYaml ? 'tidegate_package' : 'onnxruntime_onnx';
@@ -297,15 +301,16 @@ export class ServedModel {
       throw new ServingError('not-ready', `model '${this.identity.name}' is being taken out of service`);
     const { quarantine } = this.#crashes;
     if (quarantine !== undefined) throw new ServingError('not-ready', `in quarantine: ${quarantine.reason}`);
-    if (this.#inFlight >= this.#inFlightMax) {
-      throw new ServingError('queue-full', `refused: ${this.#inFlight} requests are under way`, { retryAfterMs: 1000 });
+    const { caller = '' } = request;
+    if (!this.#inFlight.enter(caller)) {
+      const text = `refused: ${this.#inFlight.count} requests are under way`;
+      throw new ServingError('queue-full', text, { retryAfterMs: 1000 });
     }
-    this.#inFlight += 1;
     try {
       return await this.#inTime(request, signal);
     } finally {
-      this.#inFlight -= 1;
-      if (this.#inFlight === 0) this.#onIdle?.();
+      this.#inFlight.leave(caller);
+      if (this.#inFlight.count === 0) this.#onIdle?.();
     }
   }
 
@@ -335,7 +340,7 @@ export class ServedModel {
   async close(): Promise<void> {
     if (this.#closing) return this.closed;
     this.#closing = true;
-    if (this.#inFlight > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
+    if (this.#inFlight.count > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
     for (const { scheduler } of this.#slots) scheduler.close();
     await Promise.all(this.#slots.map(({ runner }) => runner.close()));
     this.#onClosed();
@@ -370,7 +375,7 @@ export class ServedModel {
   async #run(request: ModelRequest, signal: AbortSignal): Promise<ModelAnswer> {
     let queueUs = 0;
     const runs = new Map<string, number>();
-    const { deadlineMs, priority } = request;
+    const { deadlineMs, priority, caller = '' } = request;
     const runGraph = async (
       graph: string,
       feeds: readonly NamedTensor[],
@@ -382,7 +387,7 @@ export class ServedModel {
       const { stage: identity } = slot;
       const stage = identity === undefined ? undefined : request.stages?.look({ graph, identity, feeds, outputs });
       if (stage?.outputs !== undefined) return stage.outputs;
-      const result = await slot.scheduler.run({ feeds, outputs, deadlineMs, priority }, inner);
+      const result = await slot.scheduler.run({ feeds, outputs, deadlineMs, priority, caller }, inner);
       stage?.keep(result.outputs, result.computeUs);
       queueUs = Math.max(queueUs, result.queueUs);
       runs.set(`${graph} ${result.runId}`, result.computeUs); // items of one request may share a run

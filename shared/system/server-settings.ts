@@ -1,5 +1,5 @@
 // Settings that agent and hub have alike (contract.md, Common flags): one wording, one range.
-import { bytesText, choiceText, setting, wholeText, type SettingsTable } from './settings.js';
+import { bytesText, choiceText, setting, weightsText, wholeText, type SettingsTable } from './settings.js';
 
 export const SERVER_SETTINGS = {
   defaultTimeout: setting({
@@ -22,6 +22,14 @@ export const SERVER_SETTINGS = {
     placeholder: 'BYTES',
     allowed: 'a size such as 512MiB, 64MB or a number of bytes',
     description: 'Largest body of an inference request, also after decompression.',
+  }),
+  callerWeights: setting({
+    schema: weightsText,
+    fallback: '',
+    placeholder: 'LIST',
+    allowed: 'a comma separated list of NAME=WEIGHT, each weight above 0 and at most 1000',
+    description:
+      'Callers that get more or less of the machine than others when several wait; the weight of those not named is 1.',
   }),
   logLevel: setting({
     schema: choiceText('debug', 'info', 'warn', 'error', 'silent'),

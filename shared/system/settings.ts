@@ -159,6 +159,8 @@ export const bytesText = z.string().transform((value, context): number => {
   return z.NEVER;
 });
 
+const WEIGHT_MAX = 1000;
+
 export function wholeText(min: number, max: number): z.ZodType<number, string> {
   return z
     .string()
@@ -166,6 +168,23 @@ export function wholeText(min: number, max: number): z.ZodType<number, string> {
     .transform(Number)
     .pipe(z.number().min(min).max(max)) as z.ZodType<number, string>;
 }
+
+/** `camera=3,batch=0.5`; a name may hold `=`. Empty = none. */
+export const weightsText: z.ZodType<ReadonlyMap<string, number>, string> = z
+  .string()
+  .transform((value, context): ReadonlyMap<string, number> => {
+    const weights = new Map<string, number>();
+    for (const part of value.split(',').filter((text) => text.trim() !== '')) {
+      const [, name, weight] = /^\s*(.+?)\s*=\s*([0-9.]+)\s*$/.exec(part) ?? [];
+      const number = Number(weight);
+      if (name === undefined || !(number > 0 && number <= WEIGHT_MAX) || weights.has(name)) {
+        context.addIssue({ code: 'custom', message: 'no weights' });
+        return z.NEVER;
+      }
+      weights.set(name, number);
+    }
+    return weights;
+  });
 
 export const anyText = z.string().min(1) as z.ZodType<string, string>;
 

@@ -212,7 +212,7 @@ export class GrpcFront {
       if (request.refusal !== undefined) throw request.refusal;
       const message = readInferRequest(request.bytes);
       const { [FINAL_RESPONSE]: final, ...parameters } = message.parameters;
-      const inferRequest = this.#requestOf({ ...message, parameters }, call);
+      const inferRequest = this.#requestOf({ ...message, parameters }, call, request.identity);
       const { service } = this.#options;
       const answer = await service.infer(inferRequest, signal);
       return {
@@ -224,7 +224,11 @@ export class GrpcFront {
     }
   }
 
-  #requestOf({ model, version, id, parameters, inputs, outputs }: InferMessage, call: Call): InferRequest {
+  #requestOf(
+    { model, version, id, parameters, inputs, outputs }: InferMessage,
+    call: Call,
+    identity: string | undefined,
+  ): InferRequest {
     const { service, clock, defaultTimeoutMs, timeoutMsMax } = this.#options;
     const options = readRequestOptions(parameters, call.metadata.getMap() as Record<string, string>);
     refuseSequence(options.parameters);
@@ -235,7 +239,17 @@ export class GrpcFront {
     if (grantedMs <= 0) throw new ServingError('deadline-exceeded', 'the deadline of the call has passed');
     const names = outputs.map(({ name }) => name);
     return makeInferRequest(
-      { model, version, id: id === '' ? undefined : id, inputs, outputs: names, options, arrivedMs, grantedMs },
+      {
+        model,
+        version,
+        id: id === '' ? undefined : id,
+        inputs,
+        outputs: names,
+        options,
+        identity,
+        arrivedMs,
+        grantedMs,
+      },
       { defaultTimeoutMs, timeoutMsMax },
     );
   }

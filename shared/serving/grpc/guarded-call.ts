@@ -17,6 +17,8 @@ export interface HeldMessage {
   readonly bytes: Buffer;
   /** The budget had no room for it: it must be refused so. */
   readonly refusal: ServingError | undefined;
+  /** Who calls, where the token says it. */
+  readonly identity: string | undefined;
   /** Its work is done; another may be read. */
   release(): void;
 }
@@ -34,8 +36,14 @@ interface AccessRefusal {
   readonly error: string;
 }
 
-/** Undefined = the call may go on. */
-export type Access = (caller: Caller) => AccessRefusal | undefined | Promise<AccessRefusal | undefined>;
+/** Whose call goes on; the name is undefined where nobody is known. */
+interface AccessGrant {
+  readonly identity: string | undefined;
+}
+
+/** Undefined = the call may go on, as nobody's. */
+export type Access = (caller: Caller) => AccessAnswer | Promise<AccessAnswer>;
+type AccessAnswer = AccessRefusal | AccessGrant | undefined;
 
 interface GuardOptions {
   readonly access: Access;
@@ -50,17 +58,21 @@ export function callerOf(metadata: Metadata, kind: Caller['kind']): Caller {
   return { kind, authorization: authorization === undefined ? undefined : String(authorization) };
 }
 
-/** The status that the caller is refused with; undefined = the call may go on. Never rejects. */
-export async function refusedAccess(
-  access: Access,
-  caller: Caller,
-): Promise<{ code: status; details: string } | undefined> {
+interface AskedAccess {
+  /** The status that the caller is refused with; undefined = the call may go on. */
+  readonly refusal: { readonly code: status; readonly details: string } | undefined;
+  readonly identity: string | undefined;
+}
+
+/** Never rejects. */
+export async function askAccess(access: Access, caller: Caller): Promise<AskedAccess> {
+  const refused = (code: status, details: string): AskedAccess => ({ refusal: { code, details }, identity: undefined });
   try {
-    const refusal = await access(caller);
-    if (refusal === undefined) return undefined;
-    return { code: refusal.status === 401 ? status.UNAUTHENTICATED : status.PERMISSION_DENIED, details: refusal.error };
+    const answer = await access(caller);
+    if (answer === undefined || 'identity' in answer) return { refusal: undefined, identity: answer?.identity };
+    return refused(answer.status === 401 ? status.UNAUTHENTICATED : status.PERMISSION_DENIED, answer.error);
   } catch {
-    return { code: status.UNAVAILABLE, details: 'who calls could not be found out' };
+    return refused(status.UNAVAILABLE, 'who calls could not be found out');
   }
 }
 
@@ -75,6 +87,7 @@ class GuardedCall extends ServerInterceptingCall {
   readonly #heldMax: number;
   readonly #options: GuardOptions;
   #readWanted = false;
+  #identity: string | undefined;
 
   constructor(
     method: ServerMethodDefinition<unknown, unknown>,
@@ -104,13 +117,15 @@ class GuardedCall extends ServerInterceptingCall {
   }
 
   async #admit(metadata: Metadata, kind: Caller['kind'], next: (metadata: Metadata) => void): Promise<void> {
-    const refusal = await refusedAccess(this.#options.access, callerOf(metadata, kind));
+    const { refusal, identity } = await askAccess(this.#options.access, callerOf(metadata, kind));
+    this.#identity = identity;
     if (refusal === undefined) next(metadata);
     else this.sendStatus(refusal);
   }
 
   #hold(bytes: Buffer): HeldMessage {
     const share = this.#options.budget.open();
+    const identity = this.#identity;
     const release = (): void => {
       if (!this.#held.delete(release)) return;
       share.release();
@@ -121,10 +136,10 @@ class GuardedCall extends ServerInterceptingCall {
     this.#held.add(release);
     try {
       share.grow(bytes.byteLength);
-      return { bytes, refusal: undefined, release };
+      return { bytes, refusal: undefined, identity, release };
     } catch (error) {
       if (!(error instanceof ServingError)) throw error;
-      return { bytes: Buffer.alloc(0), refusal: error, release };
+      return { bytes: Buffer.alloc(0), refusal: error, identity, release };
     }
   }
 }

@@ -5,7 +5,7 @@ import { Metadata, status, type sendUnaryData, type ServerUnaryCall, type Server
 import type { Clock } from '../../system/clock.js';
 import type { InferenceService } from '../inference-service.js';
 import { ServingError } from '../serving-error.js';
-import { callerOf, refusedAccess, type Access, type HeldMessage } from './guarded-call.js';
+import { askAccess, callerOf, type Access, type HeldMessage } from './guarded-call.js';
 import { INFERENCE_SERVICE_NAME } from './methods.js';
 import { ProtoError, ProtoReader } from './proto-reader.js';
 import { ProtoWriter } from './proto-writer.js';
@@ -98,7 +98,8 @@ export class Health {
       return { name: '', refusal: { code: status.INVALID_ARGUMENT, details: 'message: not a HealthCheckRequest' } };
     }
     if (isServer(name)) return { name, refusal: undefined };
-    return { name, refusal: await refusedAccess(this.#modules.access, callerOf(call.metadata, 'other')) };
+    const { refusal } = await askAccess(this.#modules.access, callerOf(call.metadata, 'other'));
+    return { name, refusal };
   }
 
   #statusOf(name: string): number {

@@ -32,6 +32,8 @@ export interface ReceivedInfer {
   /** Undefined = the body says it (`model_name`). */
   readonly model: string | undefined;
   readonly version: string | undefined;
+  /** Who calls, where token or certificate say it. */
+  readonly identity: string | undefined;
   /** Monotonic. */
   readonly arrivedMs: number;
   readonly memory: Pick<RegionUse, 'read' | 'place'>;
@@ -55,9 +57,9 @@ export class InferExchange {
     const { parsed, model, version } = this.#read(received);
     const { id, inputs, options } = parsed;
     const outputs = parsed.outputs.map((output) => output.name);
-    const { arrivedMs } = received;
+    const { arrivedMs, identity } = received;
     const request = makeInferRequest(
-      { model, version, id, inputs, outputs, options, arrivedMs },
+      { model, version, id, inputs, outputs, options, identity, arrivedMs },
       { defaultTimeoutMs, timeoutMsMax: limits.timeoutMsMax },
     );
     const answer = await service.infer(request, signal);

@@ -9,6 +9,8 @@ interface RequestParts {
   readonly inputs: InferRequest['inputs'];
   readonly outputs: readonly string[];
   readonly options: RequestOptions;
+  /** Who calls, as token or certificate say; undefined = nobody known, and the request's word for its tenant holds. */
+  readonly identity: string | undefined;
   /** Monotonic time at which the request began to arrive. */
   readonly arrivedMs: number;
   /** What the protocol itself grants from `arrivedMs` on, beside the request's own `timeout`; absent where it says nothing. */
@@ -22,11 +24,22 @@ interface TimeLimits {
 
 /** The default timeout holds only where neither the request nor its protocol states one. */
 export function makeInferRequest(parts: RequestParts, limits: TimeLimits): InferRequest {
-  const { model, version, id, inputs, outputs, options, arrivedMs, grantedMs = Number.POSITIVE_INFINITY } = parts;
-  const { timeoutUs, priority, placement, cache, maxStalenessMs, cacheTags, parameters } = options;
+  const {
+    model,
+    version,
+    id,
+    inputs,
+    outputs,
+    options,
+    identity,
+    arrivedMs,
+    grantedMs = Number.POSITIVE_INFINITY,
+  } = parts;
+  const { timeoutUs, priority, tenant, placement, cache, maxStalenessMs, cacheTags, parameters } = options;
   const statedMs = Math.min(timeoutUs === 0 ? Number.POSITIVE_INFINITY : timeoutUs / 1000, grantedMs);
   const timeoutMs = Number.isFinite(statedMs) ? Math.min(statedMs, limits.timeoutMsMax) : limits.defaultTimeoutMs;
   const deadlineMs = arrivedMs + timeoutMs;
+  const caller = identity ?? tenant;
   return {
     model,
     version,
@@ -35,6 +48,7 @@ export function makeInferRequest(parts: RequestParts, limits: TimeLimits): Infer
     outputs,
     deadlineMs,
     priority,
+    ...(caller === undefined ? {} : { caller }),
     placement,
     cache,
     maxStalenessMs,

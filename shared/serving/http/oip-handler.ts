@@ -39,7 +39,9 @@ interface OipHandlerOptions {
 
 /** What the server that took the request knows of who sent it. */
 interface Caller {
-  readonly unixSocket: boolean;
+  readonly unixSocket?: boolean;
+  /** Who it is, where token or certificate say it: its share of the machine is counted by this name. */
+  readonly identity?: string;
 }
 
 export interface OipHandler {
@@ -55,7 +57,7 @@ export function createOipHandler(options: OipHandlerOptions): OipHandler {
   const front = new OipFront(options);
   const handler = (request: IncomingMessage, response: ServerResponse, caller?: Caller): boolean => {
     if (!isOipTarget(request.url ?? '')) return false;
-    front.handle(request, response, isLocalCaller(request, caller?.unixSocket === true));
+    front.handle(request, response, isLocalCaller(request, caller?.unixSocket === true), caller?.identity);
     return true;
   };
   return Object.assign(handler, { drain: () => front.drain(), inFlight: () => front.inFlight });
@@ -82,12 +84,12 @@ class OipFront {
     this.#draining = true;
   }
 
-  handle(request: IncomingMessage, response: ServerResponse, local: boolean): void {
+  handle(request: IncomingMessage, response: ServerResponse, local: boolean, identity: string | undefined): void {
     try {
       const route = parseOipRoute(request.url ?? '');
       if (route.call === 'infer') {
         if (!allowed(request, response, ['POST'])) return;
-        void this.#infer(request, response, route, local);
+        void this.#infer(request, response, route, { local, identity });
         return;
       }
       if (isExtension(route)) void this.#extend(request, response, route, local);
@@ -158,7 +160,7 @@ class OipFront {
     request: IncomingMessage,
     response: ServerResponse,
     { model, version }: InferRoute,
-    local: boolean,
+    { local, identity }: { readonly local: boolean; readonly identity: string | undefined },
   ): Promise<void> {
     const arrivedMs = this.#options.clock.monotonicMs();
     const share = this.#budget.open();
@@ -171,7 +173,7 @@ class OipFront {
       const { body: received, jsonBytes } = await this.#read(request, share);
       const { headers } = request;
       const { body, provenance } = await this.#exchange.answer(
-        { body: received, jsonBytes, headers, model, version, arrivedMs, memory },
+        { body: received, jsonBytes, headers, model, version, identity, arrivedMs, memory },
         abort.signal,
       );
       await sendAnswer(request, response, body, provenance);

@@ -10,6 +10,8 @@ export interface RequestOptions {
   /** 0 = unstated: the server's default. */
   readonly timeoutUs: number;
   readonly priority: number;
+  /** On whose behalf; undefined = nobody said. */
+  readonly tenant: string | undefined;
   readonly placement: PlacementRequest;
   readonly cache: CacheMode;
   readonly maxStalenessMs: number | undefined;
@@ -25,6 +27,7 @@ const CACHE_MODES: readonly CacheMode[] = ['use', 'bypass', 'refresh'];
 const READ_HERE = new Set([
   'timeout',
   'priority',
+  'tenant',
   'placement',
   'cache',
   'max_staleness_ms',
@@ -33,6 +36,8 @@ const READ_HERE = new Set([
 ]);
 const LIMIT_TAGS = 8;
 const TAG = /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$/;
+/** Begins so that no name of ours, `(others)`, can be meant. */
+const TENANT = /^[A-Za-z0-9][A-Za-z0-9._:@/-]{0,63}$/;
 const NOTHING: InferRequest['parameters'] = {};
 
 /** Throws ServingError `invalid-argument` naming the parameter or the header. */
@@ -45,6 +50,7 @@ export function readRequestOptions(parameters: unknown, headers: IncomingHttpHea
   return {
     timeoutUs: wholeNumber(stated(given, headers, TIMEOUT)) ?? 0,
     priority: wholeNumber(stated(given, headers, PRIORITY)) ?? 0,
+    tenant: tenantOf(stated(given, headers, TENANT_NAME)),
     placement: oneOf(stated(given, headers, PLACEMENT), PLACEMENTS) ?? 'auto',
     cache: oneOf(stated(given, headers, CACHE), CACHE_MODES) ?? 'use',
     maxStalenessMs: wholeNumber(stated(given, headers, MAX_STALENESS_MS)),
@@ -65,6 +71,7 @@ const nameOf = (parameter: string): OptionName => ({
 });
 const TIMEOUT = nameOf('timeout');
 const PRIORITY = nameOf('priority');
+const TENANT_NAME = nameOf('tenant');
 const PLACEMENT = nameOf('placement');
 const CACHE = nameOf('cache');
 const MAX_STALENESS_MS = nameOf('max_staleness_ms');
@@ -107,6 +114,13 @@ function wholeNumber(option: Stated | undefined): number | undefined {
     throw invalid(field, `expected a whole number >= 0, got ${describe(value)}`);
   }
   return value;
+}
+
+function tenantOf(option: Stated | undefined): string | undefined {
+  if (option === undefined || option.value === '') return undefined;
+  const { value, field } = option;
+  if ((typeof value === 'string' || typeof value === 'number') && TENANT.test(String(value))) return String(value);
+  throw invalid(field, `expected at most 64 letters, digits and . _ : @ / -; got ${describe(value)}`);
 }
 
 /** Text, since clients of the protocol send no lists: `camera-3,shop:12`. */

@@ -25,6 +25,12 @@ const says =
     response.end(who);
     return true;
   };
+/** Whose share the last inference took. */
+let identity: string | undefined;
+const infers = (_request: IncomingMessage, response: ServerResponse, caller?: { identity?: string }): boolean => {
+  identity = caller?.identity;
+  return says('inference')(_request, response);
+};
 
 beforeAll(async () => {
   const front = new HubFront({
@@ -38,7 +44,7 @@ beforeAll(async () => {
     },
     console: { answer: says('console') } as unknown as StaticFiles,
     metrics,
-    inference: Object.assign(says('inference'), { drain: () => undefined, inFlight: () => 0 }) as OipHandler,
+    inference: Object.assign(infers, { drain: () => undefined, inFlight: () => 0 }) as OipHandler,
     log: silentLog,
   });
   server = createServer(front.handle).listen(0, '127.0.0.1');
@@ -67,6 +73,7 @@ test('inference needs a token; a failure to check it is no way in, and harms no 
   for (const path of ['/v2', '/v2/models/m', '/v2/health/live/../../models/m']) {
     expect(await get(path)).toMatch(/^401 /);
     expect(await get(path, 'ok')).toBe('200 inference');
+    expect(identity).toBe('token:ok');
   }
   expect(await get('/v2/models/m', 'boom')).toMatch(/^500 .*"error"/);
   expect(await get('/v2/models/m', 'ok')).toBe('200 inference');

@@ -1,21 +1,44 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { admit, insertionIndex, type AdmissionView, type PlannedRun } from '@tidegate/shared/scheduling/admission.js';
+import { admit, type AdmissionView, type PlannedRun } from '@tidegate/shared/scheduling/admission.js';
+import { WaitingQueue } from '@tidegate/shared/scheduling/waiting-queue.js';
 
-const run = (deadlineMs: number, costMs = 10): PlannedRun => ({
+const run = (deadlineMs: number, costMs = 10, account = ''): PlannedRun => ({
+  account,
   deadlineMs,
   rank: deadlineMs,
   costMs,
   boundMs: costMs,
 });
-const view = (part: Partial<AdmissionView> = {}): AdmissionView => ({
-  nowMs: 0,
-  slotsFreeMs: [0],
-  queue: [],
-  queueDepthMax: 10,
-  lastObservedMs: 0,
-  ...part,
-});
+
+interface View extends Omit<AdmissionView<PlannedRun>, 'turns' | 'turnsWith' | 'queueDepth'> {
+  readonly queue: readonly PlannedRun[];
+}
+
+/** `served`: milliseconds that callers have had before. */
+function view(part: Partial<View> = {}, served: Readonly<Record<string, number>> = {}): AdmissionView<PlannedRun> {
+  const { queue = [], ...rest } = part;
+  const waiting = new WaitingQueue<PlannedRun>();
+  for (const [caller, servedMs] of Object.entries(served)) {
+    waiting.enter(caller);
+    waiting.began(run(0, servedMs, caller));
+  }
+  for (const one of queue) {
+    waiting.enter(one.account);
+    waiting.add(one);
+  }
+  return {
+    nowMs: 0,
+    slotsFreeMs: [0],
+    queueDepth: queue.length,
+    queueDepthMax: 10,
+    lastObservedMs: 0,
+    turns: () => waiting.turns(),
+    turnsWith: (candidate) => waiting.turnsWith(candidate),
+    ...rest,
+  };
+}
+const ADMITTED = { admit: true, displaced: [] };
 
 describe('admit', () => {
   it('takes what meets its deadline and refuses what would not, saying when to come again', () => {
@@ -30,7 +53,7 @@ describe('admit', () => {
 
   it('counts the run that holds the slot', () => {
     expect(admit(run(50), view({ slotsFreeMs: [45], queue: [] }))).toMatchObject({ code: 'would-miss-deadline' });
-    expect(admit(run(50), view({ slotsFreeMs: [45, 0], queue: [] }))).toEqual({ admit: true });
+    expect(admit(run(50), view({ slotsFreeMs: [45, 0], queue: [] }))).toEqual(ADMITTED);
   });
 
   it('refuses what would make an admitted request late', () => {
@@ -47,9 +70,9 @@ describe('admit', () => {
 
   it('bounds the queue, also while nothing is measured', () => {
     const queue = Array.from({ length: 10 }, () => run(1e6));
-    const unknown = { deadlineMs: 1e6, rank: 1, costMs: undefined, boundMs: undefined };
+    const unknown = { ...run(1e6, 0), rank: 1 };
     expect(admit(unknown, view({ queue }))).toMatchObject({ admit: false, code: 'queue-full' });
-    expect(admit(unknown, view({ queue: queue.slice(1) }))).toEqual({ admit: true });
+    expect(admit(unknown, view({ queue: queue.slice(1) }))).toEqual(ADMITTED);
   });
 
   it('refuses a deadline that has passed', () => {
@@ -59,7 +82,7 @@ describe('admit', () => {
   it('lets one request in so often try an idle executor whatever was measured', () => {
     const slow = run(100, 3000);
     expect(admit(slow, view({ nowMs: 1, lastObservedMs: 0 }))).toMatchObject({ admit: false });
-    expect(admit({ ...slow, deadlineMs: 2100 }, view({ nowMs: 2000, lastObservedMs: 0 }))).toEqual({ admit: true });
+    expect(admit({ ...slow, deadlineMs: 2100 }, view({ nowMs: 2000, lastObservedMs: 0 }))).toEqual(ADMITTED);
   });
 
   it('admits only what a simulated executor then finishes in time', () => {
@@ -83,14 +106,55 @@ describe('admit', () => {
         for (const { gapMs, deadlineMs, costMs } of arrivals) {
           work(nowMs + gapMs);
           nowMs += gapMs;
-          const candidate = { deadlineMs: nowMs + deadlineMs, rank: nowMs + deadlineMs, costMs, boundMs: costMs };
+          const candidate = run(nowMs + deadlineMs, costMs);
           const decision = admit(candidate, view({ nowMs, slotsFreeMs: [freeMs], queue, lastObservedMs: nowMs }));
-          if (decision.admit) queue.splice(insertionIndex(queue, candidate.rank), 0, candidate);
+          if (decision.admit) queue.splice(queue.filter(({ rank }) => rank <= candidate.rank).length, 0, candidate);
           work(nowMs);
         }
         work(Infinity);
       }),
       { numRuns: 300 },
     );
+  });
+
+  describe('when one caller has had more than its share', () => {
+    const heavy = Array.from({ length: 10 }, (_, i) => run(500 + i, 10, 'heavy'));
+
+    it('takes another caller although the queue is full, and the last of the heavy one goes', () => {
+      const decision = admit(run(1000, 10, 'light'), view({ queue: heavy }, { heavy: 10, light: 0 }));
+      expect(decision).toEqual({ admit: true, displaced: [heavy[9]] });
+    });
+
+    it("refuses the heavy one's next", () => {
+      expect(admit(run(100, 10, 'heavy'), view({ queue: heavy }, { heavy: 10 }))).toMatchObject({ code: 'queue-full' });
+    });
+
+    it('displaces what the light one makes late, and nothing else', () => {
+      const queue = [run(10, 10, 'heavy'), run(1000, 10, 'heavy')];
+      const decision = admit(run(500, 10, 'light'), view({ queue }, { heavy: 10, light: 0 }));
+      expect(decision).toEqual({ admit: true, displaced: [queue[0]] });
+    });
+
+    it('refuses the light one for what is late by its own run alone', () => {
+      expect(admit(run(9, 10, 'light'), view({ queue: heavy }, { heavy: 10, light: 0 }))).toMatchObject({
+        code: 'would-miss-deadline',
+      });
+    });
+
+    it('protects callers within their shares from each other', () => {
+      const queue = [run(10, 10, 'a')];
+      expect(admit({ ...run(500, 10, 'b'), rank: 1 }, view({ queue }))).toMatchObject({
+        code: 'would-miss-deadline',
+        reason: expect.stringContaining('admitted before') as string,
+      });
+    });
+
+    it('takes no one for whom too many would have to go', () => {
+      const queue = Array.from({ length: 9 }, (_, i) => run(10 * (i + 1), 10, 'heavy'));
+      expect(admit(run(500, 100, 'light'), view({ queue, queueDepthMax: 20 }, { heavy: 10, light: 0 }))).toMatchObject({
+        code: 'would-miss-deadline',
+        reason: expect.stringContaining('more than 8') as string,
+      });
+    });
   });
 });

@@ -10,9 +10,14 @@ function setUp(options: FakeRunnerOptions = {}, limits: { maxRows?: number; queu
   const clock = new ManualClock();
   const runner = new FakeGraphRunner(clock, options);
   const scheduler = new Scheduler(runner, { maxRows: 8, queueDepthMax: 64, ...limits }, { clock });
-  const ask = (value: number, timeoutMs = 10_000, signal = new AbortController().signal): Promise<ScheduledResult> =>
+  const ask = (
+    value: number,
+    timeoutMs = 10_000,
+    signal = new AbortController().signal,
+    caller = '',
+  ): Promise<ScheduledResult> =>
     scheduler.run(
-      { feeds: feedOf(value), outputs: [], deadlineMs: clock.monotonicMs() + timeoutMs, priority: 0 },
+      { feeds: feedOf(value), outputs: [], deadlineMs: clock.monotonicMs() + timeoutMs, priority: 0, caller },
       signal,
     );
   return { clock, runner, scheduler, ask };
@@ -201,6 +206,34 @@ describe('Scheduler', () => {
       await settle();
     }
     expect(order).toEqual(['first', 'soon', 'late']);
+  });
+
+  it('serves a light caller next however many of a heavy one wait', async () => {
+    const { clock, runner, ask } = setUp({ durationMs: () => 50 }, { maxRows: 1 });
+    for (let i = 0; i < 3; i += 1) await play(clock, ask(i));
+    const never = undefined;
+    const order: string[] = [];
+    const of = (caller: string, value: number): Promise<void> =>
+      ask(value, 10_000, never, caller).then(() => void order.push(caller));
+    const heavy = Array.from({ length: 20 }, (_, i) => of('heavy', i));
+    await settle();
+    const light = [of('light', 1), of('light', 2)];
+    await play(clock, Promise.all([...heavy, ...light]));
+    expect(order.slice(0, 4)).toEqual(['heavy', 'light', 'heavy', 'light']);
+    expect(runner.runs).toHaveLength(25);
+  });
+
+  it("refuses the heavy caller's excess and not the light caller", async () => {
+    const { clock, scheduler, ask } = setUp({ durationMs: () => 50 }, { maxRows: 1, queueDepthMax: 4 });
+    for (let i = 0; i < 3; i += 1) await play(clock, ask(i));
+    const never = undefined;
+    const heavy = Array.from({ length: 10 }, (_, i) => codeOf(ask(i, 10_000, never, 'heavy')));
+    const light = codeOf(ask(1, 200, never, 'light'));
+    expect(await play(clock, light)).toBe('answered');
+    const codes = await play(clock, Promise.all(heavy));
+    expect(codes.filter((code) => code === 'answered')).toHaveLength(4); // one ran, one of those that waited made room
+    expect(codes.filter((code) => code === 'would-miss-deadline')).toHaveLength(1);
+    expect(scheduler.counts).toMatchObject({ refused: 6, expired: 0 });
   });
 
   it('leaves no timer behind', async () => {

@@ -7,6 +7,7 @@ import {
   readSettings,
   setting,
   variableName,
+  weightsText,
   wholeText,
   type Setting,
   type SettingsSources,
@@ -70,6 +71,17 @@ describe('where a value comes from', () => {
     ['1.5 GiB', 1.5 * 1024 ** 3],
     ['10', 10],
   ])('%s is %i bytes', (text, size) => expect(read({ flags: { size: text } }).size).toBe(size));
+});
+
+test('weights by name; a name may hold what separates others', () => {
+  expect([...weightsText.parse('camera=3, token:a=b=0.5,')]).toEqual([
+    ['camera', 3],
+    ['token:a=b', 0.5],
+  ]);
+  expect(weightsText.parse('').size).toBe(0);
+  for (const wrong of ['camera', 'camera=0', 'camera=-1', '=3', 'a=1001', 'a=1,a=2', 'a=1.2.3']) {
+    expect(weightsText.safeParse(wrong).success, wrong).toBe(false);
+  }
 });
 
 describe('a wrong setting stops the start with its name, value, place and what is allowed', () => {

@@ -162,7 +162,8 @@ describe('a call', () => {
 
 test('who calls is known before anything of the message is read', async () => {
   const guarded = await startOipGrpcServer({}, async ({ kind, authorization }) => {
-    if (kind === 'health' || authorization === 'Bearer good') return undefined;
+    if (kind === 'health') return undefined;
+    if (authorization === 'Bearer good') return { identity: 'token:good' };
     return authorization === 'Bearer weak'
       ? { status: 403, error: 'the token lacks the scope infer' }
       : { status: 401, error: 'a token is needed' };
@@ -178,6 +179,9 @@ test('who calls is known before anything of the message is read', async () => {
     expect(service.requests).toEqual([]);
     const good = { metadata: { authorization: 'Bearer good' } };
     expect((await client.call('ModelInfer', echo('x', 1), good)).answer['id']).toBe('x');
+    const posing = { metadata: { ...good.metadata, 'tidegate-tenant': 'somebody-else' } };
+    await client.call('ModelInfer', echo('y', 1), posing);
+    expect(service.requests.map(({ caller }) => caller)).toEqual(['token:good', 'token:good']);
     expect((await client.call('ServerReady', {})).answer).toEqual({ ready: true });
     expect((await client.call('Check', { service: '' }, {}, 'health')).answer).toEqual({ status: 'SERVING' });
     const model = { service: 'echo-fp32' };

@@ -301,6 +301,8 @@ describe('what a request may say', () => {
     });
     await infer(GOOD, { metadata: { 'tidegate-placement': 'hub', 'tidegate-priority': '3' } });
     expect(server.service.requests.at(-1)).toMatchObject({ priority: 3, placement: 'hub' });
+    await infer(GOOD, { metadata: { 'tidegate-tenant': 'till-3' } });
+    expect(server.service.requests.at(-1)?.caller).toBe('till-3');
   });
 
   test('the deadline is the smaller of the parameter and the call’s', async () => {

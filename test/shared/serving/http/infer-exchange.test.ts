@@ -21,7 +21,7 @@ function ask(connection: Named, frame: object): Promise<string> {
   const body = Buffer.from(JSON.stringify({ inputs, ...frame }));
   const { model, version } = connection;
   const arrivedMs = systemClock.monotonicMs();
-  const received = { body, jsonBytes: undefined, headers: {}, model, version, arrivedMs, memory };
+  const received = { body, jsonBytes: undefined, headers: {}, model, version, identity: undefined, arrivedMs, memory };
   return exchange.answer(received, new AbortController().signal).then(({ body: { json } }) => json);
 }
 

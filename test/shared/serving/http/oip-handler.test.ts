@@ -200,6 +200,19 @@ describe('inference', () => {
     }
   });
 
+  test('a tenant: a bounded name, as a parameter or a header, and no part of the question', async () => {
+    await inferFp32(fp32([1, 2], { parameters: { tenant: 'till-3' } }));
+    expect(server.service.requests.at(-1)).toMatchObject({ caller: 'till-3', parameters: {} });
+    await inferFp32(GOOD, { 'tidegate-tenant': '17' });
+    expect(server.service.requests.at(-1)?.caller).toBe('17');
+    await inferFp32(GOOD);
+    expect(server.service.requests.at(-1)).not.toHaveProperty('caller');
+    for (const wrong of ['no space', '(others)', 'x'.repeat(65), true, {}]) {
+      const asked = inferFp32(fp32([1, 2], { parameters: { tenant: wrong } }));
+      await refused(asked, 400, 'parameters.tenant', /at most 64/);
+    }
+  });
+
   test('a pipeline may be entered inside', async () => {
     const json = {
       inputs: [{ name: 'INNER', datatype: 'FP32', shape: [1], data: [1] }],

@@ -1,0 +1,157 @@
+// Whose turn it is when several callers wait for one executor: pure. Start-time fair queueing (Goyal, Vin and Cheng 1996): each
+// caller has a tag, the virtual time up to which it has had its share, and a run moves it on by the run's measured time over
+// the caller's weight. The rule:
+//
+//   The caller with the smallest tag goes next. Callers whose tags are equal are within their shares alike: among them, and
+//   among the requests of one caller, the most urgent goes first (rank.ts).
+//
+// Who comes after a pause begins at the virtual time of now, so idleness saves nothing up and owes nothing; and so all who ask
+// less than their share are equals, ordered by deadline alone, while those who ask for more take turns behind them. From
+// that follow, and are tested: nobody starves; two who always wait differ by at most one run each over their weights; a free
+// executor never waits; one caller alone has all of it, in the order of deadlines, as if there were no shares.
+//
+// Callers are remembered up to a limit, and only while they matter. Beyond it, newcomers share one account.
+
+/** Callers with an account of their own at one time. */
+export const LIMIT_CALLERS = 128;
+/** Those beyond the limit. No name of a caller, which begins with a letter or a digit. */
+const OTHERS = '(others)';
+/** What a run counts whose time nobody knows yet; it is corrected when it ends. */
+const UNKNOWN_MS = 1;
+
+export interface Share {
+  /** The account, as `enter` gave it. */
+  readonly account: string;
+  /** Smaller is more urgent (rank.ts). */
+  readonly rank: number;
+  /** Expected time of its run; 0 = unknown. */
+  readonly costMs: number;
+}
+
+/** A waiting request and the virtual time at which its turn comes; the smaller, the less its caller has had. */
+export interface Turn<T extends Share> {
+  readonly share: T;
+  readonly tag: number;
+}
+
+interface Account {
+  tag: number;
+  /** Requests that wait or run. */
+  present: number;
+}
+
+/** The requests of one account, and how many of them have had their turn. */
+interface Line<T extends Share> {
+  tag: number;
+  readonly weight: number;
+  readonly shares: T[];
+  next: number;
+}
+
+export class FairShares {
+  readonly #weights: ReadonlyMap<string, number>;
+  readonly #accounts = new Map<string, Account>();
+  /** The largest tag with which a run began: where newcomers begin. */
+  #virtualMs = 0;
+  #present = 0;
+
+  /** `weights`: of callers that get more or less than the others, whose weight is 1. */
+  constructor(weights: ReadonlyMap<string, number> = new Map()) {
+    this.#weights = weights;
+  }
+
+  /** A request of this caller has come. Answers with the account that it counts on; `leave` takes it. */
+  enter(caller: string): string {
+    let name = caller;
+    if (!this.#accounts.has(name) && this.#accounts.size >= LIMIT_CALLERS) {
+      this.#forget();
+      if (this.#accounts.size >= LIMIT_CALLERS) name = OTHERS;
+    }
+    const account = this.#accounts.get(name);
+    if (account === undefined) this.#accounts.set(name, { tag: this.#virtualMs, present: 1 });
+    else account.present += 1;
+    this.#present += 1;
+    return name;
+  }
+
+  /** A request neither waits nor runs any more. With the last one all is forgotten. */
+  leave(name: string): void {
+    const account = this.#accounts.get(name);
+    if (account === undefined) return;
+    account.present -= 1;
+    this.#present -= 1;
+    if (this.#present > 0) return;
+    this.#accounts.clear();
+    this.#virtualMs = 0;
+  }
+
+  /** A run begins: its caller's turn is over until the others have had as much. */
+  began(share: Share): void {
+    const tag = this.#tagOf(share.account);
+    this.#virtualMs = Math.max(this.#virtualMs, tag);
+    this.#move(share.account, tag, countedMs(share));
+  }
+
+  /** What the run took in truth, where `began` counted an estimate; less than nothing was never taken. */
+  ended(share: Share, tookMs: number): void {
+    const tag = this.#accounts.get(share.account)?.tag ?? 0;
+    this.#move(share.account, tag, tookMs - countedMs(share));
+  }
+
+  /** `waiting`, which is sorted by rank, in the order in which its turns come if nothing else comes. */
+  turns<T extends Share>(waiting: readonly T[]): Turn<T>[] {
+    const lines = new Map<string, Line<T>>();
+    for (const share of waiting) {
+      const { account } = share;
+      const line = lines.get(account);
+      if (line !== undefined) line.shares.push(share);
+      else lines.set(account, { tag: this.#tagOf(account), weight: this.#weightOf(account), shares: [share], next: 0 });
+    }
+    const turns: Turn<T>[] = [];
+    for (let first = firstOf(lines); first !== undefined; first = firstOf(lines)) {
+      const { line, share } = first;
+      turns.push({ share, tag: line.tag });
+      line.next += 1;
+      line.tag += countedMs(share) / line.weight;
+    }
+    return turns;
+  }
+
+  #tagOf(name: string): number {
+    return Math.max(this.#virtualMs, this.#accounts.get(name)?.tag ?? 0);
+  }
+
+  #weightOf(name: string): number {
+    return this.#weights.get(name) ?? 1;
+  }
+
+  #move(name: string, tag: number, byMs: number): void {
+    const account = this.#accounts.get(name);
+    if (account !== undefined) account.tag = tag + byMs / this.#weightOf(name);
+  }
+
+  /** Accounts that say nothing any more: nobody there, and no turn ahead of the others'. */
+  #forget(): void {
+    for (const [name, { tag, present }] of this.#accounts) {
+      if (present === 0 && tag <= this.#virtualMs) this.#accounts.delete(name);
+    }
+  }
+}
+
+function countedMs({ costMs }: Share): number {
+  return costMs === 0 ? UNKNOWN_MS : costMs;
+}
+
+function firstOf<T extends Share>(lines: ReadonlyMap<string, Line<T>>): { line: Line<T>; share: T } | undefined {
+  let first: { line: Line<T>; share: T } | undefined;
+  for (const line of lines.values()) {
+    const share = line.shares[line.next];
+    if (share === undefined) continue;
+    const sooner =
+      first === undefined ||
+      line.tag < first.line.tag ||
+      (line.tag === first.line.tag && share.rank < first.share.rank);
+    if (sooner) first = { line, share };
+  }
+  return first;
+}
