@@ -1,4 +1,5 @@
 // `tidegate device`: what the fleet is and runs.
+import { providerText } from '@tidegate/shared/wire/provider-text.js';
 import { deviceClassName } from '@tidegate/shared/wire/device-class.js';
 import { deviceSchema, pageOf, type Device } from '@tidegate/shared/wire/admin-api.js';
 import { Command } from 'commander';
@@ -73,7 +74,7 @@ function deviceText(device: Device): string {
     name,
     running?.version ?? '-',
     running?.variant ?? '-',
-    running?.provider ?? '-',
+    running === undefined ? '-' : providerText(running),
     running === undefined ? '-' : running.committed ? 'yes' : 'on probation',
     activation === undefined
       ? '-'

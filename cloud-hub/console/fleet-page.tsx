@@ -1,5 +1,6 @@
 // The fleet: how many devices are there and well, and what each runs.
 import type { JSX } from 'preact';
+import { providerText } from '@tidegate/shared/wire/provider-text.js';
 import type { Device } from '@tidegate/shared/wire/admin-api.js';
 import { Figure } from './figure.js';
 import { ago, shortDigest } from './format.js';
@@ -76,6 +77,7 @@ function DeviceRow({ device }: { device: Device }): JSX.Element {
               <span title={model.running.variantDigest}>
                 {model.name}@{model.running.version} <small>{model.running.variant}</small>{' '}
                 <small class="mono">{shortDigest(model.running.variantDigest)}</small>
+                <small title={model.running.providerReason}>on {providerText(model.running)}</small>
                 {!model.running.committed && <span class="badge busy">probation</span>}
               </span>
             )}

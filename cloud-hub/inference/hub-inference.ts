@@ -107,6 +107,7 @@ export class HubInference implements InferenceService {
         variantDigest: variant.variantDigest,
         queueUs: answer.queueUs,
         computeUs: answer.computeUs,
+        ...(answer.ranOn === undefined ? {} : { ranOn: answer.ranOn }),
         ...(answer.confidence === undefined ? {} : { confidence: answer.confidence }),
       },
     };

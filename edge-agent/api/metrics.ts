@@ -97,6 +97,7 @@ export class Metrics {
       { labels: {}, value: process.memoryUsage.rss() },
     ]);
     this.#addModels(sources.slots);
+    this.#addProviders(sources.slots);
     this.#addCache(sources.cache);
     if (sources.hub !== undefined) this.#addHub(sources.hub);
     if (sources.captures !== undefined) this.#addCaptures(sources.captures);
@@ -153,6 +154,19 @@ export class Metrics {
           if (active === undefined) return [];
           const { version, variant, variantDigest: digest } = active.source;
           return [{ labels: { model, version, variant, digest, provider: active.provider.runs }, value: 1 }];
+        }),
+    );
+  }
+
+  #addProviders(slots: EngineSlots): void {
+    this.#scraped(
+      'tidegate_model_cpu_nodes_ratio',
+      'Share of the nodes of an active model that the CPU runs; absent where the engine cannot tell',
+      ['model', 'provider'],
+      () =>
+        slots.names().flatMap((model) => {
+          const { runs: provider, cpuNodesRatio: value } = slots.active(model)?.provider ?? {};
+          return provider === undefined || value === undefined ? [] : [{ labels: { model, provider }, value }];
         }),
     );
   }

@@ -6,6 +6,7 @@
 // once, said to be stale, and one run in the background renews it. What is dropped stays away: an answer that was being
 // computed meanwhile is given, and not kept.
 import type { CacheMode } from '@tidegate/shared/serving/inference-service.js';
+import type { RanOn } from '@tidegate/shared/serving/provider-in-use.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import { CacheCounts, type ModelCacheCounts } from './cache-counts.js';
 import type {
@@ -39,12 +40,15 @@ export interface CachePolicy {
 export interface ComputedAnswer extends CachedAnswer {
   readonly queueUs: number;
   readonly computeUs: number;
+  readonly ranOn?: RanOn | undefined;
 }
 
 export interface CacheOutcome {
   readonly answer: CachedAnswer;
   readonly queueUs: number;
   readonly computeUs: number;
+  /** Of an answer that was computed now. */
+  readonly ranOn?: RanOn | undefined;
   /** The layer that had it; undefined = computed now. */
   readonly layer: CacheLayerName | undefined;
   readonly ageMs: number | undefined;
@@ -230,6 +234,6 @@ export class AnswerCache {
 }
 
 function fresh(answer: ComputedAnswer): CacheOutcome {
-  const { queueUs, computeUs } = answer;
-  return { answer, queueUs, computeUs, layer: undefined, ageMs: undefined, stale: false, aside: false };
+  const { queueUs, computeUs, ranOn } = answer;
+  return { answer, queueUs, computeUs, ranOn, layer: undefined, ageMs: undefined, stale: false, aside: false };
 }

@@ -1,6 +1,7 @@
 // `tidegate-agent status`: what the agent on this device says about itself.
 import type { Command } from 'commander';
 import { z } from 'zod';
+import { providerText } from '@tidegate/shared/wire/provider-text.js';
 import { ADDRESS_SETTINGS, askAgent } from './agent-address.js';
 import { addSettingsOptions, settingsOf } from './settings-options.js';
 import type { Verb } from './verb.js';
@@ -19,8 +20,8 @@ const statusSchema = z.object({
       variant: z.string(),
       variantDigest: z.string(),
       verified: z.boolean(),
-      provider: z.object({ runs: z.string(), reason: z.string() }),
       quarantine: z.object({ reason: z.string() }).nullish(),
+      provider: z.object({ runs: z.string(), reason: z.string(), cpuNodesRatio: z.number().optional() }),
       counts: z.object({ runs: z.number(), queueDepth: z.number() }),
     }),
   ),
@@ -67,8 +68,9 @@ export function statusText(status: Status): string {
   for (const { name, version: number, variant, variantDigest, verified, provider, counts, quarantine } of models) {
     const digest = variantDigest.slice(0, 'sha256:'.length + 8);
     const trust = verified ? 'verified' : 'not verified';
+    const on = providerText({ provider: provider.runs, cpuNodesRatio: provider.cpuNodesRatio });
     lines.push(
-      `${name}@${number} ${variant} ${digest} (${trust}) on ${provider.runs}: ${provider.reason}; ` +
+      `${name}@${number} ${variant} ${digest} (${trust}) on ${on}: ${provider.reason}; ` +
         `${counts.runs} runs, ${counts.queueDepth} waiting`,
     );
     if (quarantine) {

@@ -7,8 +7,9 @@ import {
   type ServedModel,
   type ServedModelOptions,
 } from '@tidegate/shared/serving/served-model.js';
+import { unmetRequirement, type ProviderInUse } from '@tidegate/shared/serving/provider-in-use.js';
+import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import type { Runtime } from '@tidegate/shared/runtime/graph-runner.js';
-import type { ProviderReport } from '@tidegate/shared/runtime/engine.js';
 import type { OpenPackageDeps } from '@tidegate/shared/package/open-package.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { Log } from '@tidegate/shared/system/log.js';
@@ -36,7 +37,7 @@ class LoadedModel implements PreparedModel {
     this.served = served;
   }
 
-  get provider(): ProviderReport {
+  get provider(): ProviderInUse {
     return this.served.provider;
   }
 
@@ -75,11 +76,19 @@ export class EngineSlots implements ModelSlots, ServingModels {
       this.#modules,
       signal,
     );
+    const unmet = unmetRequirement(served.yaml.require, served.provider);
+    if (unmet !== undefined) {
+      await served.close();
+      throw new ServingError('not-ready', unmet);
+    }
     const loaded = new LoadedModel(source, served);
     this.#loaded.add(loaded);
     void served.closed.then(() => this.#loaded.delete(loaded));
-    const { runs, reason } = loaded.provider;
-    this.#modules.log.info({ model: name, version, digest: variantDigest, provider: runs, reason }, 'model loaded');
+    const { runs: provider, reason, cpuNodesRatio } = loaded.provider;
+    this.#modules.log.info(
+      { model: name, version, digest: variantDigest, provider, cpuNodesRatio, reason },
+      'model loaded',
+    );
     return loaded;
   }
 

@@ -1,7 +1,7 @@
 // The port between keeping models in step (sync/) and serving them (engine/). A slot is a model name; in it one version is
 // active, and one more may be prepared or kept warm for undoing. Switching is atomic for requests: each is answered wholly
 // by the old or the new version, and the old one is closed only after its requests have ended.
-import type { ProviderReport } from '@tidegate/shared/runtime/engine.js';
+import type { ProviderInUse } from '@tidegate/shared/serving/provider-in-use.js';
 import type { Digest } from '@tidegate/shared/wire/digest.js';
 
 export interface ModelSource {
@@ -26,7 +26,7 @@ export interface GoldenOutcome {
 
 export interface PreparedModel {
   readonly source: ModelSource;
-  readonly provider: ProviderReport;
+  readonly provider: ProviderInUse;
   /** Times that its executor died or was replaced for hanging since it was loaded; absent where that isn't known. */
   readonly executorDeaths?: number;
   /** Runs the package's goldens on this device; passed with count 0 where it has none. */
@@ -35,7 +35,7 @@ export interface PreparedModel {
 }
 
 export interface ModelSlots {
-  /** Loads in a spare executor; the active version serves on. Rejects when it can't be loaded. */
+  /** Loads in a spare executor; the active version serves on. Rejects when it can't be loaded, or what its package requires isn't met. */
   prepare(source: ModelSource, signal: AbortSignal): Promise<PreparedModel>;
   /** Makes it the active version; the one before stays loaded and is returned, for undoing. */
   activate(prepared: PreparedModel): PreparedModel | undefined;

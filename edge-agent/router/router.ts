@@ -330,13 +330,14 @@ function whyComputed({ cache }: InferRequest, model: ServedModel): string {
 }
 
 function computedOf(answer: InferAnswer): ComputedAnswer {
-  const { modelDigest, variant, variantDigest, queueUs, computeUs, confidence } = answer.provenance;
+  const { modelDigest, variant, variantDigest, queueUs, computeUs, confidence, ranOn } = answer.provenance;
   const { outputs, version } = answer;
-  return { answeredBy: 'hub', outputs, version, modelDigest, variant, variantDigest, queueUs, computeUs, confidence };
+  const from = { modelDigest, variant, variantDigest, ranOn };
+  return { answeredBy: 'hub', outputs, version, ...from, queueUs, computeUs, confidence };
 }
 
 function answerOf(request: InferRequest, outcome: CacheOutcome, because?: string): InferAnswer {
-  const { answer, layer, ageMs, queueUs, computeUs, stale } = outcome;
+  const { answer, layer, ageMs, queueUs, computeUs, ranOn, stale } = outcome;
   const { modelDigest, variant, variantDigest, confidence, answeredBy } = answer;
   const where = answeredBy === 'edge' ? 'answered on the device' : 'answered by the hub';
   const kept = `${where} ${Math.round(ageMs ?? 0)} ms ago, kept in the ${layer} cache`;
@@ -353,6 +354,7 @@ function answerOf(request: InferRequest, outcome: CacheOutcome, because?: string
       variantDigest,
       queueUs,
       computeUs,
+      ranOn,
       ...(layer === undefined ? {} : { cacheLayer: layer }),
       ...(stale ? { cacheStale: true } : {}),
       ...(confidence === undefined ? {} : { confidence }),

@@ -1,9 +1,10 @@
 // The document that tells the hub what this device does run: pure, from what is persisted and what is loaded. `running` is
 // what the slots answer with, never what was merely installed; a version that was rolled back shows as rolled back for as
 // long as the hub still asks for it (field lesson B13).
+import type { ProviderInUse } from '@tidegate/shared/serving/provider-in-use.js';
 import type { DesiredModel, DesiredState } from '@tidegate/shared/wire/desired-state.js';
 import type { DeviceClass } from '@tidegate/shared/wire/device-class.js';
-import type { ReportedModel, ReportedState } from '@tidegate/shared/wire/reported-state.js';
+import { PROVIDER_REASON_MAX, type ReportedModel, type ReportedState } from '@tidegate/shared/wire/reported-state.js';
 import type { ModelSlots } from '../engine/model-slots.js';
 import type { ActivationRecord, ActiveVersion } from '../state/activations.js';
 import { sameActivation } from './plan.js';
@@ -47,7 +48,7 @@ function reportModel(name: string, want: DesiredModel | undefined, input: Report
         versionDigest: active.running.versionDigest,
         variant: active.running.variant,
         variantDigest: active.running.variantDigest,
-        provider: loaded.provider.runs,
+        ...reportProvider(loaded.provider),
         since: Math.max(0, Math.floor(active.sinceMs)),
         committed: active.committed,
       }
@@ -55,6 +56,18 @@ function reportModel(name: string, want: DesiredModel | undefined, input: Report
   const settled = want !== undefined && running?.variantDigest === want.variantDigest && running.committed;
   const activation = want === undefined || settled ? undefined : reportActivation(want, input);
   return { name, ...(running && { running }), ...(activation && { activation }) };
+}
+
+function reportProvider({ runs, tried, reason, cpuNodesRatio }: ProviderInUse): {
+  provider: string;
+  cpuNodesRatio?: number;
+  providerReason?: string;
+} {
+  return {
+    provider: runs,
+    ...(cpuNodesRatio !== undefined && { cpuNodesRatio }),
+    ...(tried.length > 0 && { providerReason: reason.slice(0, PROVIDER_REASON_MAX) }),
+  };
 }
 
 function reportActivation(want: DesiredModel, input: ReportInput): ReportedModel['activation'] {

@@ -21,6 +21,8 @@ export interface ProviderReport {
   readonly tried: readonly { readonly provider: Provider; readonly error: string }[];
   readonly runs: Provider;
   readonly reason: string;
+  /** Nodes that the CPU was given although another provider runs; absent where the CPU runs all, or the engine can't tell. */
+  readonly cpuNodes?: number;
 }
 
 export interface LoadOptions {

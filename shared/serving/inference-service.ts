@@ -1,5 +1,6 @@
 // The serving port: what every protocol front (HTTP, gRPC, streams) calls, and what the agent's router and the
 // hub's inference implement. Requests are parsed and typed here; no protocol detail passes this line.
+import type { RanOn } from './provider-in-use.js';
 import type { NamedTensor, TensorSpec } from '../tensor/tensor.js';
 import type { ModelStatistics } from './inference-statistics.js';
 
@@ -49,6 +50,8 @@ export interface Provenance {
   readonly variantDigest: string;
   readonly queueUs: number;
   readonly computeUs: number;
+  /** Absent where nothing ran for it, and where a server doesn't say it. */
+  readonly ranOn?: RanOn | undefined;
   readonly cacheLayer?: 'memory' | 'disk' | 'hub';
   /** The cached answer is older than the model's TTL; it is renewed when the device has time. */
   readonly cacheStale?: true;

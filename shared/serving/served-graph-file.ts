@@ -58,6 +58,8 @@ interface GraphTraits {
   readonly rowsMayBatch: boolean;
   /** Paths of external data, relative to the file's folder, sorted. */
   readonly externalData: readonly string[];
+  /** Nodes that compute: constants are none. Those of inner graphs count. */
+  readonly nodes: number;
 }
 
 export async function graphTraits(path: string): Promise<GraphTraits> {
@@ -68,6 +70,7 @@ export async function graphTraits(path: string): Promise<GraphTraits> {
     deterministic: !nodes.some(isRandom),
     rowsMayBatch: !nodes.some((node) => ROW_COUPLING_OPERATORS.has(node.opType ?? '')),
     externalData: [...new Set(externalFiles(model))].sort(),
+    nodes: nodes.filter(({ opType }) => opType !== 'Constant').length,
   };
 }
 

@@ -22,6 +22,7 @@ import type { ModelDetails, ModelMetadata } from './inference-service.js';
 import { stageIdentity, type KeptStages } from './kept-stages.js';
 import { preparePipeline, type Pipeline } from './pipeline.js';
 import { InFlight } from './in-flight.js';
+import { providerInUse, ranOn, type ProviderInUse, type RanOn } from './provider-in-use.js';
 import { graphTraits } from './served-graph-file.js';
 import { ServingError } from './serving-error.js';
 
@@ -87,6 +88,7 @@ export interface ModelAnswer {
   /** Time inside the engine, summed over the runs that this answer comes from. */
   readonly computeUs: number;
   readonly confidence: number | undefined;
+  readonly ranOn?: RanOn;
 }
 
 interface ServedGraph {
@@ -109,6 +111,8 @@ interface GraphSlot {
   readonly batchRowsMax: number;
   /** Where the package has the graph's outputs kept: what they are kept under. */
   readonly stage: string | undefined;
+  /** As GraphTraits says. */
+  readonly nodes: number;
 }
 
 /** What is known of a model only once its package has been read and its graphs loaded. */
@@ -171,7 +175,7 @@ export async function serveModel(
       const runs = [runner.engine.name, runner.engine.version, runner.provider.runs];
       const { externalData } = traits;
       const stage = kept ? stageIdentity(graph, { files: pack.files, externalData }, runs) : undefined;
-      slots.push({ graph, runner, scheduler, batchRowsMax, stage });
+      slots.push({ graph, runner, scheduler, batchRowsMax, stage, nodes: traits.nodes });
     }
     const signatures = new Map(slots.map(({ graph, runner }) => [graph, runner]));
     const pipeline = await preparePipeline(pack.yaml, pack, signatures);
@@ -199,6 +203,8 @@ export class ServedModel {
   readonly #pipeline: Pipeline;
   readonly #clock: Clock;
   readonly #inFlight: InFlight;
+  /** What answers say, and the account of each graph that it was made from. */
+  #ranOn: { readonly from: readonly ProviderReport[]; readonly says: RanOn } | undefined;
   #selfTests = 0;
   #closing = false;
   #onIdle: (() => void) | undefined;
@@ -247,10 +253,19 @@ export class ServedModel {
     return this.#pack;
   }
 
-  /** Of the first graph. */
-  get provider(): ProviderReport {
-    const [first] = this.#slots;
-    return first?.runner.provider ?? { asked: [], tried: [], runs: 'cpu', reason: 'the package has no graph' };
+  /** What runs now: an executor that was replaced may have come up on another provider. */
+  get provider(): ProviderInUse {
+    return providerInUse(this.#slots.map(({ runner, nodes }) => ({ provider: runner.provider, nodes })));
+  }
+
+  /** Asked for by each answer, so made anew only after an executor was replaced. */
+  get ranOn(): RanOn {
+    const known = this.#ranOn;
+    if (known !== undefined && this.#slots.every(({ runner }, i) => runner.provider === known.from[i]))
+      return known.says;
+    const says = ranOn(this.provider);
+    this.#ranOn = { from: this.#slots.map(({ runner }) => runner.provider), says };
+    return says;
   }
 
   get graphs(): readonly ServedGraph[] {
@@ -400,7 +415,8 @@ export class ServedModel {
       ? await this.#pipeline.runHeavy(asked, runGraph, signal)
       : await this.#pipeline.run(asked, runGraph, signal);
     const computeUs = [...runs.values()].reduce((sum, us) => sum + us, 0);
-    return { outputs, confidence, queueUs, computeUs: Math.round(computeUs) };
+    const ran = runs.size === 0 ? {} : { ranOn: this.ranOn };
+    return { outputs, confidence, queueUs, computeUs: Math.round(computeUs), ...ran };
   }
 }
 

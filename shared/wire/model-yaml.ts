@@ -96,6 +96,21 @@ export const modelYamlSchema = z.strictObject({
       stages: z.array(packagePathSchema).max(64).default([]),
     })
     .prefault({}),
+  /** What a device must have to activate it; elsewhere activation fails and the rollout takes it back. The hub runs it all the same. */
+  require: z
+    .union(
+      [
+        z.literal('gpu'),
+        z.strictObject({
+          gpu: z.strictObject({
+            /** Largest share of the graphs' nodes that the CPU may be given. */
+            cpuNodesMax: z.number().min(0).max(1),
+          }),
+        }),
+      ],
+      { error: 'must be `gpu`, or `gpu: { cpuNodesMax: 0..1 }`' },
+    )
+    .optional(),
   /** What may leave the device. */
   privacy: privacySchema.prefault({}),
   /** Which answers become samples, where `privacy.capture` allows it: all under `confidence.threshold`, and a share of the rest. */

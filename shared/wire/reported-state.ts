@@ -7,6 +7,9 @@ import { digestSchema } from './digest.js';
 
 export const ACTIVATION_STEPS = ['download', 'verify', 'load', 'self-test', 'switch', 'probation', 'commit'] as const;
 
+/** Of what an engine says a provider failed with, so much is reported. */
+export const PROVIDER_REASON_MAX = 500;
+
 export const reportedModelSchema = z.strictObject({
   name: z.string(),
   /** What answers now; absent while the first activation has not switched yet. */
@@ -17,6 +20,10 @@ export const reportedModelSchema = z.strictObject({
       variant: z.string(),
       variantDigest: digestSchema,
       provider: z.string(),
+      /** Share of the graphs' nodes that the CPU runs; absent where the agent can't tell. */
+      cpuNodesRatio: z.number().min(0).max(1).optional(),
+      /** Why it is not the provider that was asked for; absent where it is. */
+      providerReason: z.string().max(PROVIDER_REASON_MAX).optional(),
       since: z.int(),
       committed: z.boolean(),
     })

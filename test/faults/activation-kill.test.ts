@@ -27,6 +27,7 @@ let installed: string;
 let v1: DesiredModel;
 let v2: DesiredModel;
 let broken: DesiredModel;
+let needsGpu: DesiredModel;
 let desiredVersion = 0;
 
 function desire(...models: DesiredModel[]): void {
@@ -106,6 +107,12 @@ beforeAll(async () => {
     version: 3,
     edit: (path, content) => (path.endsWith('.onnx') ? content.subarray(0, content.length / 2) : content),
   });
+  needsGpu = await publishVariant(hub, digits, {
+    name: 'digits',
+    version: 4,
+    edit: (path, content) =>
+      path === 'model.yaml' ? Buffer.concat([content, Buffer.from('\nrequire: gpu\n')]) : content,
+  });
   desire(v1);
   const arrived = reported(runs(v1));
   const agent = start(installed);
@@ -168,4 +175,18 @@ describe('kill -9 during an activation', () => {
     expect(await answers(agent)).toBe(v1.variantDigest);
     await agent.stop();
   });
+});
+
+it('a version that requires a GPU fails before the switch on a device without one, and the hub is told why (B18)', async () => {
+  const dataDir = await copyOfInstalled();
+  desire(needsGpu);
+  const given = reported(({ activation }) => activation?.state === 'failed');
+  const agent = start(dataDir);
+  await agent.ready();
+  const { activation, running } = await given;
+  expect(activation).toMatchObject({ step: 'load', variantDigest: needsGpu.variantDigest });
+  expect(activation?.error).toBe('the package says `require: gpu`, but the CPU runs it: asked for');
+  expect(running).toMatchObject({ variantDigest: v1.variantDigest, provider: 'cpu', cpuNodesRatio: 1 });
+  expect(await answers(agent)).toBe(v1.variantDigest);
+  await agent.stop();
 });

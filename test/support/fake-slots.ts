@@ -2,9 +2,9 @@
 // its variant digest; loading reads the package's first file, so a package that isn't there can't be loaded.
 import { readdirSync } from 'node:fs';
 import type { GoldenOutcome, ModelSlots, ModelSource, PreparedModel } from '@tidegate/edge-agent/engine/model-slots.js';
-import type { ProviderReport } from '@tidegate/shared/runtime/engine.js';
+import type { ProviderInUse } from '@tidegate/shared/serving/provider-in-use.js';
 
-const CPU: ProviderReport = { asked: ['cpu'], tried: [], runs: 'cpu', reason: 'asked for' };
+const CPU: ProviderInUse = { asked: ['cpu'], tried: [], runs: 'cpu', reason: 'asked for', cpuNodesRatio: 1 };
 
 export class FakePrepared implements PreparedModel {
   readonly source: ModelSource;

@@ -1,19 +1,32 @@
 // The provider ladder: an engine would throw, or quietly use the CPU, where a provider is missing (field lesson B18). So we
 // climb down ourselves, one provider at a time, and keep the account of it: asked, tried, what runs, why.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Provider, type ProviderReport } from '../engine.js';
 import { RuntimeError } from '../runtime-error.js';
+
+/** Builds name CUDA as one of theirs although its provider is a library of its own, which is installed apart (docs/gpu.md). */
+const PROVIDER_LIBRARIES: Partial<Record<Provider, Partial<Record<NodeJS.Platform, string>>>> = {
+  cuda: { linux: 'libonnxruntime_providers_cuda.so', win32: 'onnxruntime_providers_cuda.dll' },
+};
+
+/** What there is to climb: the providers of the engine's build, and the folder of its libraries. */
+export interface Rungs {
+  readonly built: ReadonlySet<Provider>;
+  readonly folder: string;
+}
 
 /** The rungs in order: what was asked for, each once, and the CPU at the end. */
 export function rungsOf(asked: readonly Provider[]): Provider[] {
   return [...new Set(asked.filter((provider) => provider !== 'cpu')), 'cpu'];
 }
 
-/** Why a provider can't even be tried, or undefined where it can. `available` is what the engine's build has. */
-export function unavailable(provider: Provider, available: ReadonlySet<Provider>): string | undefined {
-  // Builds name CUDA as one of theirs although the provider's library and CUDA's own are a separate download.
-  if (provider === 'cuda') return 'the CUDA provider is not installed with this release';
-  if (available.has(provider)) return undefined;
-  return `this build of ONNX Runtime has no ${provider} provider on this platform`;
+/** Why a provider can't even be tried, or undefined where it can. */
+export function unavailable(provider: Provider, { built, folder }: Rungs): string | undefined {
+  if (!built.has(provider)) return `this build of ONNX Runtime has no ${provider} provider on this platform`;
+  const library = PROVIDER_LIBRARIES[provider]?.[process.platform];
+  if (library === undefined || existsSync(join(folder, library))) return undefined;
+  return `the ${provider} provider is not installed: there is no ${library} in ${folder} (docs/gpu.md says how to install it)`;
 }
 
 /** The account for what runs after `tried` failed. */
@@ -33,13 +46,13 @@ export function providerReport(
  */
 export async function climb<T>(
   asked: readonly Provider[],
-  available: ReadonlySet<Provider>,
+  there: Rungs,
   attempt: (provider: Provider) => Promise<T>,
 ): Promise<{ readonly result: T; readonly report: ProviderReport }> {
   const tried: { provider: Provider; error: string }[] = [];
   let last: unknown;
   for (const provider of rungsOf(asked)) {
-    const missing = unavailable(provider, available);
+    const missing = unavailable(provider, there);
     if (missing !== undefined) {
       tried.push({ provider, error: missing });
       last = new Error(missing);

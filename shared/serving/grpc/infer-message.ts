@@ -258,11 +258,20 @@ function writeProvenance(writer: ProtoWriter, from: Provenance): void {
   if (from.cacheLayer !== undefined) writeParameter(writer, 'cache_layer', from.cacheLayer);
   if (from.cacheStale === true) writeParameter(writer, 'cache', 'stale');
   if (from.confidence !== undefined && Number.isFinite(from.confidence)) {
-    writer.message(4, () => {
-      writer.string(1, 'confidence');
-      writer.message(2, () => writer.givenDouble(4, from.confidence as number));
-    });
+    writeRealParameter(writer, 'confidence', from.confidence);
   }
+  if (from.ranOn === undefined) return;
+  const { provider, providerReason, cpuNodesRatio } = from.ranOn;
+  writeParameter(writer, 'provider', provider);
+  if (providerReason !== undefined) writeParameter(writer, 'provider_reason', providerReason);
+  if (cpuNodesRatio !== undefined) writeRealParameter(writer, 'cpu_nodes_ratio', cpuNodesRatio);
+}
+
+function writeRealParameter(writer: ProtoWriter, name: string, value: number): void {
+  writer.message(4, () => {
+    writer.string(1, name);
+    writer.message(2, () => writer.givenDouble(4, value));
+  });
 }
 
 /** A number is an integer. */

@@ -5,6 +5,7 @@ import { tensorDataToJson } from '../../tensor/json-text.js';
 import type { NamedTensor } from '../../tensor/tensor.js';
 import { TensorDataError } from '../../tensor/tensor-data-error.js';
 import type { InferAnswer, Provenance } from '../inference-service.js';
+import type { RanOn } from '../provider-in-use.js';
 import { ServingError } from '../serving-error.js';
 import type { RequestedOutput } from './parse-infer.js';
 
@@ -70,10 +71,18 @@ function provenanceJson(from: Provenance): string {
   text += `,"model_digest":${JSON.stringify(from.modelDigest)},"variant":${JSON.stringify(from.variant)}`;
   text += `,"variant_digest":${JSON.stringify(from.variantDigest)}`;
   text += `,"queue_us":${Math.round(from.queueUs)},"compute_us":${Math.round(from.computeUs)}`;
+  if (from.ranOn !== undefined) text += ranOnJson(from.ranOn);
   if (from.cacheLayer !== undefined) text += `,"cache_layer":"${from.cacheLayer}"`;
   if (from.cacheStale === true) text += ',"cache":"stale"';
   if (from.confidence !== undefined && Number.isFinite(from.confidence)) text += `,"confidence":${from.confidence}`;
   return `${text}}`;
+}
+
+function ranOnJson({ provider, providerReason, cpuNodesRatio }: RanOn): string {
+  let text = `,"provider":"${provider}"`;
+  if (providerReason !== undefined) text += `,"provider_reason":${JSON.stringify(providerReason)}`;
+  if (cpuNodesRatio !== undefined) text += `,"cpu_nodes_ratio":${cpuNodesRatio}`;
+  return text;
 }
 
 /** Appends `tidegate-...` names and values, alternating, as `writeHead` takes them. */
@@ -94,6 +103,12 @@ export function pushProvenanceHeaders(headers: string[], from: Provenance): void
     'tidegate-compute-us',
     String(Math.round(from.computeUs)),
   );
+  if (from.ranOn !== undefined) {
+    const { provider, providerReason, cpuNodesRatio } = from.ranOn;
+    headers.push('tidegate-provider', provider);
+    if (providerReason !== undefined) headers.push('tidegate-provider-reason', headerText(providerReason));
+    if (cpuNodesRatio !== undefined) headers.push('tidegate-cpu-nodes-ratio', String(cpuNodesRatio));
+  }
   if (from.cacheLayer !== undefined) headers.push('tidegate-cache-layer', from.cacheLayer);
   if (from.cacheStale === true) headers.push('tidegate-cache', 'stale');
   if (from.confidence !== undefined) headers.push('tidegate-confidence', String(from.confidence));

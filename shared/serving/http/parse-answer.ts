@@ -1,6 +1,7 @@
 // The answer of another server -> InferAnswer. What comes over the wire is untrusted here too: every tensor is held
 // against its shape before anyone runs or caches it. Works with a foreign server (Triton), which says nothing of where an
 // answer came from.
+import { PROVIDERS } from '../../runtime/engine.js';
 import { isDatatype } from '../../tensor/datatype.js';
 import { elementCount, type NamedTensor } from '../../tensor/tensor.js';
 import { tensorDataFromJson } from '../../tensor/json-data.js';
@@ -62,9 +63,24 @@ function readProvenance(value: unknown): Provenance {
     variantDigest: text(from['variant_digest'], ''),
     queueUs: micros(from['queue_us']),
     computeUs: micros(from['compute_us']),
+    ...readRanOn(from),
     ...(layer === 'memory' || layer === 'disk' || layer === 'hub' ? { cacheLayer: layer } : {}),
     ...(from['cache'] === 'stale' ? { cacheStale: true as const } : {}),
     ...(typeof confidence === 'number' ? { confidence } : {}),
+  };
+}
+
+function readRanOn(from: JsonObject): Pick<Provenance, 'ranOn'> {
+  const provider = PROVIDERS.find((known) => known === from['provider']);
+  if (provider === undefined) return {};
+  const { provider_reason: reason, cpu_nodes_ratio: ratio } = from;
+  const inRange = typeof ratio === 'number' && ratio >= 0 && ratio <= 1;
+  return {
+    ranOn: {
+      provider,
+      ...(typeof reason === 'string' && { providerReason: reason }),
+      ...(inRange && { cpuNodesRatio: ratio }),
+    },
   };
 }
 

@@ -1,3 +1,5 @@
+import { appendFile, cp } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { EngineSlots } from '@tidegate/edge-agent/engine/engine-slots.js';
@@ -8,6 +10,7 @@ import { systemClock } from '@tidegate/shared/system/clock.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import { sha256 } from '@tidegate/shared/wire/digest.js';
 import { digitInput } from '../../support/digit-inputs.js';
+import { temporaryFolders } from '../../support/temporary-folder.js';
 
 const examples = fileURLToPath(new URL('../../../examples/', import.meta.url));
 const source = (version: string, path = `${examples}digits`): ModelSource => ({
@@ -19,6 +22,7 @@ const source = (version: string, path = `${examples}digits`): ModelSource => ({
   path,
   verified: false,
 });
+const folder = temporaryFolders('engine-slots');
 const signal = new AbortController().signal;
 let runtime: ExecutorRuntime;
 let slots: EngineSlots;
@@ -72,6 +76,19 @@ describe('EngineSlots', () => {
     await expect(slots.prepare(source('2', '/nowhere'), signal)).rejects.toThrow('/nowhere');
     await expect(ask(1)).resolves.toBeDefined();
     expect(slots.active('digits')?.source.version).toBe('1');
+  });
+
+  it('refuses a version that requires a GPU where the CPU runs it, with the reason, and serves on (B18)', async () => {
+    slots.activate(await slots.prepare(source('1'), signal));
+    expect(slots.active('digits')?.provider).toMatchObject({ runs: 'cpu', cpuNodesRatio: 1 });
+    const path = folder();
+    await cp(`${examples}digits`, path, { recursive: true });
+    await appendFile(join(path, 'model.yaml'), '\nrequire: gpu\n');
+    await expect(slots.prepare(source('2', path), signal)).rejects.toThrow(
+      'the package says `require: gpu`, but the CPU runs it: asked for',
+    );
+    expect(slots.active('digits')?.source.version).toBe('1');
+    await expect(ask(1)).resolves.toMatchObject({ ranOn: { provider: 'cpu' } });
   });
 
   it('removing waits for the requests that were accepted', async () => {

@@ -52,6 +52,10 @@ describe('what a graph does with rows', () => {
   });
 });
 
+it('counts the nodes of a graph, without constants', async () => {
+  expect((await graphTraits(await graphOf(['Constant', []], ['Relu', ['x']], ['Add', ['v1', 'v0']]))).nodes).toBe(2);
+});
+
 describe('inspectGraphFile', () => {
   it('reads names, datatypes and shapes', async () => {
     expect(await inspectGraphFile(await graphOf(['Relu', ['x']]))).toEqual({

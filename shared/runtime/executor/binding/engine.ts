@@ -4,6 +4,7 @@
 import { InferenceSession, listSupportedBackends, Tensor as OrtTensor } from 'onnxruntime-node';
 import { createRequire } from 'node:module';
 import { climb } from '../ladder.js';
+import { libraryFolder } from '../library-folder.js';
 import { orderedFeeds, wantedOutputs } from '../feed-check.js';
 import type { CopyOutput, Engine, EngineSession, LoadOptions, Provider, ProviderReport } from '../../engine.js';
 import { RuntimeError } from '../../runtime-error.js';
@@ -46,8 +47,8 @@ class BindingEngine implements Engine {
 
   async load(options: LoadOptions, signal: AbortSignal): Promise<EngineSession> {
     if (signal.aborted) throw new RuntimeError('cancelled', 'loading was cancelled');
-    const available = new Set(listSupportedBackends().map(({ name }) => name as Provider));
-    const { result, report } = await climb(options.providers, available, (provider) =>
+    const built = new Set(listSupportedBackends().map(({ name }) => name as Provider));
+    const { result, report } = await climb(options.providers, { built, folder: libraryFolder() }, (provider) =>
       InferenceSession.create(options.path, {
         executionProviders: provider === 'cpu' ? ['cpu'] : [provider, 'cpu'],
         intraOpNumThreads: options.intraOpThreads,

@@ -1,9 +1,11 @@
 // The default engine: ONNX Runtime through its C API (design decision 3). Sessions share one environment; threads do not
 // spin while idle.
 import { CapiSession, readSessionIo, type SessionIo } from './session.js';
-import { Ort, textsAt, type Pointer } from './table.js';
+import { appendProvider, builtProviders, cpuNodesOf } from './providers.js';
+import { Ort, type Pointer } from './table.js';
 import type { ValueContext } from './values.js';
-import { climb } from '../ladder.js';
+import { climb, type Rungs } from '../ladder.js';
+import { libraryFolder } from '../library-folder.js';
 import type { Engine, EngineSession, LoadOptions, Provider } from '../../engine.js';
 import { RuntimeError } from '../../runtime-error.js';
 
@@ -11,13 +13,6 @@ import { RuntimeError } from '../../runtime-error.js';
 const LOG_LEVEL_FATAL = 4;
 const ALLOCATOR_DEVICE = 0;
 const MEMORY_DEFAULT = 0;
-/** Our names by ONNX Runtime's, and what the append call wants to hear. */
-const ORT_PROVIDERS: Readonly<Record<Provider, { readonly listed: string; readonly append: string | undefined }>> = {
-  cpu: { listed: 'CPUExecutionProvider', append: undefined },
-  webgpu: { listed: 'WebGpuExecutionProvider', append: 'WebGPU' },
-  cuda: { listed: 'CUDAExecutionProvider', append: undefined }, // the ladder never gets that far
-};
-
 /** Throws where the library, koffi or the platform isn't there; the caller then takes the other engine. */
 export function createCapiEngine(): Engine {
   return new CapiEngine(new Ort());
@@ -29,10 +24,12 @@ class CapiEngine implements Engine {
   readonly version: string;
   readonly #context: ValueContext;
   readonly #env: bigint;
+  readonly #rungs: Rungs;
   readonly #sessions = new Set<EngineSession>();
 
   constructor(ort: Ort) {
     this.version = ort.version;
+    this.#rungs = { built: builtProviders(ort), folder: libraryFolder() };
     this.#env = ort.make('CreateEnv', LOG_LEVEL_FATAL, 'tidegate');
     ort.call('DisableTelemetryEvents', this.#env);
     this.#context = {
@@ -43,10 +40,12 @@ class CapiEngine implements Engine {
   }
 
   async load(options: LoadOptions, signal: AbortSignal): Promise<EngineSession> {
-    const { result, report } = await climb(options.providers, this.#available(), (provider) =>
+    const { result, report } = await climb(options.providers, this.#rungs, (provider) =>
       this.#create(options, provider, signal),
     );
-    const session = new CapiSession(this.#context, result.session, result.io, report);
+    const { cpuNodes } = result;
+    const account = cpuNodes === undefined ? report : { ...report, cpuNodes };
+    const session = new CapiSession(this.#context, result.session, result.io, account);
     this.#sessions.add(session);
     return session;
   }
@@ -61,7 +60,7 @@ class CapiEngine implements Engine {
     options: LoadOptions,
     provider: Provider,
     signal: AbortSignal,
-  ): Promise<{ readonly session: bigint; readonly io: SessionIo }> {
+  ): Promise<{ readonly session: bigint; readonly io: SessionIo; readonly cpuNodes: number | undefined }> {
     if (signal.aborted) throw new RuntimeError('cancelled', 'loading was cancelled');
     const { ort } = this.#context;
     const sessionOptions = ort.make('CreateSessionOptions');
@@ -69,17 +68,15 @@ class CapiEngine implements Engine {
     try {
       ort.call('SetIntraOpNumThreads', sessionOptions, options.intraOpThreads);
       ort.call('AddSessionConfigEntry', sessionOptions, 'session.intra_op.allow_spinning', '0');
-      const { append } = ORT_PROVIDERS[provider];
-      if (append !== undefined) {
-        ort.call('SessionOptionsAppendExecutionProvider', sessionOptions, append, null, null, 0);
-      }
+      appendProvider(ort, sessionOptions, provider);
       signal.addEventListener('abort', cancel, { once: true });
       const out: [Pointer] = [null];
       await ort.callAsync('CreateSession', this.#env, options.path, sessionOptions, out);
       const session = out[0];
       if (session === null) throw new RuntimeError('load-failed', 'the engine made no session');
       try {
-        return { session, io: readSessionIo(this.#context, session) };
+        const cpuNodes = provider === 'cpu' ? undefined : cpuNodesOf(ort, session);
+        return { session, io: readSessionIo(this.#context, session), cpuNodes };
       } catch (cause) {
         ort.release('ReleaseSession', session);
         throw cause;
@@ -92,16 +89,5 @@ class CapiEngine implements Engine {
       signal.removeEventListener('abort', cancel);
       ort.release('ReleaseSessionOptions', sessionOptions);
     }
-  }
-
-  #available(): Set<Provider> {
-    const { ort } = this.#context;
-    const names: [Pointer] = [null];
-    const count: [number] = [0];
-    ort.call('GetAvailableProviders', names, count);
-    const listed = textsAt(names[0], count[0]);
-    ort.call('ReleaseAvailableProviders', names[0], count[0]);
-    const providers = Object.entries(ORT_PROVIDERS) as [Provider, { listed: string }][];
-    return new Set(providers.filter(([, entry]) => listed.includes(entry.listed)).map(([provider]) => provider));
   }
 }

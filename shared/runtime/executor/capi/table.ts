@@ -1,12 +1,12 @@
-// ONNX Runtime's C API as typed functions, over the library that onnxruntime-node ships. `OrtGetApiBase()->GetApi(20)`
+// ONNX Runtime's C API as typed functions, over the library that onnxruntime-node ships. `OrtGetApiBase()->GetApi(24)`
 // answers a table of function pointers in the order of onnxruntime_c_api.h; the table only ever grows at its end, so an index
 // never changes its meaning. A wrong signature here is a crash of the process: only executors load this file.
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import koffi, { type LibraryHandle } from 'koffi';
+import { libraryFolder } from '../library-folder.js';
 
 /** The table's version that has every function used here. */
-const API_VERSION = 20;
+const API_VERSION = 24;
 
 // Native code of an asynchronous call runs on koffi's own stack (128 KiB unless told): ONNX Runtime gets what a thread would
 // give it. Once, before the first library is loaded.
@@ -70,6 +70,9 @@ const FUNCTIONS = {
   GetAvailableProviders: [125, 'void*', '_Out_ void** names, _Out_ int* count'],
   ReleaseAvailableProviders: [126, 'void*', 'void* names, int count'],
   AddSessionConfigEntry: [130, 'void*', 'void* options, const char* key, const char* value'],
+  SessionOptionsAppendExecutionProvider_CUDA_V2: [204, 'void*', 'void* options, void* cuda'],
+  CreateCUDAProviderOptions: [205, 'void*', '_Out_ void** out'],
+  ReleaseCUDAProviderOptions: [208, 'void', 'void* cuda'],
   SessionOptionsAppendExecutionProvider: [
     216,
     'void*',
@@ -77,6 +80,9 @@ const FUNCTIONS = {
   ],
   GetResizedStringTensorElementBuffer: [252, 'void*', 'void* value, size_t index, size_t length, _Out_ void** out'],
   SessionOptionsSetLoadCancellationFlag: [293, 'void*', 'void* options, bool cancel'],
+  Session_GetEpGraphAssignmentInfo: [407, 'void*', 'void* session, _Out_ void** subgraphs, _Out_ size_t* count'],
+  EpAssignedSubgraph_GetEpName: [408, 'void*', 'void* subgraph, _Out_ void** name'],
+  EpAssignedSubgraph_GetNodes: [409, 'void*', 'void* subgraph, _Out_ void** nodes, _Out_ size_t* count'],
 } as const satisfies Record<string, readonly [index: number, result: string, args: string]>;
 
 type Native = ((...args: unknown[]) => unknown) & { async: (...args: unknown[]) => void };
@@ -181,13 +187,17 @@ export function addressOf(data: Uint8Array | BigUint64Array): bigint {
   return koffi.address(data);
 }
 
+/** The addresses of a `void**`. */
+export function pointersAt(pointer: Pointer, count: number): Pointer[] {
+  return Array.from({ length: count }, (_, i) => koffi.decode(pointer, i * 8, 'void*') as Pointer);
+}
+
 /** The strings of a `char**`. */
 export function textsAt(pointer: Pointer, count: number): string[] {
-  return Array.from({ length: count }, (_, i) => textAt(koffi.decode(pointer, i * 8, 'void*') as Pointer));
+  return pointersAt(pointer, count).map(textAt);
 }
 
 function libraryPath(): string {
-  const folder = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'));
   const files: Partial<Record<NodeJS.Platform, string>> = {
     linux: 'libonnxruntime.so.1',
     darwin: 'libonnxruntime.1.dylib',
@@ -195,5 +205,5 @@ function libraryPath(): string {
   };
   const file = files[process.platform];
   if (file === undefined) throw new OrtError(`no ONNX Runtime for ${process.platform}`);
-  return join(folder, 'bin', 'napi-v6', process.platform, process.arch, file);
+  return join(libraryFolder(), file);
 }

@@ -1,9 +1,12 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Provider } from '@tidegate/shared/runtime/engine.js';
-import { climb, providerReport, rungsOf, unavailable } from '@tidegate/shared/runtime/executor/ladder.js';
+import { climb, providerReport, rungsOf, unavailable, type Rungs } from '@tidegate/shared/runtime/executor/ladder.js';
 import { RuntimeError } from '@tidegate/shared/runtime/runtime-error.js';
 
-const has = (...providers: Provider[]): Set<Provider> => new Set(providers);
+const has = (...providers: Provider[]): Rungs => ({ built: new Set(providers), folder: '/nowhere' });
 
 describe('the provider ladder (B18)', () => {
   it.each<[Provider[], Provider[]]>([
@@ -24,8 +27,20 @@ describe('the provider ladder (B18)', () => {
 
   it('says why a provider is not even tried', () => {
     expect(unavailable('cpu', has('cpu'))).toBeUndefined();
-    expect(unavailable('cuda', has('cpu', 'cuda'))).toMatch(/CUDA provider is not installed/);
     expect(unavailable('webgpu', has('cpu'))).toMatch(/no webgpu/);
+    expect(unavailable('cuda', has('cpu'))).toMatch(/no cuda/);
+  });
+
+  it.runIf(process.platform === 'linux')('looks for the library of a provider that is installed apart', () => {
+    const library = 'libonnxruntime_providers_cuda.so';
+    const folder = mkdtempSync(join(tmpdir(), 'tidegate-ladder-'));
+    const rungs: Rungs = { built: new Set(['cpu', 'cuda']), folder };
+    expect(unavailable('cuda', rungs)).toBe(
+      `the cuda provider is not installed: there is no ${library} in ${folder} (docs/gpu.md says how to install it)`,
+    );
+    writeFileSync(join(folder, library), '');
+    expect(unavailable('cuda', rungs)).toBeUndefined();
+    rmSync(folder, { recursive: true });
   });
 
   it('accounts for the fall', () => {

@@ -40,7 +40,7 @@ function refusalOf(bytes: Buffer): string | undefined {
   }
 }
 
-test('an answer says that it is stale, as over HTTP', () => {
+test('an answer says that it is stale, and what ran it, as over HTTP', () => {
   const digests = { modelDigest: 'm', variant: 'v', variantDigest: 'd' };
   const provenance = { placement: 'cache', reason: 'kept', ...digests, queueUs: 0, computeUs: 0 } as const;
   const parametersOf = (from: Provenance): string =>
@@ -51,6 +51,13 @@ test('an answer says that it is stale, as over HTTP', () => {
   const stale = parametersOf({ ...provenance, cacheStale: true });
   expect(stale).toContain(String.fromCodePoint(5) + 'cache');
   expect(stale).toContain(String.fromCodePoint(5) + 'stale');
+  expect(stale).not.toContain('provider');
+  const fell = parametersOf({ ...provenance, ranOn: { provider: 'cpu', providerReason: 'no adapter' } });
+  for (const word of ['provider', 'cpu', 'provider_reason', 'no adapter']) {
+    expect(fell).toContain(String.fromCodePoint(word.length) + word);
+  }
+  const partly = parametersOf({ ...provenance, ranOn: { provider: 'webgpu', cpuNodesRatio: 0.25 } });
+  expect(partly).toContain('cpu_nodes_ratio');
 });
 
 describe('a message', () => {

@@ -1,0 +1,8 @@
+import { expect, it } from 'vitest';
+import { providerText } from '@tidegate/shared/wire/provider-text.js';
+
+it('says the share only where another provider than the CPU runs', () => {
+  expect(providerText({ provider: 'cpu', cpuNodesRatio: 1 })).toBe('cpu');
+  expect(providerText({ provider: 'webgpu' })).toBe('webgpu');
+  expect(providerText({ provider: 'webgpu', cpuNodesRatio: 0.1183 })).toBe('webgpu, 11.8% of the nodes on the CPU');
+});
