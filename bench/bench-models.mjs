@@ -15,12 +15,14 @@ export const CONV = {
   file: fileURLToPath(new URL('models/conv.onnx', import.meta.url)),
   input: 'image',
   shape: [1, 3, 64, 64],
+  output: { name: 'scores', shape: [1, 10] },
 };
 const RECOGNISER = {
   name: 'recogniser',
   file: join(modelsFolder(), 'ch_PP-OCRv4_rec_infer.onnx'),
   input: 'x',
   shape: [1, 3, 48, 240],
+  output: { name: 'softmax_11.tmp_0', shape: [1, -1, 6625] },
 };
 
 /** Both, in `folder` under their names, `runMs` near 20 and 1: `{ name, about, file, input, shape, runMs }`. */

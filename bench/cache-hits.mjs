@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ONE_RUN, startAgent } from './agent.mjs';
+import { ask } from './answers.mjs';
 import { CONV } from './bench-models.mjs';
 import { startScript } from './processes.mjs';
 import { inferRequest } from './requests.mjs';
@@ -60,17 +61,11 @@ export async function cacheHits({ folder, rounds, roundMs, warmUpMs, say }) {
 /** What the agent answers to the request from its cache: the plain server sends the same. */
 async function cachedAnswer(agent, request) {
   for (let attempt = 0; ; attempt++) {
-    const response = await fetch(agent.url + request.path, {
-      method: 'POST',
-      headers: request.headers.map(([name, value]) => [name, String(value)]),
-      body: request.body,
-    });
-    const body = Buffer.from(await response.arrayBuffer());
-    if (!response.ok) throw new Error(`infer answered ${response.status}: ${body.toString()}`);
+    const response = await ask(agent, request);
     const headers = Object.fromEntries(
       [...response.headers].filter(([key]) => !/^(date|connection|keep-alive)$/.test(key)),
     );
-    if (headers['tidegate-placement'] === 'cache') return { headers, body };
+    if (headers['tidegate-placement'] === 'cache') return { headers, body: response.body };
     if (attempt === 10) throw new Error(`no cache hit after ${attempt} requests: ${JSON.stringify(headers)}`);
   }
 }

@@ -2,9 +2,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
 
 const READY_LIMIT_MS = 60_000;
+const READY_EVERY_MS = 100;
+const STOP_LIMIT_MS = 10_000;
 const started = new Set();
 
 /** Starts a script of this folder, or an absolute path; resolves when it has said "ready ...". */
@@ -49,11 +53,54 @@ export async function startProgram(command, args, env = {}) {
       signalTree(child.pid, 'SIGCONT');
       child.stdin.end();
       child.kill('SIGTERM');
-      const timer = setTimeout(() => signalTree(child.pid, 'SIGKILL'), 10_000);
+      const timer = setTimeout(() => signalTree(child.pid, 'SIGKILL'), STOP_LIMIT_MS);
       await ended;
       clearTimeout(timer);
     },
   };
+}
+
+/**
+ * Starts a server that tells nothing on stdout, and asks `readyUrl` until it answers 200. What it said last is in the error
+ * where it ends before, or isn't ready in time.
+ */
+export async function startServer(command, args, { env = {}, cwd, readyUrl }) {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env }, cwd });
+  started.add(child);
+  let said = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk) => (said = (said + chunk).slice(-4_000)));
+  const ended = once(child, 'exit').finally(() => started.delete(child));
+  for (const untilMs = performance.now() + READY_LIMIT_MS; ;) {
+    if (child.exitCode !== null || performance.now() > untilMs) {
+      signalTree(child.pid, 'SIGKILL');
+      throw new Error(`${command} ${child.exitCode === null ? 'was not ready in time' : 'ended'}: ${said}`);
+    }
+    const response = await fetch(readyUrl).catch(() => undefined);
+    if (response?.ok) break;
+    await delay(READY_EVERY_MS);
+  }
+  return {
+    pid: child.pid,
+    async stop() {
+      const tree = [...treeOf(child.pid).keys()];
+      signalTree(child.pid, 'SIGCONT');
+      child.kill('SIGTERM');
+      await Promise.race([ended, delay(STOP_LIMIT_MS)]);
+      for (const pid of tree) sendSignal(pid, 'SIGKILL'); // also what it left behind
+      await ended;
+    },
+  };
+}
+
+/** A port of the loopback interface that nobody listens on. */
+export async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  await once(server, 'close');
+  return port;
 }
 
 /** Ends what is left, also after an error, with the processes that servers started themselves. */
@@ -63,12 +110,14 @@ export function stopAll() {
 
 /** Sends a signal to a process and all that came from it: SIGSTOP for servers whose turn it is not, so that they take nothing. */
 export function signalTree(pid, signal) {
-  for (const one of treeOf(pid).keys()) {
-    try {
-      process.kill(one, signal);
-    } catch (error) {
-      if (error.code !== 'ESRCH') throw error; // it ended meanwhile
-    }
+  for (const one of treeOf(pid).keys()) sendSignal(one, signal);
+}
+
+function sendSignal(pid, signal) {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if (error.code !== 'ESRCH') throw error; // it ended meanwhile
   }
 }
 

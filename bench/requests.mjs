@@ -38,6 +38,14 @@ export function inferRequest({ model, input, shape, headers = [] }) {
   });
 }
 
+/** A call with nothing but the values as float32. */
+export const rawRequest = (path, shape) =>
+  httpRequest({
+    path,
+    headers: [['Content-Type', 'application/octet-stream']],
+    body: Buffer.from(inputValues(shape).buffer),
+  });
+
 /** Writes a request where a load generator reads it; answers the path. */
 export function writeRequest(folder, { bytes }) {
   const path = join(folder, `${createHash('sha256').update(bytes).digest('hex').slice(0, 16)}.request`);

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { cacheHits } from './cache-hits.mjs';
+import { PEERS } from './peers/peers.mjs';
 import { stopAll } from './processes.mjs';
 import { asText } from './report.mjs';
 import { save } from './save.mjs';
@@ -14,9 +15,9 @@ import { stoppedHub } from './stopped-hub.mjs';
 import { throughput } from './throughput.mjs';
 import { training } from './training.mjs';
 
-/** Name -> what it measures, and a function that gets `{ folder, rounds, roundMs, warmUpMs, quick, say }` and answers results (report.mjs). */
+/** Name -> what it measures, and a function that gets `{ folder, rounds, roundMs, warmUpMs, quick, peers, say }` and answers results (report.mjs). */
 const ROWS = {
-  p1: ['HTTP infer against bare loops, and processor time for each answer (P11)', throughput],
+  throughput: ['HTTP infer against bare loops and other servers (P1, P2, P11)', throughput],
   p4: ['cache hits against plain node:http', cacheHits],
   hub: ['local answers while the hub is stopped', stoppedHub],
   training: ['a training step against PyTorch (P8)', training],
@@ -31,8 +32,9 @@ const HELP = `npm run bench -- [options]
 
   --only NAMES      some of the rows, separated by commas:
 ${Object.entries(ROWS)
-  .map(([name, [about]]) => `                      ${name.padEnd(9)} ${about}`)
+  .map(([name, [about]]) => `                      ${name.padEnd(10)} ${about}`)
   .join('\n')}
+  --peers NAMES     other servers to install and measure: ${Object.keys(PEERS)} (all), or none
   --rounds N        rounds of each contestant, in turns (5)
   --round-ms MS     length of a round (2000)
   --quick           3 rounds of 0.8 s after shorter warm-up: to see that it works, the figures are rough
@@ -41,10 +43,19 @@ ${Object.entries(ROWS)
   --help
 `;
 
+function namesOf(flag, text, known) {
+  const names = text.split(',');
+  const unknown = names.filter((name) => known[name] === undefined);
+  if (unknown.length > 0)
+    throw new Error(`${flag}: nothing is called ${unknown.join()}; there are ${Object.keys(known)}`);
+  return names;
+}
+
 function readOptions() {
   const { values } = parseArgs({
     options: {
       only: { type: 'string', default: Object.keys(ROWS).join() },
+      peers: { type: 'string', default: Object.keys(PEERS).join() },
       rounds: { type: 'string' },
       'round-ms': { type: 'string' },
       quick: { type: 'boolean', default: false },
@@ -53,9 +64,8 @@ function readOptions() {
       help: { type: 'boolean', default: false },
     },
   });
-  const only = values.only.split(',');
-  const unknown = only.filter((name) => ROWS[name] === undefined);
-  if (unknown.length > 0) throw new Error(`--only: no row is called ${unknown.join()}; there are ${Object.keys(ROWS)}`);
+  const only = namesOf('--only', values.only, ROWS);
+  const peers = values.peers === 'none' ? [] : namesOf('--peers', values.peers, PEERS);
   const usual = values.quick ? QUICK : { rounds: 5, roundMs: 2_000, warmUpMs: WARM_UP_MS };
   const count = (name, text, otherwise) => {
     if (text === undefined) return otherwise;
@@ -64,12 +74,12 @@ function readOptions() {
   };
   const rounds = count('--rounds', values.rounds, usual.rounds);
   const roundMs = count('--round-ms', values['round-ms'], usual.roundMs);
-  return { ...values, only, rounds, roundMs, warmUpMs: usual.warmUpMs };
+  return { ...values, only, peers, rounds, roundMs, warmUpMs: usual.warmUpMs };
 }
 
 async function main(options) {
   const say = (text) => process.stderr.write(`${text}\n`);
-  const { rounds, roundMs, warmUpMs, quick } = options;
+  const { rounds, roundMs, warmUpMs, quick, peers } = options;
   const run = {
     date: new Date().toISOString().slice(0, 10),
     machine: `${cpus()[0].model}, ${cpus().length} cores, Node ${process.version}`,
@@ -91,7 +101,7 @@ async function main(options) {
   }
   for (const name of options.only) {
     try {
-      const results = await ROWS[name][1]({ folder, rounds, roundMs, warmUpMs, quick, say });
+      const results = await ROWS[name][1]({ folder, rounds, roundMs, warmUpMs, quick, peers, say });
       run.results.push(...results);
       if (!options.json) for (const result of results) console.log(`\n${asText(result)}`);
     } catch (error) {

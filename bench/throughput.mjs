@@ -1,16 +1,22 @@
 // P1, P2, P11: HTTP infer with binary tensors through `tidegate-agent serve`, one run at a time on one ONNX Runtime thread, the cache
 // bypassed; against bare loops of runs in one process (the same engine, and onnxruntime-node by itself) and against other servers of
-// the same model, as many threads and connections. Round by round in turns; who isn't measured is stopped (SIGSTOP).
+// the same model (peers/), as many threads and connections. Round by round in turns; who isn't measured is stopped (SIGSTOP).
 import { ONE_RUN, startAgent } from './agent.mjs';
+import { ask, expectSame, oipFloats } from './answers.mjs';
 import { timedModels } from './bench-models.mjs';
+import { PEERS } from './peers/peers.mjs';
 import { signalTree, startScript, treeCpuUs } from './processes.mjs';
+import { lastLine } from './python-environment.mjs';
 import { number } from './report.mjs';
 import { inferRequest, writeRequest } from './requests.mjs';
 import { figures, interleave, ratio } from './statistics.mjs';
 
 const CONNECTIONS = 4;
-const TARGETS = { recogniser: 0.95, conv: 0.85 };
+/** P1 and P2 for each model; `python`: how many times the best of the Python servers, where that is a target. */
+const TARGETS = { recogniser: { loops: 0.95, peers: 1.1 }, conv: { loops: 0.85, peers: 1.1, python: 3 } };
 const CPU_TARGET = 1.1;
+const PYTHON_PEERS = ['mlserver', 'bentoml'];
+const LOOPS = { 'bare loop, same engine': 'capi', 'bare loop, onnxruntime-node': 'binding' };
 
 export const SERVED_FIGURES = {
   'answers / s': ({ perSecond }) => perSecond,
@@ -39,24 +45,46 @@ async function loop(engine, { file, shape }, { warmUpMs, roundMs }) {
 async function server(started, request, { folder, warmUpMs, roundMs }) {
   const client = await startLoad(folder, started, CONNECTIONS, request);
   await client.ask(warmUpMs);
+  const pause = () => signalTree(started.pid, 'SIGSTOP');
+  pause();
   return {
     measure: () => served(client, started, roundMs),
-    pause: () => signalTree(started.pid, 'SIGSTOP'),
+    pause,
     resume: () => signalTree(started.pid, 'SIGCONT'),
     stop: () => Promise.all([client.stop(), started.stop()]),
   };
 }
 
-async function oneModel(model, bench) {
+/** Installs those wanted: name -> what `start` needs; those that can't be had: name -> why. */
+async function installPeers(names, say) {
+  const installed = {};
+  const missing = {};
+  for (const name of names) {
+    const found = await PEERS[name].install(say);
+    if (found.missing === undefined) installed[name] = found;
+    else missing[name] = found.missing;
+  }
+  return { installed, missing };
+}
+
+async function oneModel(model, { installed, missing }, bench) {
   const { name, about, input, shape, file, runMs } = model;
   const agent = await startAgent([file], ONE_RUN);
   const request = inferRequest({ model: name, input, shape, headers: [['tidegate-cache', 'bypass']] });
-  const contestants = {
-    tidegate: await server(agent, request, bench),
-    'bare loop, same engine': await loop('capi', model, bench),
-    'bare loop, onnxruntime-node': await loop('binding', model, bench),
-  };
-  for (const one of Object.values(contestants)) one.pause();
+  const ours = await ask(agent, request).then(({ headers, body }) => oipFloats(headers, body));
+  const contestants = { tidegate: await server(agent, request, bench) };
+  const notes = Object.entries(missing).map(([peer, reason]) => `${peer} is skipped: ${reason}`);
+  for (const [peer, found] of Object.entries(installed)) {
+    try {
+      const started = await PEERS[peer].start(found, model, bench);
+      const { headers, body } = await ask(started, started.request);
+      expectSame(peer, ours, PEERS[peer].floats(headers, body));
+      contestants[peer] = await server(started, started.request, bench);
+    } catch (error) {
+      notes.push(`${peer} is skipped: ${lastLine(error)}`);
+    }
+  }
+  for (const [key, engine] of Object.entries(LOOPS)) contestants[key] = await loop(engine, model, bench);
   const turn = async (one) => {
     one.resume();
     try {
@@ -68,43 +96,57 @@ async function oneModel(model, bench) {
   const measured = await interleave(
     Object.fromEntries(Object.entries(contestants).map(([key, one]) => [key, () => turn(one)])),
     bench.rounds,
-    (round) => bench.say(`${name}: round ${round} of ${bench.rounds}`),
+    (round) => bench.say(`throughput, ${name}: round ${round} of ${bench.rounds}`),
   );
   await Promise.all(Object.values(contestants).map((one) => one.stop()));
   return {
-    name: `P1 ${name}`,
+    name: `Throughput, ${name}`,
     about: `${about}, ${number(runMs)} ms of processor a run; ${CONNECTIONS} connections`,
-    ...judged(name, measured),
-  };
-}
-
-function judged(name, measured) {
-  const { tidegate } = measured;
-  const loops = ['bare loop, same engine', 'bare loop, onnxruntime-node'];
-  const cpu = ({ cpuUs }) => cpuUs;
-  return {
     plot: 'answers / s',
     contestants: Object.fromEntries(
-      Object.entries(measured).map(([key, list]) => [key, { figures: figures(list, SERVED_FIGURES) }]),
+      Object.entries(measured).map(([key, list]) => [
+        key,
+        { note: installed[key]?.about, figures: figures(list, SERVED_FIGURES) },
+      ]),
     ),
-    ratios: [
-      ...loops.map((key) => ({
-        what: `P1 answers, tidegate / ${key}`,
-        ...ratio(tidegate, measured[key]),
-        atLeast: TARGETS[name],
-      })),
-      {
-        what: 'P11 processor time, tidegate / bare loop, same engine',
-        ...ratio(tidegate, measured[loops[0]], cpu),
-        atMost: CPU_TARGET,
-      },
-    ],
+    ratios: judged(TARGETS[name], measured),
+    notes,
   };
 }
 
-/** One result a model. */
+function judged(targets, measured) {
+  const { tidegate } = measured;
+  const against = (what, list, target) => ({ what: `${what}, answers`, ...ratio(tidegate, list), ...target });
+  const peers = Object.keys(PEERS).filter((name) => measured[name] !== undefined);
+  const python = PYTHON_PEERS.filter((name) => measured[name] !== undefined);
+  const loops = Object.keys(LOOPS);
+  return [
+    ...loops.map((key) => against(`P1 tidegate / ${key}`, measured[key], { atLeast: targets.loops })),
+    ...peers.map((peer) => against(`tidegate / ${peer}`, measured[peer])),
+    ...(peers.length === 0
+      ? []
+      : [against('P2 tidegate / best peer', best(peers, measured), { atLeast: targets.peers })]),
+    ...(python.length === 0 || targets.python === undefined
+      ? []
+      : [against('P2 tidegate / best Python peer', best(python, measured), { atLeast: targets.python })]),
+    {
+      what: `P11 tidegate / ${loops[0]}, processor time`,
+      ...ratio(tidegate, measured[loops[0]], ({ cpuUs }) => cpuUs),
+      atMost: CPU_TARGET,
+    },
+  ];
+}
+
+/** In each round, whoever of them was the fastest. */
+const best = (names, measured) =>
+  measured[names[0]].map((_, round) => ({
+    perSecond: Math.max(...names.map((name) => measured[name][round].perSecond)),
+  }));
+
+/** One result a model. `bench.peers`: the names of those to install. */
 export async function throughput(bench) {
+  const peers = await installPeers(bench.peers, bench.say);
   const results = [];
-  for (const model of await timedModels(bench.folder)) results.push(await oneModel(model, bench));
+  for (const model of await timedModels(bench.folder)) results.push(await oneModel(model, peers, bench));
   return results;
 }

@@ -1,9 +1,9 @@
 // P8: the time of a training step (forward, backward, AdamW) of three networks, beside PyTorch's on the same number of threads. Each
 // side has a process of its own, and rests before the other is measured: threads that spin a while would take the other's cores.
 import { setTimeout as delay } from 'node:timers/promises';
+import { pythonEnvironment } from './python-environment.mjs';
 import { startProgram, startScript } from './processes.mjs';
 import { figures, interleave, ratio } from './statistics.mjs';
-import { torchPython } from './training/environment.mjs';
 import { TRAINING_MODELS } from './training/models.mjs';
 
 const TARGET = 1;
@@ -12,7 +12,8 @@ const WARM_UP_MS = 1_500;
 const REST_MS = 300;
 
 export async function training({ rounds, roundMs, say }) {
-  const { python, missing } = await torchPython(say);
+  const requirements = new URL('training/requirements.txt', import.meta.url);
+  const { python, missing } = await pythonEnvironment('training', requirements, 'torch', say);
   if (missing !== undefined) say(`P8: PyTorch is skipped: ${missing}`);
   const results = [];
   for (const { name, about } of TRAINING_MODELS) {
