@@ -55,6 +55,9 @@ interface HubModules {
   readonly log: Log;
 }
 
+/** Disk space for graphs as the engine has made them for this machine. */
+const ENGINE_CACHE_BYTES = 4 * 2 ** 30;
+
 export interface Hub {
   /** `http=HOST:PORT grpc=HOST:PORT device=HOST:PORT mqtt=HOST:PORT`. */
   readonly readyLine: string;
@@ -97,7 +100,9 @@ async function openParts(settings: HubSettings, modules: HubModules, closing: Cl
   const db = await openSqlite(paths.database);
   closing.add('database', () => db.destroy());
   await fs.rm(paths.work, { recursive: true, force: true }); // after the database, whose lock says that nobody works there
-  const runtime = new ExecutorRuntime({ clock, log, cores: usableCores(await readCgroupLimits(files)) });
+  const compiledCache = { folder: paths.engineCache, limitBytes: ENGINE_CACHE_BYTES };
+  const cores = usableCores(await readCgroupLimits(files));
+  const runtime = new ExecutorRuntime({ clock, log, cores, compiledCache });
   closing.add('runtime', () => runtime.close());
   const content = await ContentStore.open({ folder: paths.content }, files);
   const keys = new KeyStore(paths.keys, files);

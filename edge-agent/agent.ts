@@ -38,6 +38,9 @@ import type { AnswerObserver } from './telemetry/answer-observer.js';
 
 /** Weighted failures in a row (a timeout counts double) that open the hub's breaker. */
 const HUB_FAILURES_MAX = 3;
+const ENGINE_CACHE_BYTES = 2 * 2 ** 30;
+
+type CompiledCacheFolder = { readonly folder: string; readonly limitBytes: number } | undefined;
 
 interface AgentModules {
   readonly clock: Clock;
@@ -94,7 +97,9 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     engine,
     callerWeights,
   } = settings;
-  const runtime = new ExecutorRuntime({ clock, log, concurrency, engine, cores: usableCores(modules.limits ?? {}) });
+  const cores = usableCores(modules.limits ?? {});
+  const compiledCache = engineCache(settings, mode);
+  const runtime = new ExecutorRuntime({ clock, log, concurrency, engine, cores, compiledCache });
   const statistics = new InferenceStatistics();
   const slots = new EngineSlots(
     { providers, intraOpThreads, queueDepthMax, heavy: false, callerWeights },
@@ -197,6 +202,12 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
       await runtime.close();
     },
   };
+}
+
+/** A folder that only `run` writes to unasked. */
+function engineCache({ dataDir, engineCache: asked }: Settings, mode: AgentModules['mode']): CompiledCacheFolder {
+  const limitBytes = asked ?? (mode === 'run' ? ENGINE_CACHE_BYTES : 0);
+  return limitBytes === 0 ? undefined : { folder: join(dataDir, 'engine-cache'), limitBytes };
 }
 
 function diskLayer({ dataDir, diskCache: limitBytes }: Settings, { clock, log }: AgentModules): DiskLayer {

@@ -1,6 +1,6 @@
 // What lies where in the hub's data folder, and whether `tidegate-hub init` has made it. The marker is written last, so a folder
 // that has it is complete.
-//   hub.json  hub.db  content/  packages/ (a cache)  work/ (emptied at start)  jobs/ (one folder per training job)  keys/  tuf/
+//   hub.json  hub.db  content/  packages/ and engine-cache/ (caches)  work/ (emptied at start)  jobs/ (one folder per training job)  keys/  tuf/
 import { join } from 'node:path';
 import type { Files } from '@tidegate/shared/system/files.js';
 import { z } from 'zod';
@@ -17,6 +17,7 @@ export function dataPaths(dataDir: string) {
     database: join(dataDir, 'hub.db'),
     content: join(dataDir, 'content'),
     packages: join(dataDir, 'packages'),
+    engineCache: join(dataDir, 'engine-cache'),
     work: join(dataDir, 'work'),
     jobs: join(dataDir, 'jobs'),
     keys: join(dataDir, 'keys'),

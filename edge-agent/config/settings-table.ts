@@ -35,7 +35,8 @@ export const SETTINGS = {
     fallback: join(homedir(), '.tidegate', 'agent'),
     placeholder: 'DIR',
     allowed: 'a folder',
-    description: 'Where the agent keeps its identity, state and models. `serve` writes there only with --disk-cache.',
+    description:
+      'Where the agent keeps its identity, state and models. `serve` writes there only with --disk-cache or --engine-cache.',
   }),
   host: setting({
     schema: anyText,
@@ -94,6 +95,14 @@ export const SETTINGS = {
     allowed: 'a size such as 512MiB; 0 keeps nothing on disk',
     description:
       'Disk space, in --data-dir, for answers that were asked for twice or slow to compute; they outlive a restart. Not encrypted.',
+  }),
+  engineCache: setting({
+    schema: bytesText,
+    fallback: undefined,
+    placeholder: 'BYTES',
+    allowed: 'a size such as 2GiB; 0 keeps nothing',
+    description:
+      'Disk space, in --data-dir, for graphs as the engine has made them for this machine: they load again in milliseconds and share one copy of their weights. Without it, 2GiB for `run` and nothing for `serve`.',
   }),
   queueDepth: setting({
     schema: wholeText(1, 10_000),

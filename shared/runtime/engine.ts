@@ -31,7 +31,23 @@ export interface LoadOptions {
   /** In order of preference; `cpu` is always the last rung. */
   readonly providers: readonly Provider[];
   readonly intraOpThreads: number;
+  /**
+   * Writes the graph as the engine made it into this folder, which is there and empty: fused, the weights apart and in the layout
+   * of its kernels. It is right for this release on this kind of machine only. The provider is the CPU's.
+   */
+  readonly saveTo?: string;
+  /** `path` is what `saveTo` wrote: it is taken as it is, its weights mapped and not copied. */
+  readonly compiled?: boolean;
 }
+
+/** The graph's file in a folder that was saved to; its weights lie beside it. */
+export const COMPILED_GRAPH = 'model.onnx';
+/** What the engines tell ONNX Runtime when they save. */
+export const SAVE_CONFIG = {
+  'session.optimized_model_external_initializers_file_name': 'weights.bin',
+  'session.optimized_model_external_initializers_min_size_in_bytes': '1024',
+  'session.save_external_prepacked_constant_initializers': '1',
+} as const;
 
 /** Tensors that stay with the engine from one run to the next, and what they are at first. */
 export interface CarriedState {

@@ -1,23 +1,14 @@
-// One executor seen from its parent: spawn, load, many runs at once, watch, kill. Every way in which it can end (crash, kill,
+// One executor seen from its parent: load, many runs at once, watch, kill. Every way in which it can end (crash, kill,
 // hang, garbage on the pipe) settles every run in flight with a typed error exactly once. It never restarts anything:
 // executor-runtime.ts does.
-import { spawn, type ChildProcess } from 'node:child_process';
-import { createRequire } from 'node:module';
-import type { Duplex, Readable } from 'node:stream';
-import type { GraphRunResult, LoadGraphOptions, SequenceRun } from './graph-runner.js';
-import {
-  decodeFromExecutor,
-  encodeMessage,
-  type FromExecutor,
-  type LoadedMessage,
-  type ToExecutor,
-} from './executor-protocol.js';
-import { FrameError, FrameReader } from './frames.js';
+import type { CompiledCache, GraphRunResult, LoadGraphOptions, SequenceRun } from './graph-runner.js';
+import { openPipe, type ExecutorPipe, type ExecutorPipeModules } from './executor-pipe.js';
+import type { FromExecutor, LoadedMessage } from './executor-protocol.js';
+import { FrameError } from './frames.js';
 import { HANG_LIMITS, hangReason, WatchTime, type HangLimits } from './hang-policy.js';
 import { RuntimeError } from './runtime-error.js';
-import { TensorArena, type ArenaLoan } from './tensor-arena.js';
+import type { ArenaLoan, TensorArena } from './tensor-arena.js';
 import type { Clock } from '../system/clock.js';
-import type { Log } from '../system/log.js';
 import type { NamedTensor } from '../tensor/tensor.js';
 
 /** Runs that may be in flight to one executor, computing or waiting there. */
@@ -25,19 +16,16 @@ const IN_FLIGHT_MAX = 256;
 const WATCH_INTERVAL_MS = 250;
 /** What an executor may take to exit once it has nothing to do. */
 const EXIT_LIMIT_MS = 2_000;
-const STDERR_KEPT_CHARS = 2_000;
 
-interface ExecutorProcessOptions extends LoadGraphOptions {
+export interface ExecutorProcessOptions extends LoadGraphOptions {
+  readonly compiledCache?: CompiledCache | undefined;
   /** Runs that compute at once. */
   readonly slots: number;
 }
 
-export interface ExecutorProcessModules {
+export interface ExecutorProcessModules extends ExecutorPipeModules {
   readonly clock: Clock;
-  readonly log: Log;
   readonly hangLimits?: HangLimits;
-  /** Forces one engine; otherwise the executor takes the first that loads. */
-  readonly engine?: 'capi' | 'binding' | undefined;
 }
 
 interface RunInFlight {
@@ -93,11 +81,12 @@ export class ExecutorProcess {
         void pipe.ended.then((error) => {
           reject(error.code === 'cancelled' ? error : new RuntimeError('load-failed', error.message, { cause: error }));
         });
-        const { path, providers, intraOpThreads, slots, state } = options;
+        const { path, providers, intraOpThreads, slots, state, compiledCache } = options;
         const carried = [...(state?.carried ?? [])];
         const shared = pipe.arena === undefined ? {} : { sharedBytes: pipe.arena.sizeBytes };
         const tensors = state?.initial ?? [];
-        pipe.send({ type: 'load', path, providers, intraOpThreads, slots, tensors, carried, ...shared });
+        const cache = compiledCache === undefined ? {} : { compiledCache };
+        pipe.send({ type: 'load', path, providers, intraOpThreads, slots, tensors, carried, ...shared, ...cache });
       });
       return new ExecutorProcess(pipe, options, modules, loaded, modules.clock.monotonicMs() - startedMs);
     } catch (cause) {
@@ -289,123 +278,4 @@ export class ExecutorProcess {
       this.#scheduleTick();
     });
   }
-}
-
-/** Without processes, memory or file descriptors left, spawning throws at once. */
-function openPipe(options: ExecutorProcessOptions, modules: ExecutorProcessModules): ExecutorPipe {
-  const arena = TensorArena.open();
-  try {
-    return new ExecutorPipe(options, modules, arena);
-  } catch (cause) {
-    arena?.close();
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new RuntimeError('load-failed', `the executor of ${options.label} can't start: ${reason}`, { cause });
-  }
-}
-
-/** The child process and its pipe, without any notion of runs. */
-class ExecutorPipe {
-  readonly pid: number;
-  readonly ended: Promise<RuntimeError>;
-  /** Offered to the executor; undefined where the platform has none. Closed when the executor is gone. */
-  readonly arena: TensorArena | undefined;
-  sharedBytes: NonNullable<Parameters<typeof decodeFromExecutor>[1]> | undefined;
-  onMessage: (message: FromExecutor) => void = () => undefined;
-  readonly #child: ChildProcess;
-  readonly #socket: Duplex;
-  readonly #reader = new FrameReader();
-  #reason: RuntimeError | undefined;
-  #expected: RuntimeError | undefined;
-  #stderr = '';
-  #fail: (cause: Error) => void = () => undefined;
-
-  constructor(
-    options: ExecutorProcessOptions,
-    { log, engine }: ExecutorProcessModules,
-    arena: TensorArena | undefined,
-  ) {
-    const { label } = options;
-    this.arena = arena;
-    // Executors always start from the compiled tree, also when this file runs from source.
-    const entry = createRequire(import.meta.url).resolve('@tidegate/shared/runtime/executor/main.js');
-    this.#child = spawn(process.execPath, [entry, label], {
-      stdio: ['ignore', 'ignore', 'pipe', 'pipe', ...(arena === undefined ? [] : [arena.fd])],
-      env: executorEnvironment(options.slots, engine),
-    });
-    this.#child.on('error', (cause) => this.#fail(cause)); // before anything can throw: unheard, it would end this process
-    this.pid = this.#child.pid ?? -1;
-    // Node leaves `stdio` out where no file descriptor was left for it.
-    if ((this.#child.stdio as readonly unknown[] | undefined) === undefined)
-      throw new Error('no file descriptors left');
-    this.#socket = this.#child.stdio[3] as Duplex;
-    this.#socket.on('data', (chunk: Uint8Array) => this.#read(chunk));
-    this.#socket.on('error', (error) => log.debug({ label, error: error.message }, 'executor pipe'));
-    (this.#child.stderr as Readable).setEncoding('utf8').on('data', (text: string) => {
-      this.#stderr = (this.#stderr + text).slice(-STDERR_KEPT_CHARS);
-      log.debug({ label, pid: this.pid, text: text.slice(0, STDERR_KEPT_CHARS).trimEnd() }, 'executor says');
-    });
-    this.ended = new Promise((resolve) => {
-      const end = (reason: RuntimeError): void => {
-        arena?.close();
-        resolve(reason);
-      };
-      this.#fail = (cause) => {
-        this.#reason ??= new RuntimeError('executor-died', `the executor of ${label} can't start: ${cause.message}`, {
-          cause,
-        });
-        if (this.#child.pid === undefined) end(this.#reason);
-      };
-      // `close`, not `exit`: what it wrote before it ended has been read by then.
-      this.#child.on('close', (code, signal) => {
-        this.#reason ??= this.#expected ?? this.#death(label, code, signal);
-        end(this.#reason);
-      });
-    });
-  }
-
-  /** Why nothing can be sent any more; undefined while it lives. */
-  get endReason(): RuntimeError | undefined {
-    return this.#reason;
-  }
-
-  /** Throws FrameError for a message beyond the limits; to a dead executor it sends nothing. */
-  send(message: ToExecutor, places?: readonly (number | undefined)[]): void {
-    const chunks = encodeMessage(message, places);
-    if (this.#reason !== undefined || !this.#socket.writable) return;
-    this.#socket.cork();
-    for (const chunk of chunks) this.#socket.write(chunk);
-    this.#socket.uncork();
-  }
-
-  /** An end from now on is no accident. */
-  expectEnd(reason: RuntimeError): void {
-    this.#expected = reason;
-  }
-
-  kill(reason: RuntimeError): void {
-    this.#reason ??= reason;
-    this.#child.kill('SIGKILL');
-  }
-
-  #read(chunk: Uint8Array): void {
-    if (this.#reason !== undefined) return;
-    try {
-      for (const frame of this.#reader.push(chunk)) this.onMessage(decodeFromExecutor(frame, this.sharedBytes));
-    } catch (cause) {
-      this.kill(new RuntimeError('executor-died', `the executor wrote no frame: ${String(cause)}`, { cause }));
-    }
-  }
-
-  #death(label: string, code: number | null, signal: NodeJS.Signals | null): RuntimeError {
-    const how = signal === null ? `code ${code}` : `signal ${signal}`;
-    const said = this.#stderr.trim() === '' ? '' : `: ${this.#stderr.trim()}`;
-    return new RuntimeError('executor-died', `the executor of ${label} ended (${how})${said}`);
-  }
-}
-
-/** Threads of libuv's pool carry the runs: one for each slot, so that what is primed waits for a slot (run-slots.ts). */
-function executorEnvironment(slots: number, engine: ExecutorProcessModules['engine']): NodeJS.ProcessEnv {
-  const { NODE_OPTIONS: _, ...inherited } = process.env; // a debugger's or test runner's options are not the executor's
-  const forced = engine === undefined ? {} : { TIDEGATE_ENGINE: engine };
-  return { ...inherited, ...forced, UV_THREADPOOL_SIZE: String(slots) };
 }

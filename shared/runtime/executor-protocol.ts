@@ -2,7 +2,7 @@
 // there is no versioning; but a damaged executor may write anything, so what arrives is parsed before it is used. A tensor's
 // bytes follow the header, or lie in memory that both ends see and the header says where (tensor-arena.ts).
 import type { EngineCapabilities, Provider, ProviderReport } from './engine.js';
-import type { SequenceRun } from './graph-runner.js';
+import type { CompiledCache, CompiledReport, SequenceRun } from './graph-runner.js';
 import { blobsOf, encodeFrame, FrameError, type Frame } from './frames.js';
 import type { Region } from './regions.js';
 import type { RuntimeErrorCode } from './runtime-error.js';
@@ -28,6 +28,9 @@ export interface LoadedMessage {
   readonly provider: ProviderReport;
   /** Whether the executor has mapped the memory that it was offered. */
   readonly sharedMemory: boolean;
+  /** Making the session, in milliseconds. */
+  readonly sessionMs: number;
+  readonly compiled?: CompiledReport;
 }
 
 export type ToExecutor =
@@ -41,6 +44,7 @@ export type ToExecutor =
       readonly tensors: readonly NamedTensor[];
       /** Pairs of an output and the input that it replaces. */
       readonly carried: readonly (readonly [string, string])[];
+      readonly compiledCache?: CompiledCache;
       /** Size of the shared memory behind the descriptor 4; absent where there is none. */
       readonly sharedBytes?: number;
     }

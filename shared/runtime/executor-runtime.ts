@@ -3,8 +3,15 @@
 // signal. ONNX Runtime and koffi never enter this process.
 import { availableParallelism } from 'node:os';
 import { CrashRecord } from './crash-record.js';
-import { ExecutorProcess, type ExecutorProcessModules } from './executor-process.js';
-import type { GraphRunner, GraphRunResult, LoadGraphOptions, Runtime, SequenceRun } from './graph-runner.js';
+import { ExecutorProcess, type ExecutorProcessModules, type ExecutorProcessOptions } from './executor-process.js';
+import type {
+  CompiledCache,
+  GraphRunner,
+  GraphRunResult,
+  LoadGraphOptions,
+  Runtime,
+  SequenceRun,
+} from './graph-runner.js';
 import { inputElements, RunProfile } from './run-profile.js';
 import { RuntimeError } from './runtime-error.js';
 import { delay } from '../system/clock.js';
@@ -18,6 +25,8 @@ interface ExecutorRuntimeModules extends ExecutorProcessModules {
   readonly concurrency?: number | undefined;
   /** Cores that runs may use: no run gets more threads, and so many threads compute at once. Without it all of the machine's. */
   readonly cores?: number | undefined;
+  /** Where graphs are kept as the engine made them for this machine; absent = nowhere. */
+  readonly compiledCache?: Omit<CompiledCache, 'content' | 'discard'> | undefined;
 }
 
 export class ExecutorRuntime implements Runtime {
@@ -31,19 +40,21 @@ export class ExecutorRuntime implements Runtime {
 
   async load(options: LoadGraphOptions, signal: AbortSignal): Promise<GraphRunner> {
     if (this.#closed) throw new RuntimeError('closed', 'the runtime is closed');
-    const { cores = availableParallelism(), log } = this.#modules;
-    const intraOpThreads = Math.min(options.intraOpThreads, this.#modules.cores ?? Infinity);
-    if (intraOpThreads < options.intraOpThreads) {
-      const { label, intraOpThreads: asked } = options;
+    const { cores = availableParallelism(), compiledCache: cache, log } = this.#modules;
+    const { content, label, intraOpThreads: asked } = options;
+    const intraOpThreads = Math.min(asked, this.#modules.cores ?? Infinity);
+    if (intraOpThreads < asked) {
       log.warn({ label, asked, threads: intraOpThreads }, 'fewer threads than asked for: more would only be throttled');
     }
     const slots = options.concurrency ?? this.#modules.concurrency ?? Math.max(1, Math.floor(cores / intraOpThreads));
-    const started = { ...options, intraOpThreads, slots };
-    const executor = await ExecutorProcess.start(started, this.#modules, signal);
+    const compiledCache = cache === undefined || content === undefined ? undefined : { ...cache, content };
+    const started = { ...options, intraOpThreads, slots, compiledCache };
+    const executor = await startExecutor(started, this.#modules, signal);
     const { fallbackReason, engine } = executor.loaded;
     if (fallbackReason !== undefined) {
-      log.warn({ label: options.label, engine: engine.name, reason: fallbackReason }, 'engine fell back');
+      log.warn({ label, engine: engine.name, reason: fallbackReason }, 'engine fell back');
     }
+    log.info({ label, ...loadFacts(executor) }, 'graph loaded');
     const runner = new SupervisedRunner(started, this.#modules, executor, () => this.#runners.delete(runner));
     this.#runners.add(runner);
     if (this.#closed) {
@@ -59,6 +70,33 @@ export class ExecutorRuntime implements Runtime {
   }
 }
 
+/** Starts an executor. One that has compiled a graph, or died over a compiled one, is followed by another. */
+async function startExecutor(
+  options: ExecutorProcessOptions,
+  modules: ExecutorRuntimeModules,
+  signal: AbortSignal,
+): Promise<ExecutorProcess> {
+  try {
+    const executor = await ExecutorProcess.start(options, modules, signal);
+    if (executor.loaded.compiled?.kind !== 'built') return executor;
+    modules.log.info({ label: options.label, ...loadFacts(executor) }, 'graph compiled for this machine');
+    await executor.close(); // what compiling took would stay with it
+    return await ExecutorProcess.start(options, modules, signal);
+  } catch (error) {
+    const { compiledCache: cache, label } = options;
+    const died = error instanceof RuntimeError && error.cause instanceof RuntimeError;
+    if (cache === undefined || cache.discard === true || !died || signal.aborted) throw error;
+    modules.log.warn({ label, error: error.message }, 'executor died while it loaded; without the compiled graph now');
+    return ExecutorProcess.start({ ...options, compiledCache: { ...cache, discard: true } }, modules, signal);
+  }
+}
+
+/** For the log. */
+function loadFacts({ pid, loadMs, loaded }: ExecutorProcess): object {
+  const { sessionMs, compiled, sharedMemory } = loaded;
+  return { pid, loadMs: Math.round(loadMs), sessionMs: Math.round(sessionMs), sharedMemory, compiled };
+}
+
 type State =
   | { readonly kind: 'up'; readonly executor: ExecutorProcess }
   | { readonly kind: 'replacing'; readonly done: Promise<void> }
@@ -67,7 +105,7 @@ type State =
 
 class SupervisedRunner implements GraphRunner {
   readonly concurrency: number;
-  readonly #options: LoadGraphOptions & { readonly slots: number };
+  readonly #options: ExecutorProcessOptions;
   readonly #modules: ExecutorRuntimeModules;
   readonly #profile = new RunProfile();
   readonly #closing = new AbortController();
@@ -78,7 +116,7 @@ class SupervisedRunner implements GraphRunner {
   readonly #crashes: CrashRecord;
 
   constructor(
-    options: LoadGraphOptions & { readonly slots: number },
+    options: ExecutorProcessOptions,
     modules: ExecutorRuntimeModules,
     executor: ExecutorProcess,
     onClose: () => void,
@@ -107,6 +145,12 @@ class SupervisedRunner implements GraphRunner {
   }
   get loadMs(): number {
     return this.#last.loadMs;
+  }
+  get sessionMs(): number {
+    return this.#last.loaded.sessionMs;
+  }
+  get compiled(): GraphRunner['compiled'] {
+    return this.#last.loaded.compiled;
   }
   get pid(): number | undefined {
     return this.#state.kind === 'up' ? this.#state.executor.pid : undefined;
@@ -207,12 +251,15 @@ class SupervisedRunner implements GraphRunner {
       if (delayMs > 0) await delay(clock, delayMs, this.#closing.signal);
       try {
         const limit = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(RELOAD_LIMIT_MS)]);
-        const executor = await ExecutorProcess.start(this.#options, this.#modules, limit);
+        const { compiledCache: cache } = this.#options;
+        const discard = !this.#last.fruitful; // what is kept may be why it ended
+        const compiledCache = cache === undefined ? undefined : { ...cache, discard };
+        const executor = await startExecutor({ ...this.#options, compiledCache }, this.#modules, limit);
         if (this.#closing.signal.aborted) {
           await executor.close();
           return;
         }
-        log.info({ label, pid: executor.pid, loadMs: Math.round(executor.loadMs) }, 'executor replaced');
+        log.info({ label, ...loadFacts(executor) }, 'executor replaced');
         this.#last = executor;
         this.#state = { kind: 'up', executor };
         this.#supervise(executor);

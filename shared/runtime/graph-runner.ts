@@ -17,7 +17,12 @@ export interface GraphRunner {
   readonly outputs: readonly TensorSpec[];
   readonly provider: ProviderReport;
   readonly engine: { readonly name: string; readonly version: string; readonly capabilities: EngineCapabilities };
+  /** From starting a process to a graph that can run. */
   readonly loadMs: number;
+  /** Of it, making the session inside the executor; absent where there is none. */
+  readonly sessionMs?: number;
+  /** Whether a compiled graph was loaded; absent where no cache was given. */
+  readonly compiled?: CompiledReport | undefined;
   /**
    * Runs that compute at once. One or two more may be sent: they wait inside the executor, parsed and ready, and begin as soon
    * as a slot frees, without a trip to this process.
@@ -52,6 +57,20 @@ export interface GraphRunResult {
   readonly computeUs: number;
 }
 
+/** Where graphs are kept as the engine has made them for this machine (executor/compiled-cache.ts). */
+export interface CompiledCache {
+  readonly folder: string;
+  /** On disk, over all graphs; those that were not used for longest go first. */
+  readonly limitBytes: number;
+  /** Names the graph's bytes: the same for no other graph. */
+  readonly content: string;
+  /** An executor died over what is kept of this graph: it is removed, and the plain graph loaded. */
+  readonly discard?: boolean;
+}
+
+/** `used`: a compiled graph was loaded; `built`: it was made before; `none`: the plain graph was loaded, for this reason. */
+export type CompiledReport = { readonly kind: 'used' | 'built' } | { readonly kind: 'none'; readonly reason: string };
+
 export interface LoadGraphOptions {
   /** For logs, metrics and the process title: `ocr-line@sha256:ab12`. */
   readonly label: string;
@@ -62,6 +81,8 @@ export interface LoadGraphOptions {
   readonly concurrency?: number;
   /** Where deaths of its executors are noted; graphs of one model share it. By default each has its own. */
   readonly crashes?: CrashRecord;
+  /** Names the graph's bytes, as a digest does, for the cache of compiled graphs; without it nothing is kept. */
+  readonly content?: string;
   /** What sequences carry; absent = a graph without state. */
   readonly state?: CarriedState;
 }

@@ -160,7 +160,8 @@ export async function serveModel(
     for (const graph of graphs) {
       const label = `${identity.name}@${identity.variantDigest.slice(0, 'sha256:'.length + 8)}`;
       const { providers, intraOpThreads, queueDepthMax, callerWeights } = options;
-      const loading = { label, path: pack.pathOf(graph), providers, intraOpThreads, crashes };
+      const content = `${identity.variantDigest} ${graph}`;
+      const loading = { label, path: pack.pathOf(graph), content, providers, intraOpThreads, crashes };
       const runner = await runtime.load(loading, signal);
       const traits = await graphTraits(pack.pathOf(graph)).catch(async (error: unknown) => {
         await runner.close();

@@ -4,6 +4,7 @@
 // however that died; and it leaves SIGINT and SIGTERM to the parent, which first lets accepted requests finish.
 import { writeFileSync } from 'node:fs';
 import { Socket, type OnReadOpts, type SocketConstructorOpts } from 'node:net';
+import { loadThroughCache } from './compiled-cache.js';
 import type { MappedArena } from './mapped-arena.js';
 import { pickEngine } from './pick-engine.js';
 import { RunSlots } from './run-slots.js';
@@ -11,6 +12,7 @@ import { SequenceStates } from './sequence-states.js';
 import { decodeToExecutor, encodeMessage, type FromExecutor, type ToExecutor } from '../executor-protocol.js';
 import { FrameReader, type Frame } from '../frames.js';
 import type { EngineSession } from '../engine.js';
+import type { CompiledReport } from '../graph-runner.js';
 import { RuntimeError, type RuntimeErrorCode } from '../runtime-error.js';
 
 const PIPE_FD = 3;
@@ -103,7 +105,12 @@ async function load(message: Extract<ToExecutor, { type: 'load' }>): Promise<voi
   try {
     const { engine, fallbackReason } = await pickEngine(process.env['TIDEGATE_ENGINE']);
     if (message.sharedBytes !== undefined) arena = await mapArena(message.sharedBytes);
-    session = await engine.load(message, new AbortController().signal);
+    const signal = new AbortController().signal;
+    const startedMs = performance.now();
+    let compiled: CompiledReport | undefined;
+    if (message.compiledCache === undefined) session = await engine.load(message, signal);
+    else ({ session, compiled } = await loadThroughCache(engine, message, message.compiledCache, signal));
+    const sessionMs = performance.now() - startedMs;
     const { tensors: initial, carried } = message;
     if (carried.length > 0) states = new SequenceStates(session, { initial, carried: new Map(carried) });
     slots = engine.capabilities.concurrentRuns ? new RunSlots(message.slots, PRIMED_RUNS) : new RunSlots(1, 0);
@@ -115,6 +122,8 @@ async function load(message: Extract<ToExecutor, { type: 'load' }>): Promise<voi
       outputs: session.outputs,
       provider: session.provider,
       sharedMemory: arena !== undefined,
+      sessionMs,
+      ...(compiled === undefined ? {} : { compiled }),
     });
   } catch (error) {
     sendError(undefined, error, 'load-failed');

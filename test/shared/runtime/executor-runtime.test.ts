@@ -2,9 +2,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { CrashRecord } from '@tidegate/shared/runtime/crash-record.js';
 import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
 import type { GraphRunner } from '@tidegate/shared/runtime/graph-runner.js';
@@ -13,12 +13,15 @@ import { systemClock } from '@tidegate/shared/system/clock.js';
 import { HANG_LIMITS, type HangLimits } from '@tidegate/shared/runtime/hang-policy.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import { bytesOf, float32Of, tensor, type NamedTensor } from '@tidegate/shared/tensor/tensor.js';
+import { temporaryFolders } from '../../support/temporary-folder.js';
+import { weightyFeeds, writeWeightyModel } from '../../support/weighty-model.js';
 
 const fixture = (name: string): string => fileURLToPath(new URL(`../../fixtures/onnx/${name}.onnx`, import.meta.url));
 const never = new AbortController().signal;
 /** SwiftShader, a Vulkan device in software that Debian's chromium brings along: right, though slow. */
 const SOFTWARE_GPU = '/usr/lib/chromium/vk_swiftshader_icd.json';
 const FOREVER = 2_000_000_000;
+const newFolder = temporaryFolders('executor-runtime');
 
 /** Feeds of slow.onnx: `rounds` matrix products; `tag` comes back. */
 const slow = (rounds: number, tag: readonly number[] = [rounds]): NamedTensor[] => [
@@ -129,6 +132,58 @@ describe('the executor runtime', () => {
         expect(shares(runner.pid!)).toBe(true);
       }
       expect(openFiles()).toBe(before);
+    });
+  });
+
+  describe('with a cache of compiled graphs', () => {
+    let path: string;
+    beforeAll(async () => writeWeightyModel((path = join(newFolder(), 'weighty.onnx'))));
+    const open = (folder = newFolder()): (() => Promise<GraphRunner>) => {
+      const compiledCache = { folder, limitBytes: 2 ** 30 };
+      const runtime = new ExecutorRuntime({ clock: systemClock, log: silentLog, compiledCache });
+      runtimes.push(runtime);
+      const options = {
+        label: 'weighty',
+        content: 'sha256:1',
+        providers: [],
+        intraOpThreads: 1,
+        concurrency: 1,
+      } as const;
+      return () => runtime.load({ ...options, path }, never);
+    };
+    const mapsWeights = (pid: number): boolean => readFileSync(`/proc/${pid}/maps`, 'utf8').includes('weights.bin');
+
+    it('loads what another executor has compiled, also in place of one that died', async () => {
+      const next = open();
+      const runner = await next();
+      expect(runner.compiled).toEqual({ kind: 'used' }); // the one that compiled has gone
+      const { outputs } = await runner.run(weightyFeeds(1), ['plain'], never);
+      if (process.platform === 'linux') expect(mapsWeights(runner.pid!)).toBe(true);
+      process.kill(runner.pid!, 'SIGKILL');
+      await errorOf(runner.run(weightyFeeds(1), ['plain'], never));
+      const again = await runner.run(weightyFeeds(1), ['plain'], never);
+      expect(Buffer.compare(again.outputs[0]!.data, outputs[0]!.data)).toBe(0);
+      expect(runner.compiled).toEqual({ kind: 'used' });
+      expect(runner.sessionMs).toBeGreaterThan(0);
+    });
+
+    it('does without where an executor died that had answered nothing', async () => {
+      const folder = newFolder();
+      const runner = await open(folder)();
+      process.kill(runner.pid!, 'SIGKILL');
+      await errorOf(runner.run(weightyFeeds(1), ['plain'], never));
+      await runner.run(weightyFeeds(1), ['plain'], never);
+      expect(runner.compiled).toEqual({ kind: 'none', reason: 'an executor died over the compiled graph' });
+      expect(readdirSync(folder)).toEqual([]);
+    });
+
+    it.runIf(process.platform === 'linux')('does without where an executor dies while it loads', async () => {
+      const children = (): string[] => readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').split(' ');
+      const before = new Set(children());
+      const loading = open()();
+      const [pid] = children().filter((child) => !before.has(child));
+      process.kill(Number(pid), 'SIGKILL');
+      expect((await loading).compiled).toMatchObject({ kind: 'none', reason: expect.stringMatching(/died over/) });
     });
   });
 

@@ -3,10 +3,20 @@
 // BYTES that are no text) is refused by name, never bent.
 import { InferenceSession, listSupportedBackends, Tensor as OrtTensor } from 'onnxruntime-node';
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { climb } from '../ladder.js';
 import { libraryFolder } from '../library-folder.js';
 import { orderedFeeds, wantedOutputs } from '../feed-check.js';
-import type { CopyOutput, Engine, EngineSession, LoadOptions, Provider, ProviderReport } from '../../engine.js';
+import {
+  COMPILED_GRAPH,
+  SAVE_CONFIG,
+  type CopyOutput,
+  type Engine,
+  type EngineSession,
+  type LoadOptions,
+  type Provider,
+  type ProviderReport,
+} from '../../engine.js';
 import { RuntimeError } from '../../runtime-error.js';
 import { decodeBytes, encodeBytes } from '../../../tensor/bytes.js';
 import type { Datatype } from '../../../tensor/datatype.js';
@@ -53,7 +63,12 @@ class BindingEngine implements Engine {
         executionProviders: provider === 'cpu' ? ['cpu'] : [provider, 'cpu'],
         intraOpNumThreads: options.intraOpThreads,
         logSeverityLevel: 4,
-        extra: { session: { intra_op: { allow_spinning: '0' } } },
+        ...(options.compiled === true ? { graphOptimizationLevel: 'disabled' } : {}),
+        ...(options.saveTo === undefined ? {} : { optimizedModelFilePath: join(options.saveTo, COMPILED_GRAPH) }),
+        extra: {
+          'session.intra_op.allow_spinning': '0',
+          ...(options.saveTo === undefined ? {} : SAVE_CONFIG),
+        },
       }),
     );
     const session = new BindingSession(result, report);

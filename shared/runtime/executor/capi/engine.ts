@@ -1,16 +1,26 @@
 // The default engine: ONNX Runtime through its C API (design decision 3). Sessions share one environment; threads do not
 // spin while idle.
+import { join } from 'node:path';
 import { CapiSession, readSessionIo, type SessionIo } from './session.js';
 import { appendProvider, builtProviders, cpuNodesOf } from './providers.js';
 import { Ort, type Pointer } from './table.js';
 import type { ValueContext } from './values.js';
 import { climb, type Rungs } from '../ladder.js';
 import { libraryFolder } from '../library-folder.js';
-import type { Engine, EngineSession, LoadOptions, Provider } from '../../engine.js';
+import {
+  COMPILED_GRAPH,
+  SAVE_CONFIG,
+  type Engine,
+  type EngineSession,
+  type LoadOptions,
+  type Provider,
+} from '../../engine.js';
 import { RuntimeError } from '../../runtime-error.js';
 
 /** Every error comes back to the caller; ONNX Runtime need not write it to stderr as well. */
 const LOG_LEVEL_FATAL = 4;
+/** ORT_DISABLE_ALL: what was saved has been through it. */
+const OPTIMIZE_NOTHING = 0;
 const ALLOCATOR_DEVICE = 0;
 const MEMORY_DEFAULT = 0;
 /** Throws where the library, koffi or the platform isn't there; the caller then takes the other engine. */
@@ -69,6 +79,13 @@ class CapiEngine implements Engine {
       ort.call('SetIntraOpNumThreads', sessionOptions, options.intraOpThreads);
       ort.call('AddSessionConfigEntry', sessionOptions, 'session.intra_op.allow_spinning', '0');
       appendProvider(ort, sessionOptions, provider);
+      if (options.compiled === true) ort.call('SetSessionGraphOptimizationLevel', sessionOptions, OPTIMIZE_NOTHING);
+      if (options.saveTo !== undefined) {
+        ort.call('SetOptimizedModelFilePath', sessionOptions, join(options.saveTo, COMPILED_GRAPH));
+        for (const [key, value] of Object.entries(SAVE_CONFIG)) {
+          ort.call('AddSessionConfigEntry', sessionOptions, key, value);
+        }
+      }
       signal.addEventListener('abort', cancel, { once: true });
       const out: [Pointer] = [null];
       await ort.callAsync('CreateSession', this.#env, options.path, sessionOptions, out);

@@ -32,6 +32,8 @@ const FUNCTIONS = {
     'void* session, void* options, void* inNames, void* ins, size_t inCount, void* outNames, size_t outCount, void* outs',
   ],
   CreateSessionOptions: [10, 'void*', '_Out_ void** out'],
+  SetOptimizedModelFilePath: [11, 'void*', `void* options, ${PATH_TYPE} path`],
+  SetSessionGraphOptimizationLevel: [23, 'void*', 'void* options, int level'],
   SetIntraOpNumThreads: [24, 'void*', 'void* options, int count'],
   SessionGetInputCount: [30, 'void*', 'void* session, _Out_ size_t* out'],
   SessionGetOutputCount: [31, 'void*', 'void* session, _Out_ size_t* out'],
