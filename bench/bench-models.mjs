@@ -17,7 +17,7 @@ export const CONV = {
   shape: [1, 3, 64, 64],
   output: { name: 'scores', shape: [1, 10] },
 };
-const RECOGNISER = {
+export const RECOGNISER = {
   name: 'recogniser',
   file: join(modelsFolder(), 'ch_PP-OCRv4_rec_infer.onnx'),
   input: 'x',

@@ -59,7 +59,7 @@ export async function cacheHits({ folder, rounds, roundMs, warmUpMs, say }) {
 }
 
 /** What the agent answers to the request from its cache: the plain server sends the same. */
-async function cachedAnswer(agent, request) {
+export async function cachedAnswer(agent, request) {
   for (let attempt = 0; ; attempt++) {
     const response = await ask(agent, request);
     const headers = Object.fromEntries(

@@ -1,6 +1,7 @@
 // The Open Inference Protocol v2 over gRPC (open_inference_grpc.proto), for any InferenceService: the same checks, limits and
 // refusals as over HTTP, since both are the same code below the protocol. Invariants: every call gets exactly one status, a
 // client that goes away or whose deadline passes aborts its work, and a stream's answers come in the order of its requests.
+import { setMaxListeners } from 'node:events';
 import {
   Metadata,
   type sendUnaryData,
@@ -159,6 +160,7 @@ export class GrpcFront {
 
   #stream(call: Stream): void {
     const abort = new AbortController();
+    setMaxListeners(0, abort.signal); // all requests of the stream listen: as many as there are is no leak
     let last = Promise.resolve();
     const answerInTurn = (request: HeldMessage): void => {
       const answered = this.#answerInStream(request, call, abort.signal);

@@ -11,6 +11,7 @@ import type { LogControl } from '../log-settings.js';
 import { asServingError, ServingError, shuttingDown } from '../serving-error.js';
 import type { SharedMemoryRegions } from '../shared-memory.js';
 import { BodyBudget, type BodyShare } from './body-budget.js';
+import { clientOf } from './client-signal.js';
 import { InferExchange } from './infer-exchange.js';
 import { isLocalCaller, memoryAccess } from './memory-access.js';
 import { methodsOf, OipExtensions } from './oip-extensions.js';
@@ -138,22 +139,16 @@ class OipFront {
   ): Promise<void> {
     if (!allowed(request, response, methodsOf(route))) return;
     const share = this.#budget.open();
-    const abort = this.#abortOf(response, share);
+    const client = clientOf(request.socket);
+    const signal = client.enter();
     try {
-      sendJson(response, 200, await this.#extensions.answer(route, { request, local, share, signal: abort.signal }));
+      sendJson(response, 200, await this.#extensions.answer(route, { request, local, share, signal }));
     } catch (error) {
       this.#refuse(request, response, error);
-    }
-  }
-
-  /** Aborts when the client goes away; what the body holds is given back then or when the answer is out. */
-  #abortOf(response: ServerResponse, share: BodyShare): AbortController {
-    const abort = new AbortController();
-    response.on('close', () => {
+    } finally {
       share.release();
-      if (!response.writableFinished) abort.abort(new ServingError('cancelled', 'the client went away'));
-    });
-    return abort;
+      client.leave();
+    }
   }
 
   async #infer(
@@ -164,7 +159,8 @@ class OipFront {
   ): Promise<void> {
     const arrivedMs = this.#options.clock.monotonicMs();
     const share = this.#budget.open();
-    const abort = this.#abortOf(response, share);
+    const client = clientOf(request.socket);
+    const signal = client.enter();
     const { sharedMemory, limits } = this.#options;
     const memory = memoryAccess(sharedMemory, local, { bodyBytesMax: limits.bodyBytesMax, share });
     this.inFlight++;
@@ -174,13 +170,15 @@ class OipFront {
       const { headers } = request;
       const { body, provenance } = await this.#exchange.answer(
         { body: received, jsonBytes, headers, model, version, identity, arrivedMs, memory },
-        abort.signal,
+        signal,
       );
       await sendAnswer(request, response, body, provenance);
     } catch (error) {
       this.#refuse(request, response, error);
     } finally {
       memory.release();
+      share.release();
+      client.leave();
       this.inFlight--;
     }
   }

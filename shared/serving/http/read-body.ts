@@ -1,7 +1,7 @@
-// A request's body into one buffer, with one copy. The buffer is the body's own (a small body shares Node's 8 KB pool, but
-// never a slice of a socket's slab, which would keep 64 KB alive behind 100 bytes), and it begins so that the binary section after `jsonBytes` is aligned
-// to 8: the first tensor can be viewed as any typed array. Inflation is bounded while it happens, so a compression bomb
-// costs `bodyBytesMax` at most, and every byte is accounted to the budget before it is kept.
+// A request's body in one buffer. What came in one piece is taken as it is; several pieces are joined with one copy, which begins
+// so that the binary section after `jsonBytes` is aligned to 8: the first tensor can then be viewed as any typed array, and what
+// can't be viewed is copied by whoever needs it. Inflation is bounded while it happens, so a compression bomb costs `bodyBytesMax`
+// at most, and every byte is accounted to the budget before it is kept.
 import type { IncomingMessage } from 'node:http';
 import { createGunzip, createInflate, type Gunzip, type Inflate } from 'node:zlib';
 import { ServingError } from '../serving-error.js';
@@ -10,6 +10,8 @@ import { invalid } from './invalid.js';
 
 const ALIGNMENT = 8;
 const INFLATE_CHUNK_BYTES = 64 * 1024;
+/** Times its own size that a single piece may keep alive. */
+const OWN_SHARE = 2;
 
 interface ReadBodyOptions {
   readonly bodyBytesMax: number;
@@ -82,8 +84,10 @@ function collect(
   });
 }
 
-/** One copy, so that what follows `jsonBytes` is aligned. Joining at the end is cheaper than filling as chunks come. */
+/** Joining at the end is cheaper than filling as chunks come. A piece of a much larger buffer is copied too: it would keep that alive. */
 function join(chunks: readonly Buffer[], total: number, jsonBytes: number): Buffer {
+  const [only] = chunks;
+  if (only !== undefined && chunks.length === 1 && only.buffer.byteLength <= OWN_SHARE * total) return only;
   const pad = (ALIGNMENT - (jsonBytes % ALIGNMENT)) % ALIGNMENT;
   const body = Buffer.allocUnsafe(total + pad).subarray(pad);
   let at = 0;

@@ -55,6 +55,20 @@ describe('a stream', () => {
     expect(server.budget.usedBytes).toBe(0);
   });
 
+  test('of many requests at once is no leak to Node', async () => {
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error): unknown => warnings.push(warning);
+    process.on('warning', onWarning);
+    const stream = server.client.stream();
+    stream.on('error', () => undefined); // it is cancelled below
+    for (let i = 0; i < 16; i++) stream.write({ ...SLOW, id: `${i}` });
+    while (server.service.signals.length < 16) await new Promise(setImmediate);
+    await new Promise(setImmediate); // a warning comes at the next tick
+    process.off('warning', onWarning);
+    stream.cancel();
+    expect(warnings).toEqual([]);
+  });
+
   test('goes on after a bad request, whose error carries its id', async () => {
     const stream = server.client.stream();
     const collected = collect(stream);

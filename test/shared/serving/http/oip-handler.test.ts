@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { elementsOf } from '../../../../shared/tensor/elements.js';
 import { fp32, GOOD, oipCaller, SMALL_LIMITS, withBinary } from '../../../support/oip-caller.js';
 import { startOipServer, type OipServer } from '../../../support/oip-server.js';
 
@@ -93,7 +94,7 @@ describe('inference', () => {
     expect(headers.get('tidegate-variant-digest')).toBe(`sha256:${'b'.repeat(64)}`);
   });
 
-  test('binary in and out, aligned for typed arrays', async () => {
+  test('binary in and out, wherever in the body it begins', async () => {
     const data = new Float32Array([1, -2]);
     const input = { name: 'INPUT0', datatype: 'FP32', shape: [2], parameters: { binary_data_size: 8 } };
     for (const id of ['', 'x', 'xx', 'xxx']) {
@@ -104,7 +105,8 @@ describe('inference', () => {
         { name: 'OUTPUT0', datatype: 'FP32', shape: [2], parameters: { binary_data_size: 8 } },
       ]);
       expect(answer.binary).toEqual(Buffer.from(data.buffer));
-      expect(server.service.requests.at(-1)?.inputs[0]?.data.byteOffset).toSatisfy((at: number) => at % 8 === 0);
+      const received = server.service.requests.at(-1)?.inputs[0]?.data as Uint8Array;
+      expect(elementsOf('FP32', received)).toEqual(data);
     }
   });
 
