@@ -27,6 +27,7 @@ import { mlflowRoutes } from './api/mlflow-routes.js';
 import { modelRoutes } from './api/model-routes.js';
 import { rolloutRoutes } from './api/rollout-routes.js';
 import { sampleRoutes } from './api/sample-routes.js';
+import { sharedAnswerRoutes } from './api/shared-answer-routes.js';
 import { StaticFiles } from './api/static-files.js';
 import { tokenRoutes } from './api/token-routes.js';
 import { Closing } from './composition/closing.js';
@@ -34,6 +35,7 @@ import { openData, type DataParts } from './composition/open-data.js';
 import { openFleet, type FleetParts } from './composition/open-fleet.js';
 import { openInference, type InferenceParts } from './composition/open-inference.js';
 import { openRegistry, type RegistryParts } from './composition/open-registry.js';
+import { openSharedCache, type SharedCacheParts } from './composition/open-shared-cache.js';
 import { openTraining, type TrainingParts } from './composition/open-training.js';
 import type { Parts } from './composition/parts.js';
 import { requireInitialised } from './config/data-folder.js';
@@ -82,10 +84,11 @@ async function start(settings: HubSettings, modules: HubModules, closing: Closin
   const inference = await openInference(parts, registry.registry, closing);
   const data = openData(parts, registry.registry, inference, closing);
   const training = openTraining(parts, registry, closing);
-  const fleet = await openFleet(parts, registry.registry, inference.oip, data.intake, closing);
+  const shared = openSharedCache(parts);
+  const fleet = await openFleet(parts, registry.registry, inference.oip, data.intake, shared, closing);
   const ports: Ports = { device: fleet.port, broker: fleet.broker, oip: inference.oip, draining: false };
   closing.add('ports', () => closePorts(ports, settings.drainTimeout));
-  ports.http = await openHttp(parts, registry, inference, data, training, fleet, ports);
+  ports.http = await openHttp(parts, registry, inference, data, training, fleet, shared, ports);
   registry.pipeline.wake();
   await fleet.rollouts.start();
   await training.jobs.start();
@@ -118,6 +121,7 @@ async function openHttp(
   data: DataParts,
   { jobs, trace }: TrainingParts,
   { fleet, rollouts, enrolment, revokeDevice, broker }: FleetParts,
+  shared: SharedCacheParts,
   ports: Ports,
 ): Promise<HttpServer> {
   const { settings, clock, log, db, events } = parts;
@@ -131,6 +135,7 @@ async function openHttp(
     lineageRoutes(trace),
     sampleRoutes(data.samples, data.proposals),
     datasetRoutes(data),
+    sharedAnswerRoutes(shared),
     tokenRoutes(tokens),
     auditRoutes(db),
     mlflowRoutes(createMlflow(parts), log),
@@ -144,6 +149,7 @@ async function openHttp(
     liveClients: () => live.clientCount,
     connectedDevices: () => broker.connectedCount(),
     inferencesInFlight: () => oip.inFlight() + (ports.grpc?.inFlight() ?? 0),
+    sharedAnswers: () => shared.answers?.counts,
   });
   const console = await StaticFiles.load(fileURLToPath(consoleFolder()));
   const front = new HubFront({ api, live, tokens, console, metrics, inference: oip, log });

@@ -24,11 +24,13 @@ import { Metrics } from './api/metrics.js';
 import { AnswerCache } from './cache/answer-cache.js';
 import { DiskLayer } from './cache/disk-layer.js';
 import { MemoryLayer } from './cache/memory-layer.js';
+import { SharedLayer, type SharedAnswersLink } from './cache/shared-layer.js';
 import { StageCache } from './cache/stage-cache.js';
 import type { CaptureStatus } from './capture/captures.js';
 import type { Settings } from './config/settings-table.js';
 import { EngineSlots } from './engine/engine-slots.js';
 import { PrivacyDecisions } from './privacy/privacy-decisions.js';
+import type { BreakerOptions } from './router/breaker.js';
 import { Explanations } from './router/explanations.js';
 import { HubClient, type HubLink } from './router/hub-client.js';
 import { HUB_DECIDES, type ModelControl } from './router/model-control.js';
@@ -53,6 +55,8 @@ interface AgentModules {
   readonly limits?: CgroupLimits;
   /** How the hub is reached; undefined = no hub. */
   readonly hub: HubLink | undefined;
+  /** How answers are shared with other devices, and what kind of machine this is to that end; absent = they are not. */
+  readonly shared?: { readonly link: SharedAnswersLink; readonly machine: string };
   /** The privacy policy of the version that should be on the device, installed or not; absent where no hub desires any. */
   readonly desiredPrivacy?: (model: string) => Privacy | undefined;
   /** Who hears of each finished request whose model is on the device: telemetry, capture. */
@@ -116,9 +120,11 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
   const disk = settings.diskCache === 0 ? undefined : diskLayer(settings, modules);
   const layers = [memory, disk].filter((layer) => layer !== undefined);
   const stages = memory === undefined ? undefined : new StageCache({ memory, clock });
-  const cache = new AnswerCache({ layers, stages, clock });
   const breaker = { failuresMax: HUB_FAILURES_MAX, probeIntervalMs: settings.hubProbeInterval };
-  const hub = modules.hub === undefined ? undefined : new HubClient(modules.hub, breaker, { clock, log });
+  const shared = modules.shared && sharedLayer(modules.shared, breaker, modules, () => hub?.state === 'reachable');
+  const cache = new AnswerCache({ layers, lastLayers: shared ? [shared] : [], stages, clock });
+  const hub: HubClient | undefined =
+    modules.hub === undefined ? undefined : new HubClient(modules.hub, breaker, { clock, log });
   const privacy = new PrivacyDecisions({
     served: (model) => slots.serving(model)?.yaml.privacy,
     desired: modules.desiredPrivacy ?? (() => undefined),
@@ -130,6 +136,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     models: slots,
     control: modules.control?.(slots) ?? HUB_DECIDES,
     cache,
+    shared,
     hub,
     observers: modules.observers,
     onEnd: (end) => metrics.ended(end),
@@ -197,6 +204,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
       oip.drain();
       await Promise.all([streams, ...servers].map((part) => part.close(timeoutMs)));
       await regions.unregister();
+      await shared?.close();
       await disk?.close();
       await slots.closeAll();
       await runtime.close();
@@ -208,6 +216,15 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
 function engineCache({ dataDir, engineCache: asked }: Settings, mode: AgentModules['mode']): CompiledCacheFolder {
   const limitBytes = asked ?? (mode === 'run' ? ENGINE_CACHE_BYTES : 0);
   return limitBytes === 0 ? undefined : { folder: join(dataDir, 'engine-cache'), limitBytes };
+}
+
+function sharedLayer(
+  { link, machine }: NonNullable<AgentModules['shared']>,
+  breaker: BreakerOptions,
+  { clock, log, version }: AgentModules,
+  reachable: () => boolean,
+): SharedLayer {
+  return new SharedLayer({ machine: `${machine} ${version}`, breaker }, { link, reachable, clock, log });
 }
 
 function diskLayer({ dataDir, diskCache: limitBytes }: Settings, { clock, log }: AgentModules): DiskLayer {

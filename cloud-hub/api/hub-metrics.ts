@@ -1,5 +1,6 @@
 // The hub's Prometheus metrics. Names carry units; labels have few values.
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
+import type { SharedAnswers } from '../shared-cache/shared-answers.js';
 
 /** What a path of the hub's port belongs to. */
 export type Area = 'api' | 'v2' | 'metrics' | 'console';
@@ -9,7 +10,22 @@ interface HubGauges {
   readonly liveClients: () => number;
   readonly connectedDevices: () => number;
   readonly inferencesInFlight: () => number;
+  /** Undefined where the hub shares none. */
+  readonly sharedAnswers: () => SharedAnswers['counts'] | undefined;
 }
+
+const SHARED_FAMILIES = {
+  tidegate_hub_shared_answers: ['Answers that devices share now.', 'entries'],
+  tidegate_hub_shared_answers_waiting: ['Questions on whose answers too few devices agree yet.', 'waiting'],
+  tidegate_hub_shared_answers_bytes: ['Bytes of the answers that devices share.', 'sizeBytes'],
+  tidegate_hub_shared_answers_limit_bytes: ['Bytes that they may take.', 'limitBytes'],
+  tidegate_hub_shared_answers_hits_total: ['Shared answers given to devices.', 'hits'],
+  tidegate_hub_shared_answers_misses_total: ['Lookups by devices that found none.', 'misses'],
+  tidegate_hub_shared_answers_offers_total: ['Answers that devices offered.', 'offers'],
+  tidegate_hub_shared_answers_agreed_total: ['Answers on which enough devices came to agree.', 'agreed'],
+  tidegate_hub_shared_answers_differing_total: ['Offers that differed from the answer that is given.', 'differing'],
+  tidegate_hub_shared_answers_evictions_total: ['Answers that had to make room.', 'evictions'],
+} as const;
 
 export class HubMetrics {
   readonly #registry = new Registry();
@@ -35,6 +51,13 @@ export class HubMetrics {
       'Inference requests that are being answered.',
       gauges.inferencesInFlight,
     );
+    for (const [name, [help, field]] of Object.entries(SHARED_FAMILIES)) {
+      const options = { name, help, registers };
+      const read = (): number => gauges.sharedAnswers()?.[field] ?? 0;
+      const made: Counter | Gauge = name.endsWith('_total')
+        ? new Counter({ ...options, collect: () => (made.reset(), made.inc(read())) })
+        : new Gauge({ ...options, collect: () => (made.reset(), made.inc(read())) });
+    }
   }
 
   answered(area: Area, status: number): void {

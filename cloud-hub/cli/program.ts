@@ -1,6 +1,7 @@
 // `tidegate`, put together: one noun per file. Separate from main.ts, so that tests run it without a process.
 import { Command, CommanderError } from 'commander';
 import { auditCommand } from './audit.js';
+import { cacheCommand } from './cache.js';
 import { CliError } from './cli-error.js';
 import type { CliContext } from './context.js';
 import { datasetCommand } from './dataset.js';
@@ -33,6 +34,7 @@ export async function runProgram(args: readonly string[], context: CliContext): 
     .addCommand(inferCommand(context))
     .addCommand(datasetCommand(context))
     .addCommand(sampleCommand(context))
+    .addCommand(cacheCommand(context))
     .addCommand(tokenCommand(context))
     .addCommand(auditCommand(context));
   prepare(root, context);

@@ -5,6 +5,7 @@ import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import type { OipHandler } from '@tidegate/shared/serving/http/oip-handler.js';
 import type { DesiredState } from '@tidegate/shared/wire/desired-state.js';
+import type { AnswerDoorModules } from '../api/device/answer-door.js';
 import { createDevicePort, type DevicePort } from '../api/device/device-port.js';
 import type { RevokeDevice } from '../api/fleet-routes.js';
 import { createBroker } from '../broker/aedes/aedes-broker.js';
@@ -19,6 +20,7 @@ import { recordAudit } from '../security/audit.js';
 import { openCertificateAuthority, type CertificateAuthority } from '../security/certificate-authority.js';
 import { Enrolment } from '../security/enrolment.js';
 import type { Closing } from './closing.js';
+import type { SharedCacheParts } from './open-shared-cache.js';
 import type { Parts } from './parts.js';
 
 export interface FleetParts {
@@ -45,6 +47,7 @@ export async function openFleet(
   registry: RegistryService,
   oip: OipHandler,
   samples: SampleIntake,
+  shared: SharedCacheParts,
   closing: Closing,
 ): Promise<FleetParts> {
   const { clock, log, db, keys, events } = parts;
@@ -63,11 +66,12 @@ export async function openFleet(
   });
   closing.add('rollouts', () => rollouts.stop());
   const ca = await openCertificateAuthority({ keys, clock });
-  const ports = await openPorts(parts, fleet, ca, oip, samples);
+  const ports = await openPorts(parts, fleet, ca, oip, samples, shared.door);
   publisher.broker = ports.broker;
   const revokeDevice: RevokeDevice = async (deviceId, actor) => {
     const known = await ports.enrolment.revoke(deviceId, actor);
     ports.broker.disconnect(deviceId);
+    shared.answers?.forget(deviceId);
     return (await fleet.revoked(deviceId)) && known;
   };
   return { fleet, rollouts, revokeDevice, ...ports };
@@ -79,6 +83,7 @@ async function openPorts(
   ca: CertificateAuthority,
   oip: OipHandler,
   samples: SampleIntake,
+  answers: AnswerDoorModules,
 ): Promise<Pick<FleetParts, 'enrolment' | 'port' | 'broker'>> {
   const { clock, log, db, files, tuf, content, settings } = parts;
   const name = deviceHost(settings);
@@ -98,7 +103,7 @@ async function openPorts(
       oip(request, response, { identity: `device:${deviceId}` });
     const port = await createDevicePort(
       { host: settings.host, port: settings.devicePort, names },
-      { ...common, tuf, content, files, samples, deviceUrl, mqttUrl, inference },
+      { ...common, tuf, content, files, samples, answers, deviceUrl, mqttUrl, inference },
     );
     ports = { device: port.port, mqtt: broker.port };
     return { enrolment, port, broker };

@@ -88,6 +88,20 @@ export const HUB_SETTINGS = {
     allowed: '1 to 1024',
     description: 'Threads of one run on the hub.',
   }),
+  sharedCache: setting({
+    schema: bytesText,
+    fallback: '64MiB',
+    placeholder: 'BYTES',
+    allowed: 'a size such as 64MiB; 0 shares no answers',
+    description: 'Memory for answers that devices share, of models whose `privacy.answers` allows it.',
+  }),
+  sharedCacheWitnesses: setting({
+    schema: wholeText(1, 16),
+    fallback: '2',
+    placeholder: 'N',
+    allowed: '1 to 16; 1 trusts each device alone',
+    description: 'Devices that must have computed the very same answer before others get it.',
+  }),
   trainingJobs: setting({
     schema: wholeText(0, 64),
     fallback: '1',

@@ -40,7 +40,12 @@ const CACHE_FAMILIES = {
   tidegate_cache_stores_total: ['Answers put into the layer', 'stores'],
   tidegate_cache_evictions_total: ['Answers that had to make room', 'evictions'],
   tidegate_cache_broken_total: ['Entries that were not what was written, and calls of the disk that failed', 'broken'],
-  tidegate_cache_dropped_total: ['Answers that were to be written to disk and were given up', 'dropped'],
+  tidegate_cache_dropped_total: [
+    'Answers that were to be written to disk, or offered to the hub, and were given up',
+    'dropped',
+  ],
+  tidegate_cache_audits_total: ['Hits that were computed anyway, to see whether they are right', 'audits'],
+  tidegate_cache_disagreements_total: ['Of the audits, those that differed', 'disagreements'],
   tidegate_cache_entries: ['Answers in the layer', 'entries'],
   tidegate_cache_size_bytes: ['Bytes that the layer holds', 'sizeBytes'],
   tidegate_cache_limit_bytes: ['Bytes that the layer may hold', 'limitBytes'],

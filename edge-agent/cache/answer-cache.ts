@@ -41,6 +41,8 @@ export interface ComputedAnswer extends CachedAnswer {
   readonly queueUs: number;
   readonly computeUs: number;
   readonly ranOn?: RanOn | undefined;
+  /** Where it was not computed after all, but had from a layer that is asked last. */
+  readonly from?: { readonly layer: CacheLayerName; readonly ageMs: number };
 }
 
 export interface CacheOutcome {
@@ -58,8 +60,22 @@ export interface CacheOutcome {
   readonly aside: boolean;
 }
 
-/** Computes an answer. With `renewal` for nobody who waits: by its own deadline, and behind those who do. */
-type Compute = (signal: AbortSignal, renewal?: { readonly deadlineMs: number }) => Promise<ComputedAnswer>;
+export interface FlightContext {
+  /** The question's; undefined where the cache is passed by. */
+  readonly key?: string;
+  /** For nobody who waits: by its own deadline, and behind those who do. */
+  readonly renewal?: { readonly deadlineMs: number };
+}
+
+/** Computes an answer, or gets it from a layer that is asked last. */
+type Compute = (signal: AbortSignal, flight: FlightContext) => Promise<ComputedAnswer>;
+
+/** A layer that is asked within the flight, by whoever computes: its counts and drops belong to the cache's. */
+interface LastLayer {
+  readonly name: CacheLayerName;
+  readonly counts: CacheLayerCounts;
+  drop(selection: CacheSelection): void;
+}
 
 interface AnswerCacheCounts {
   readonly layers: Readonly<Record<string, CacheLayerCounts>>;
@@ -83,6 +99,7 @@ export class AnswerCache {
   /** Of pipelines; undefined where there is no memory to keep them in. */
   readonly stages: StageCache | undefined;
   readonly #layers: readonly CacheLayer[];
+  readonly #lastLayers: readonly LastLayer[];
   readonly #clock: Clock;
   readonly #flights: SingleFlight<ComputedAnswer>;
   readonly #byModel = new CacheCounts();
@@ -95,10 +112,12 @@ export class AnswerCache {
 
   constructor(modules: {
     readonly layers: readonly CacheLayer[];
+    readonly lastLayers?: readonly LastLayer[];
     readonly stages?: StageCache | undefined;
     readonly clock: Clock;
   }) {
     this.#layers = modules.layers;
+    this.#lastLayers = modules.lastLayers ?? [];
     this.stages = modules.stages;
     this.#clock = modules.clock;
     this.#flights = new SingleFlight(modules);
@@ -113,15 +132,16 @@ export class AnswerCache {
   ): Promise<CacheOutcome> {
     if (!policy.enabled || policy.mode === 'bypass') {
       this.#bypassed += 1;
-      return fresh(await compute(signal));
+      return fresh(await compute(signal, {}));
     }
     if (policy.mode === 'use' && this.#bypass.stepsAside(policy.model)) {
-      return { ...fresh(await compute(signal)), aside: true };
+      return { ...fresh(await compute(signal, {})), aside: true };
     }
     const labels = { model: policy.model, tags: question.tags ?? [] };
     const startedMs = this.#clock.monotonicMs();
     const key = cacheKey(question);
-    if (policy.mode === 'refresh') return fresh(await this.#computeAndKeep(key, labels, () => compute(signal)));
+    if (policy.mode === 'refresh')
+      return fresh(await this.#computeAndKeep(key, labels, () => compute(signal, { key })));
     const maxAgeMs = Math.min(policy.ttlMs + policy.staleWhileRevalidateMs, policy.maxStalenessMs ?? Infinity);
     const hit = await this.#lookUp(key, maxAgeMs, policy, signal);
     this.#bypass.looked(policy.model, this.#clock.monotonicMs() - startedMs, hit !== undefined);
@@ -130,8 +150,12 @@ export class AnswerCache {
       return hit;
     }
     const { value, shared } = await this.#flights.fly(key, policy.deadlineMs, signal, (flightSignal) =>
-      this.#computeAndKeep(key, labels, () => compute(flightSignal)),
+      this.#computeAndKeep(key, labels, () => compute(flightSignal, { key })),
     );
+    if (value.from !== undefined) {
+      this.#byModel.hit(policy.model, value.from.layer, false);
+      return { ...fresh(value), layer: value.from.layer, ageMs: value.from.ageMs };
+    }
     this.#byModel.missed(policy.model, shared);
     this.#bypass.computed(policy.model, (value.queueUs + value.computeUs) / 1000, shared);
     return fresh(value);
@@ -139,7 +163,7 @@ export class AnswerCache {
 
   get counts(): AnswerCacheCounts {
     return {
-      layers: Object.fromEntries(this.#layers.map((layer) => [layer.name, layer.counts])),
+      layers: Object.fromEntries([...this.#layers, ...this.#lastLayers].map((layer) => [layer.name, layer.counts])),
       joined: this.#flights.joined,
       bypassed: this.#bypassed,
       renewals: { ...this.#renewals },
@@ -170,6 +194,7 @@ export class AnswerCache {
   /** Entries that went, by layer. */
   drop(selection: CacheSelection): Readonly<Record<string, number>> {
     this.#drops += 1;
+    for (const layer of this.#lastLayers) layer.drop(selection);
     return Object.fromEntries(this.#layers.map((layer) => [layer.name, layer.drop(selection)]));
   }
 
@@ -208,8 +233,8 @@ export class AnswerCache {
     const drops = this.#drops;
     const computed = await compute();
     if (drops !== this.#drops) return computed;
-    const { queueUs: _queueUs, computeUs, ...answer } = computed;
-    for (const layer of this.#layers) await layer.put(key, { answer, labels, ageMs: 0, computeUs });
+    const { queueUs: _queueUs, computeUs, from, ...answer } = computed;
+    for (const layer of this.#layers) await layer.put(key, { answer, labels, ageMs: from?.ageMs ?? 0, computeUs });
     return computed;
   }
 
@@ -224,7 +249,7 @@ export class AnswerCache {
     const deadlineMs = this.#clock.monotonicMs() + RENEWAL_TIMEOUT_MS;
     this.#flights
       .fly(key, deadlineMs, new AbortController().signal, (flightSignal) =>
-        this.#computeAndKeep(key, labels, () => compute(flightSignal, { deadlineMs })),
+        this.#computeAndKeep(key, labels, () => compute(flightSignal, { key, renewal: { deadlineMs } })),
       )
       .catch(() => {
         this.#renewals.failed += 1; // the stale answer stands until its time is over; the next request tries again

@@ -1,5 +1,5 @@
-// One layer of the cache. The agent asks its layers from the nearest on: memory, then disk; the hub's shared layer is to come
-// behind this same interface. A layer keeps what it is given within its byte limit and forgets by itself; it never fails a
+// One layer of the cache. The agent asks its layers from the nearest on: memory, then disk; the hub's shared layer is asked last, by
+// whoever would compute (shared-layer.ts). A layer keeps what it is given within its byte limit and forgets by itself; it never fails a
 // request: a layer that can't read answers undefined, and counts it.
 import type { NamedTensor } from '@tidegate/shared/tensor/tensor.js';
 
@@ -51,6 +51,9 @@ export interface CacheLayerCounts {
   readonly broken?: number;
   /** Answers that were given up before they were written: the queue was full. */
   readonly dropped?: number;
+  /** Of layers whose answers this device did not compute: hits that were computed anyway, and those that then differed. */
+  readonly audits?: number;
+  readonly disagreements?: number;
 }
 
 /** Which entries must go: those of the model, those with the tag, those with both; all where it says neither. */

@@ -13,6 +13,7 @@ import { systemRandom } from '@tidegate/shared/system/random.js';
 import { TrustedTime } from '@tidegate/shared/tuf/trusted-time.js';
 import { TufClient } from '@tidegate/shared/tuf/tuf-client.js';
 import type { DesiredState } from '@tidegate/shared/wire/desired-state.js';
+import type { DeviceClass } from '@tidegate/shared/wire/device-class.js';
 import { devicePaths } from '@tidegate/shared/wire/device-api.js';
 import { createAgent, type Agent } from '../agent.js';
 import { Captures, type CaptureStatus } from '../capture/captures.js';
@@ -25,6 +26,7 @@ import { AgentState } from '../state/agent-state.js';
 import { HttpsDeviceApi } from '../sync/device-api.js';
 import { HubAccess } from '../sync/hub-access.js';
 import { HubSync } from '../sync/hub-sync.js';
+import { SharedAnswersApi } from '../sync/shared-answers-api.js';
 import { openMqttSession } from '../sync/mqtt-session.js';
 import { stopAtBoundary } from '../sync/stop-at-boundary.js';
 import type { AnswerObserver, FinishedRequest } from '../telemetry/answer-observer.js';
@@ -66,9 +68,10 @@ async function run(settings: Settings, context: CliContext): Promise<void> {
   const access = new HubAccess({ dataDir, identity }, { files: systemFiles, clock: systemClock, trustedTime, log });
   const late = new LateParts(state);
   const limits = await readCgroupLimits(systemFiles);
-  const agent = openAgent({ settings, access, late, limits, context, log });
+  const deviceClass = await detectDeviceClass(settings.providers[0] ?? 'cpu', systemFiles);
+  const agent = openAgent({ settings, access, deviceClass, late, limits, context, log });
   const captures = settings.capture === 'on' ? openCaptures({ settings, access, late, agent, log }) : undefined;
-  const sync = await openSync({ settings, context, access, trustedTime, state, agent, captures, log });
+  const sync = await openSync({ settings, context, access, deviceClass, trustedTime, state, agent, captures, log });
   late.sync = sync;
   const { observers } = late;
   observers.add(sync.telemetry);
@@ -111,13 +114,15 @@ async function run(settings: Settings, context: CliContext): Promise<void> {
 interface OpenAgentParts {
   readonly settings: Settings;
   readonly access: HubAccess;
+  readonly deviceClass: DeviceClass;
   readonly late: LateParts;
   readonly limits: CgroupLimits;
   readonly context: CliContext;
   readonly log: Log & LogControl;
 }
 
-function openAgent({ settings, access, late, limits, context, log }: OpenAgentParts): Agent {
+function openAgent({ settings, access, deviceClass, late, limits, context, log }: OpenAgentParts): Agent {
+  const { architecture, instructions } = deviceClass;
   const hub = createInferClient({
     url: access.identity.deviceUrl.replace(/\/+$/, ''),
     dispatcher: access.dispatcher,
@@ -132,6 +137,10 @@ function openAgent({ settings, access, late, limits, context, log }: OpenAgentPa
     mode: 'run',
     limits,
     hub,
+    shared: {
+      link: new SharedAnswersApi({ deviceUrl: access.identity.deviceUrl, dispatcher: access.dispatcher }),
+      machine: [architecture, ...instructions].join('+'),
+    },
     observers: [late.observers],
     captures: () => late.captures?.status,
     moreStatus: () => late.status(),
@@ -167,6 +176,7 @@ interface OpenSyncParts {
   readonly settings: Settings;
   readonly context: CliContext;
   readonly access: HubAccess;
+  readonly deviceClass: DeviceClass;
   readonly trustedTime: TrustedTime;
   readonly state: AgentState;
   readonly agent: Agent;
@@ -175,8 +185,8 @@ interface OpenSyncParts {
 }
 
 async function openSync(parts: OpenSyncParts): Promise<HubSync> {
-  const { settings, context, access, trustedTime, state, agent, captures, log } = parts;
-  const { dataDir, providers } = settings;
+  const { settings, context, access, deviceClass, trustedTime, state, agent, captures, log } = parts;
+  const { dataDir } = settings;
   const { deviceId, deviceUrl, tufRoot }: Identity = access.identity;
   const { dispatcher } = access;
   const tuf = await TufClient.open(
@@ -195,7 +205,7 @@ async function openSync(parts: OpenSyncParts): Promise<HubSync> {
       deviceId,
       deviceUrl,
       agentVersion: context.version,
-      deviceClass: await detectDeviceClass(providers[0] ?? 'cpu', systemFiles),
+      deviceClass,
     },
     {
       state,

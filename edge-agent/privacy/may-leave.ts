@@ -1,5 +1,5 @@
 // May something of a model leave this device? The one decision, for inputs that the hub would answer (fallback), for samples to
-// learn from (capture) and for figures of its answers (telemetry): pure. The version that answers and the one that is to come may
+// learn from (capture), for figures of its answers (telemetry) and for answers that devices share (answers): pure. The version that answers and the one that is to come may
 // differ while a version is being replaced; the stricter of both counts. Where neither says anything, what a package that says
 // nothing allows holds. No caller and no setting can allow what this forbids.
 import { privacySchema, type Privacy } from '@tidegate/shared/wire/privacy.js';
@@ -19,7 +19,7 @@ export interface MayLeave {
   readonly rule: string;
 }
 
-const ALLOWING = { fallback: 'hub', capture: 'hub', telemetry: 'figures' } as const satisfies Privacy;
+const ALLOWING = { fallback: 'hub', capture: 'hub', telemetry: 'figures', answers: 'hub' } as const satisfies Privacy;
 const SAID_NOTHING: Privacy = privacySchema.parse({});
 
 export function mayLeave(kind: PrivacyKind, { served, desired }: PolicyView): MayLeave {

@@ -9,14 +9,15 @@ import type {
   ModelMetadata,
   ModelState,
 } from '@tidegate/shared/serving/inference-service.js';
-import type { KeptStages } from '@tidegate/shared/serving/kept-stages.js';
-import type { RunFacts, ServedModel } from '@tidegate/shared/serving/served-model.js';
+import type { ServedModel } from '@tidegate/shared/serving/served-model.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
-import type { AnswerCache, CacheOutcome, ComputedAnswer } from '../cache/answer-cache.js';
+import type { AnswerCache, CacheOutcome, ComputedAnswer, FlightContext } from '../cache/answer-cache.js';
 import type { CacheQuestion } from '../cache/cache-key.js';
+import type { SharedLayer } from '../cache/shared-layer.js';
 import type { PrivacyDecisions } from '../privacy/privacy-decisions.js';
 import type { AnswerObserver } from '../telemetry/answer-observer.js';
+import { Computing } from './computing.js';
 import type { Explanations } from './explanations.js';
 import type { HubClient } from './hub-client.js';
 import { hubWaitMs } from './hub-wait.js';
@@ -34,6 +35,7 @@ interface RouterModules {
   readonly models: ServingModels;
   readonly control: ModelControl;
   readonly cache: AnswerCache;
+  readonly shared: SharedLayer | undefined;
   readonly hub: HubClient | undefined;
   readonly observers: readonly AnswerObserver[];
   readonly onEnd: (end: RequestEnd) => void;
@@ -57,9 +59,11 @@ const RENEWAL_PRIORITY = 10;
 
 export class Router implements InferenceService {
   readonly #modules: RouterModules;
+  readonly #computing: Computing;
 
   constructor(modules: RouterModules) {
     this.#modules = modules;
+    this.#computing = new Computing(modules);
   }
 
   ready(): boolean {
@@ -158,11 +162,12 @@ export class Router implements InferenceService {
       privacy: this.#modules.privacy.ask(request.model, 'fallback', model.yaml.privacy),
     });
     try {
-      outcome = await this.#cached(request, model, 'edge', signal, async (asked, inner) => {
-        if (asked !== request) return this.#compute(asked, model, undefined, inner); // a renewal: nobody waits for it
+      outcome = await this.#cached(request, model, 'edge', signal, async (asked, flight, inner) => {
+        if (flight.renewal !== undefined) return this.#computing.answer(asked, model, flight, undefined, inner);
         trail.note(whyComputed(request, model));
-        computed = await this.#compute(request, model, trail, inner);
-        return computed;
+        const answer = await this.#computing.answer(request, model, flight, trail, inner);
+        if (answer.from === undefined) computed = answer;
+        return answer;
       });
     } catch (error) {
       if (!(error instanceof ServingError) || !RESCUED.has(error.code)) throw error;
@@ -251,34 +256,12 @@ export class Router implements InferenceService {
     };
     if (model === undefined) return fromHub(await ask(signal), reason);
     let asked: InferAnswer | undefined;
-    const outcome = await this.#cached(forHub, model, 'hub', signal, async (request, inner) => {
-      if (request !== forHub) return computedOf(await hub.ask(request, waitMs, inner));
+    const outcome = await this.#cached(forHub, model, 'hub', signal, async (request, flight, inner) => {
+      if (flight.renewal !== undefined) return computedOf(await hub.ask(request, waitMs, inner));
       asked = await ask(inner);
       return computedOf(asked);
     });
     return asked === undefined ? answerOf(request, outcome, reason) : fromHub(asked, reason);
-  }
-
-  async #compute(
-    request: InferRequest,
-    model: ServedModel,
-    trail: RequestTrail | undefined,
-    signal: AbortSignal,
-  ): Promise<ComputedAnswer> {
-    const { inputs, outputs, deadlineMs, priority, caller } = request;
-    const { version, versionDigest, variant, variantDigest } = model.identity;
-    const onRun = (run: RunFacts): void => trail?.ran(run);
-    const stages = this.#stages(request, model, trail);
-    const answer = await model.infer({ inputs, outputs, deadlineMs, priority, caller, onRun, stages }, signal);
-    return { ...answer, answeredBy: 'edge', version, modelDigest: versionDigest, variant, variantDigest };
-  }
-
-  #stages(request: InferRequest, { yaml }: ServedModel, trail: RequestTrail | undefined): KeptStages | undefined {
-    const { enabled, ttlMs, stages } = yaml.cache;
-    if (!enabled || stages.length === 0 || request.cache === 'bypass') return undefined;
-    const maxAgeMs = request.cache === 'refresh' ? 0 : Math.min(ttlMs, request.maxStalenessMs ?? Infinity);
-    const onHit = (graph: string): void => trail?.note(`${graph}: not run, its outputs for this input were kept`);
-    return this.#modules.cache.stages?.of({ model: request.model, tags: request.cacheTags ?? [] }, { maxAgeMs, onHit });
   }
 
   #cached(
@@ -286,7 +269,7 @@ export class Router implements InferenceService {
     model: ServedModel,
     answeredBy: CacheQuestion['answeredBy'],
     signal: AbortSignal,
-    compute: (request: InferRequest, signal: AbortSignal) => Promise<ComputedAnswer>,
+    compute: (request: InferRequest, flight: FlightContext, signal: AbortSignal) => Promise<ComputedAnswer>,
   ): Promise<CacheOutcome> {
     const { model: name, inputs, outputs, parameters, cache: mode, cacheTags: tags, maxStalenessMs } = request;
     const { enabled, ttlMs, staleWhileRevalidateMs } = model.yaml.cache;
@@ -310,8 +293,11 @@ export class Router implements InferenceService {
         mayRenew: () =>
           answeredBy === 'edge' ? model.counts.queueDepth === 0 : this.#modules.hub?.state === 'reachable',
       },
-      (inner, renewal) =>
-        compute(renewal === undefined ? request : { ...request, ...renewal, priority: RENEWAL_PRIORITY }, inner),
+      (inner, flight) => {
+        const { renewal } = flight;
+        const asked = renewal === undefined ? request : { ...request, ...renewal, priority: RENEWAL_PRIORITY };
+        return compute(asked, flight, inner);
+      },
       signal,
     );
   }
@@ -339,7 +325,8 @@ function computedOf(answer: InferAnswer): ComputedAnswer {
 function answerOf(request: InferRequest, outcome: CacheOutcome, because?: string): InferAnswer {
   const { answer, layer, ageMs, queueUs, computeUs, ranOn, stale } = outcome;
   const { modelDigest, variant, variantDigest, confidence, answeredBy } = answer;
-  const where = answeredBy === 'edge' ? 'answered on the device' : 'answered by the hub';
+  const own = layer === 'hub' ? 'computed alike by devices of this hub' : 'answered on the device';
+  const where = answeredBy === 'edge' ? own : 'answered by the hub';
   const kept = `${where} ${Math.round(ageMs ?? 0)} ms ago, kept in the ${layer} cache`;
   const found = layer === undefined ? where : stale ? `${kept}, past its time` : kept;
   return {

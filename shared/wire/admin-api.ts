@@ -177,6 +177,38 @@ export const auditRowSchema = z.object({
   detail: z.record(z.string(), z.unknown()),
 });
 
+// --- shared answers ---------------------------------------------------------------------------------------------------
+export const sharedAnswersSchema = z.object({
+  /** False where the hub shares none. */
+  enabled: z.boolean(),
+  hits: z.int().optional(),
+  misses: z.int().optional(),
+  /** What devices offered; of it, answers that came to be given, and offers that differed from what was given. */
+  offers: z.int().optional(),
+  agreed: z.int().optional(),
+  differing: z.int().optional(),
+  evictions: z.int().optional(),
+  entries: z.int().optional(),
+  sizeBytes: z.int().optional(),
+  limitBytes: z.int().optional(),
+  /** Questions whose answers too few devices have agreed on. */
+  waiting: z.int().optional(),
+  models: z.array(z.object({ model: z.string(), entries: z.int(), sizeBytes: z.int() })),
+});
+/** All that is stated must hold; a slip must not empty the cache, so nothing at all is refused. */
+export const dropAnswersSchema = z
+  .strictObject({
+    model: modelNameSchema.optional(),
+    variant: digestSchema.optional(),
+    tag: z.string().min(1).max(64).optional(),
+    all: z.literal(true).optional(),
+  })
+  .refine(({ all, ...some }) => (all === true) !== Object.values(some).some((value) => value !== undefined), {
+    message: 'state model, variant or tag, or all alone',
+  });
+export type DropAnswers = z.infer<typeof dropAnswersSchema>;
+export const droppedAnswersSchema = z.object({ removed: z.int() });
+
 /** Events of `GET /api/v1/live` (WebSocket): the whole changed object, so that a lost one does no harm; of a deleted one its id. */
 export const liveEventSchema = z.union([
   z.object({ kind: z.literal('device'), device: deviceSchema }),

@@ -10,6 +10,7 @@ export const devicePaths = {
   renew: '/device/v1/renew', // POST, also with an expired certificate: a new one for the same key (RenewResponse)
   blob: (hex: string): string => `/device/v1/blobs/${hex}`, // GET, Range
   sample: (hex: string): string => `/device/v1/samples/${hex}`, // PUT, the body of wire/sample.ts; 200 had it, 201 took it
+  answer: (key: string): string => `/device/v1/answers/${key}`, // GET, PUT: wire/shared-answer.ts
   tufMetadata: '/tuf/image/metadata/',
   tufTargets: '/tuf/image/targets/',
 } as const;

@@ -11,6 +11,12 @@ export const privacySchema = z
     capture: z.enum(['none', 'hub']).default('none'),
     /** `figures`: counts, latencies and confidences of this model's answers go to the hub; nothing of their content does. */
     telemetry: z.enum(['none', 'figures']).default('figures'),
+    /** `hub`: the devices of one hub share answers; a hash of the input and the answer leave the device, the input doesn't. */
+    answers: z.enum(['none', 'hub']).default('none'),
+  })
+  .refine(({ fallback, answers }) => fallback === 'hub' || answers === 'none', {
+    path: ['answers'],
+    message: 'contradicts fallback: local, which keeps every input on the device; its hash and answer tell of it',
   })
   .refine(({ fallback, capture }) => fallback === 'hub' || capture === 'none', {
     path: ['capture'],

@@ -12,7 +12,7 @@ import { digitInput } from './digit-inputs.js';
 
 export const DIGITS_V1 = { versionDigest: sha256('digits@1'), variantDigest: sha256('digits@1 fp32') } as const;
 
-const CAPTURED: Privacy = { fallback: 'hub', capture: 'hub', telemetry: 'figures' };
+const CAPTURED: Privacy = { fallback: 'hub', capture: 'hub', telemetry: 'figures', answers: 'none' };
 
 /** Puts digits@1 with its fp32 variant into the registry's tables, its model.yaml into the store. */
 export async function addDigits(db: Database, content: ContentStore, privacy: Privacy = CAPTURED): Promise<void> {

@@ -15,6 +15,8 @@ import {
 import { Enrolment } from '@tidegate/cloud-hub/security/enrolment.js';
 import { openTufRepository, type TufRepository } from '@tidegate/cloud-hub/security/tuf-repository.js';
 import type { Database } from '@tidegate/cloud-hub/storage/database.js';
+import { SharedAnswers } from '@tidegate/cloud-hub/shared-cache/shared-answers.js';
+import { refuseToShare } from '@tidegate/cloud-hub/shared-cache/sharing-policy.js';
 import { openSqlite } from '@tidegate/cloud-hub/storage/sqlite/open-sqlite.js';
 import { ContentStore } from '@tidegate/shared/content/content-store.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
@@ -84,6 +86,7 @@ export interface DeviceHub {
   readonly content: ContentStore;
   readonly db: Database;
   readonly samples: SampleIntake;
+  readonly answers: SharedAnswers;
   readonly gateway: RecordingGateway;
   readonly port: DevicePort;
   readonly url: string;
@@ -108,6 +111,7 @@ export async function startDeviceHub(folder: string): Promise<DeviceHub> {
   const content = await ContentStore.open({ folder: join(folder, 'content') }, systemFiles);
   const gateway = new RecordingGateway();
   const samples = new SampleIntake({ db, content, events: new HubEvents(silentLog), clock });
+  const answers = new SharedAnswers({ limitBytes: 1e6, witnesses: 2 }, { clock });
   const port = await createDevicePort(
     { host: '127.0.0.1', port: 0, names: ['127.0.0.1', 'localhost'] },
     {
@@ -120,6 +124,7 @@ export async function startDeviceHub(folder: string): Promise<DeviceHub> {
       content,
       files: systemFiles,
       samples,
+      answers: { answers, refuse: (offer) => refuseToShare(db, offer) },
       deviceUrl,
       mqttUrl: () => hub.mqttUrl,
       inference: (request, response, deviceId) => {
@@ -137,6 +142,7 @@ export async function startDeviceHub(folder: string): Promise<DeviceHub> {
     content,
     db,
     samples,
+    answers,
     gateway,
     port,
     url: `https://127.0.0.1:${port.port}`,

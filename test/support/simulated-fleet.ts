@@ -62,7 +62,7 @@ class TestRegistry implements Pick<Registry, 'version' | 'variants' | 'variantFo
       model,
       version,
       versionDigest,
-      privacy: { fallback: 'hub', capture: 'none', telemetry: 'figures' },
+      privacy: { fallback: 'hub', capture: 'none', telemetry: 'figures', answers: 'none' },
       variant: 'fp32',
       variantDigest,
       manifest,

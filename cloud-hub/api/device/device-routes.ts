@@ -13,6 +13,7 @@ import type { CertificateAuthority } from '../../security/certificate-authority.
 import type { Peer } from '../../security/device-certificate.js';
 import type { Enrolment } from '../../security/enrolment.js';
 import type { TufRepository } from '../../security/tuf-repository.js';
+import { AnswerDoor, type AnswerDoorModules } from './answer-door.js';
 import { DeviceError, sendJson } from './device-error.js';
 import { readDocument } from './read-document.js';
 import { SampleDoor } from './sample-door.js';
@@ -30,6 +31,8 @@ export interface DeviceRoutesModules {
   readonly content: Pick<ContentStore, 'path'>;
   readonly files: Files;
   readonly samples: Pick<SampleIntake, 'take'>;
+  /** Answers that devices share. */
+  readonly answers: AnswerDoorModules;
   /** How devices reach the ports; known once they listen. */
   readonly deviceUrl: () => string;
   readonly mqttUrl: () => string;
@@ -40,10 +43,12 @@ export interface DeviceRoutesModules {
 export class DeviceRoutes {
   readonly #m: DeviceRoutesModules;
   readonly #samples: SampleDoor;
+  readonly #answers: AnswerDoor;
 
   constructor(modules: DeviceRoutesModules) {
     this.#m = modules;
     this.#samples = new SampleDoor(modules.samples);
+    this.#answers = new AnswerDoor(modules.answers);
   }
 
   /** Rejects with DeviceError or SecurityError for what is refused. */
@@ -66,6 +71,10 @@ export class DeviceRoutes {
     if (path.startsWith(devicePaths.sample(''))) {
       allow(request, 'PUT');
       return this.#samples.answer(request, response, path.slice(devicePaths.sample('').length), deviceId);
+    }
+    if (path.startsWith(devicePaths.answer(''))) {
+      allow(request, 'GET', 'PUT');
+      return this.#answers.answer(request, response, path.slice(devicePaths.answer('').length), deviceId);
     }
     switch (path) {
       case devicePaths.desired:

@@ -7,6 +7,8 @@ import { HubMetrics } from '@tidegate/cloud-hub/api/hub-metrics.js';
 import type { LiveChannel } from '@tidegate/cloud-hub/api/live.js';
 import type { StaticFiles } from '@tidegate/cloud-hub/api/static-files.js';
 import type { OipHandler } from '@tidegate/shared/serving/http/oip-handler.js';
+import { SharedAnswers } from '@tidegate/cloud-hub/shared-cache/shared-answers.js';
+import { systemClock } from '@tidegate/shared/system/clock.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
@@ -15,6 +17,7 @@ const metrics = new HubMetrics({
   liveClients: () => 2,
   connectedDevices: () => 5,
   inferencesInFlight: () => 1,
+  sharedAnswers: () => new SharedAnswers({ limitBytes: 4096, witnesses: 2 }, { clock: systemClock }).counts,
 });
 let server: Server;
 let url: string;

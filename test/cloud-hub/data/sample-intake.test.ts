@@ -58,7 +58,7 @@ describe('a sample from a device', () => {
   });
 
   test('is refused where its version allows no capture, or is none of this hub', async () => {
-    await addDigits(db, content, { fallback: 'hub', capture: 'none', telemetry: 'figures' });
+    await addDigits(db, content, { fallback: 'hub', capture: 'none', telemetry: 'figures', answers: 'none' });
     const intake = new SampleIntake(modules);
     await expect(intake.take(digitSample(1), device)).rejects.toMatchObject({ code: 'forbidden' });
     for (const facts of [{ versionDigest: sha256('other') }, { model: 'other' }]) {

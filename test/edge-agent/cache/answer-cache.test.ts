@@ -4,6 +4,7 @@ import {
   type CacheOutcome,
   type CachePolicy,
   type ComputedAnswer,
+  type FlightContext,
 } from '@tidegate/edge-agent/cache/answer-cache.js';
 import type { CacheQuestion } from '@tidegate/edge-agent/cache/cache-key.js';
 import type { CacheHit } from '@tidegate/edge-agent/cache/cache-layer.js';
@@ -38,7 +39,7 @@ function setUp() {
   /** What a run waits for; nothing unless a test says so. */
   const gate = { open: Promise.resolve(), fails: false };
   const renewals: number[] = [];
-  const compute = async (_signal: AbortSignal, renewal?: { deadlineMs: number }): Promise<ComputedAnswer> => {
+  const compute = async (_signal: AbortSignal, { renewal }: FlightContext): Promise<ComputedAnswer> => {
     runs += 1;
     if (renewal !== undefined) renewals.push(renewal.deadlineMs);
     const fails = gate.fails;

@@ -3,8 +3,8 @@ import { mayLeave } from '@tidegate/edge-agent/privacy/may-leave.js';
 import { privacySchema, type Privacy } from '@tidegate/shared/wire/privacy.js';
 
 const says = (part: Partial<Privacy>): Privacy => privacySchema.parse(part);
-/** What is open to all three kinds, and what to none. */
-const OPEN = says({ fallback: 'hub', capture: 'hub', telemetry: 'figures' });
+/** What is open to all kinds, and what to none. */
+const OPEN = says({ fallback: 'hub', capture: 'hub', telemetry: 'figures', answers: 'hub' });
 const CLOSED = says({ fallback: 'local', capture: 'none', telemetry: 'none' });
 
 describe('what may leave a device', () => {
@@ -12,6 +12,7 @@ describe('what may leave a device', () => {
     ['fallback', 'hub', 'local', 'hub'],
     ['capture', 'hub', 'none', 'none'],
     ['telemetry', 'figures', 'none', 'figures'],
+    ['answers', 'hub', 'none', 'none'],
   ] as const)('%s: the stricter of the served and the desired version counts', (kind, open, closed, unsaid) => {
     const rule = (word: string, whose: string): string => `privacy.${kind}: ${word} (${whose})`;
     const cases: [Privacy | undefined, Privacy | undefined, boolean, string][] = [
@@ -32,7 +33,7 @@ describe('what may leave a device', () => {
 
   it('keeps the kinds apart', () => {
     const served = says({ fallback: 'hub', capture: 'none', telemetry: 'none' });
-    const allowed = (['fallback', 'capture', 'telemetry'] as const).filter(
+    const allowed = (['fallback', 'capture', 'telemetry', 'answers'] as const).filter(
       (kind) => mayLeave(kind, { served, desired: OPEN }).allowed,
     );
     expect(allowed).toEqual(['fallback']);

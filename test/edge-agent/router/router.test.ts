@@ -85,6 +85,7 @@ function setUp(options: SetUpOptions = {}) {
     control: HUB_DECIDES,
     models: { serving: (name) => (name === 'm' ? model : undefined), names: () => ['m'] },
     cache: new AnswerCache({ layers: [new MemoryLayer({ limitBytes: 1e6 }, { clock })], clock }),
+    shared: undefined,
     hub: options.hub === 'none' ? undefined : hub,
     observers: [{ finished: (request) => finished.push(request) }],
     onEnd: () => undefined,

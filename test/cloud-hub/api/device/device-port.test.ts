@@ -275,7 +275,7 @@ describe('other requests', () => {
     const modules = { ...parts, files: systemFiles, log: silentLog, ...urls };
     const starting = createDevicePort(
       { host: '127.0.0.1', port: hub.port.port, names: [] },
-      { ...modules, inference: () => false },
+      { ...modules, answers: { answers: undefined, refuse: async () => undefined }, inference: () => false },
     );
     await expect(starting).rejects.toMatchObject({
       code: 'port-taken',

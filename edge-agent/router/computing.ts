@@ -1,0 +1,94 @@
+// What happens when no layer on the device had the answer: the hub is asked for one that other devices agreed on, where the model's
+// package shares answers and that can pay; then the device computes, with the stages that were kept. A request that says `placement: local`
+// keeps even the hash of its input here.
+import type { InferRequest } from '@tidegate/shared/serving/inference-service.js';
+import type { KeptStages } from '@tidegate/shared/serving/kept-stages.js';
+import type { RunFacts, ServedModel } from '@tidegate/shared/serving/served-model.js';
+import type { Clock } from '@tidegate/shared/system/clock.js';
+import type { AnswerCache, ComputedAnswer, FlightContext } from '../cache/answer-cache.js';
+import type { SharedLayer, SharedQuestion } from '../cache/shared-layer.js';
+import type { PrivacyDecisions } from '../privacy/privacy-decisions.js';
+import type { RequestTrail } from './request-trail.js';
+
+interface ComputingModules {
+  readonly cache: Pick<AnswerCache, 'stages'>;
+  /** Undefined where there is no hub to share with. */
+  readonly shared: SharedLayer | undefined;
+  readonly privacy: Pick<PrivacyDecisions, 'ask'>;
+  readonly clock: Clock;
+}
+
+export class Computing {
+  readonly #modules: ComputingModules;
+
+  constructor(modules: ComputingModules) {
+    this.#modules = modules;
+  }
+
+  /** `trail`: undefined for a renewal, which nobody waits for. Rejects as ServedModel.infer. */
+  async answer(
+    request: InferRequest,
+    model: ServedModel,
+    { key, renewal }: FlightContext,
+    trail: RequestTrail | undefined,
+    signal: AbortSignal,
+  ): Promise<ComputedAnswer> {
+    const { shared, clock } = this.#modules;
+    const question = key === undefined ? undefined : this.#sharedQuestion(request, model, key);
+    if (shared === undefined || question === undefined) return this.#compute(request, model, trail, signal);
+    const asks = request.cache === 'use' && renewal === undefined;
+    const hit = asks ? await shared.get(question, signal) : undefined;
+    if (hit !== undefined) {
+      trail?.note('not computed: devices of this hub agree on the answer');
+      return { ...hit.answer, queueUs: 0, computeUs: 0, from: { layer: 'hub', ageMs: hit.ageMs } };
+    }
+    trail?.note('no answer of other devices is taken');
+    const startedMs = clock.monotonicMs();
+    try {
+      const computed = await this.#compute(request, model, trail, signal);
+      shared.computed(question, computed, clock.monotonicMs() - startedMs);
+      return computed;
+    } catch (error) {
+      shared.failed(question);
+      throw error;
+    }
+  }
+
+  async #compute(
+    request: InferRequest,
+    model: ServedModel,
+    trail: RequestTrail | undefined,
+    signal: AbortSignal,
+  ): Promise<ComputedAnswer> {
+    const { inputs, outputs, deadlineMs, priority, caller } = request;
+    const { version, versionDigest, variant, variantDigest } = model.identity;
+    const onRun = (run: RunFacts): void => trail?.ran(run);
+    const stages = this.#stages(request, model, trail);
+    const answer = await model.infer({ inputs, outputs, deadlineMs, priority, caller, onRun, stages }, signal);
+    return { ...answer, answeredBy: 'edge', version, modelDigest: versionDigest, variant, variantDigest };
+  }
+
+  #sharedQuestion(request: InferRequest, model: ServedModel, key: string): SharedQuestion | undefined {
+    const { yaml, identity, provider, graphs } = model;
+    if (this.#modules.shared === undefined || yaml.privacy.answers !== 'hub' || request.placement === 'local')
+      return undefined;
+    if (!this.#modules.privacy.ask(request.model, 'answers', yaml.privacy).allowed) return undefined;
+    const engines = graphs.map(({ engine, engineVersion }) => `${engine} ${engineVersion}`);
+    return {
+      key,
+      labels: { model: request.model, tags: request.cacheTags ?? [] },
+      variantDigest: identity.variantDigest,
+      runsAs: [provider.runs, ...new Set(engines)].join(', '),
+      maxAgeMs: Math.min(yaml.cache.ttlMs, request.maxStalenessMs ?? Infinity),
+      deadlineMs: request.deadlineMs,
+    };
+  }
+
+  #stages(request: InferRequest, { yaml }: ServedModel, trail: RequestTrail | undefined): KeptStages | undefined {
+    const { enabled, ttlMs, stages } = yaml.cache;
+    if (!enabled || stages.length === 0 || request.cache === 'bypass') return undefined;
+    const maxAgeMs = request.cache === 'refresh' ? 0 : Math.min(ttlMs, request.maxStalenessMs ?? Infinity);
+    const onHit = (graph: string): void => trail?.note(`${graph}: not run, its outputs for this input were kept`);
+    return this.#modules.cache.stages?.of({ model: request.model, tags: request.cacheTags ?? [] }, { maxAgeMs, onHit });
+  }
+}
