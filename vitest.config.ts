@@ -27,6 +27,7 @@ export default defineConfig({
       { resolve: { alias }, test: { name: 'tidy', include: ['test/tidy.test.ts'], testTimeout: 60_000 } },
       { resolve: { alias }, test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], ...slow } },
       { resolve: { alias }, test: { name: 'faults', include: ['test/faults/**/*.test.ts'], ...slow } },
+      { resolve: { alias }, test: { name: 'gpu', include: ['test/gpu/**/*.test.ts'], ...slow, testTimeout: 300_000 } },
       { resolve: { alias }, test: { name: 'interop', include: ['test/interop/**/*.test.ts'], ...slow } },
     ],
   },

@@ -1,8 +1,8 @@
 // The runtime over real executor processes: many runs at once, death, hanging, replacement, closing, the parent's death.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { CrashRecord } from '@tidegate/shared/runtime/crash-record.js';
@@ -18,8 +18,6 @@ import { weightyFeeds, writeWeightyModel } from '../../support/weighty-model.js'
 
 const fixture = (name: string): string => fileURLToPath(new URL(`../../fixtures/onnx/${name}.onnx`, import.meta.url));
 const never = new AbortController().signal;
-/** SwiftShader, a Vulkan device in software that Debian's chromium brings along: right, though slow. */
-const SOFTWARE_GPU = '/usr/lib/chromium/vk_swiftshader_icd.json';
 const FOREVER = 2_000_000_000;
 const newFolder = temporaryFolders('executor-runtime');
 
@@ -354,33 +352,6 @@ describe('the executor runtime', () => {
     controller.abort();
     expect((await errorOf(run)).code).toBe('cancelled');
     expect(await tagOf(runner.run(slow(1, [2]), [], never))).toEqual([2]);
-  });
-
-  it.skipIf(!existsSync(SOFTWARE_GPU))('runs on WebGPU where there is an adapter, and says so (B18)', async () => {
-    const before = { ...process.env };
-    const folder = dirname(SOFTWARE_GPU);
-    Object.assign(process.env, {
-      VK_DRIVER_FILES: SOFTWARE_GPU,
-      VK_ICD_FILENAMES: SOFTWARE_GPU,
-      LD_LIBRARY_PATH: folder,
-    });
-    try {
-      const options = { label: 'matmul', path: fixture('matmul'), intraOpThreads: 1 };
-      const runner = await start().load({ ...options, providers: ['cuda', 'webgpu'] }, never);
-      expect(runner.provider).toMatchObject({
-        asked: ['cuda', 'webgpu'],
-        tried: [{ provider: 'cuda' }],
-        runs: 'webgpu',
-      });
-      const x = tensor('x', 'FP32', [1, 4], bytesOf(Float32Array.of(1, 1, 1, 1)));
-      const answers = await Promise.all([1, 2, 3].map(() => runner.run([x], [], new AbortController().signal)));
-      for (const { outputs } of answers) expect([...float32Of(outputs[0]!)]).toEqual([6, 46]);
-    } finally {
-      for (const name of ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES', 'LD_LIBRARY_PATH']) {
-        if (before[name] === undefined) delete process.env[name];
-        else process.env[name] = before[name];
-      }
-    }
   });
 
   it('kills a run that is alive but far beyond the measured time of its size', async () => {
