@@ -46,6 +46,16 @@ export const rawRequest = (path, shape) =>
     body: Buffer.from(inputValues(shape).buffer),
   });
 
+/** An infer call for a digit, answered in JSON, with the class and its confidence. */
+export function digitsRequest(headers = []) {
+  const data = Array.from({ length: 784 }, (_, i) => (i % 28 === 14 ? 1 : 0));
+  return httpRequest({
+    path: '/v2/models/digits/infer',
+    headers: [['Content-Type', 'application/json'], ...headers],
+    body: Buffer.from(JSON.stringify({ inputs: [{ name: 'image', datatype: 'FP32', shape: [1, 1, 28, 28], data }] })),
+  });
+}
+
 /** Writes a request where a load generator reads it; answers the path. */
 export function writeRequest(folder, { bytes }) {
   const path = join(folder, `${createHash('sha256').update(bytes).digest('hex').slice(0, 16)}.request`);

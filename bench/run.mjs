@@ -14,12 +14,14 @@ import { servingWhileTraining } from './serving-while-training.mjs';
 import { stoppedHub } from './stopped-hub.mjs';
 import { throughput } from './throughput.mjs';
 import { training } from './training.mjs';
+import { versionSwitches } from './version-switches.mjs';
 
 /** Name -> what it measures, and a function that gets `{ folder, rounds, roundMs, warmUpMs, quick, peers, say }` and answers results (report.mjs). */
 const ROWS = {
   throughput: ['HTTP infer against bare loops and other servers (P1, P2, P11)', throughput],
   p4: ['cache hits against plain node:http', cacheHits],
   hub: ['local answers while the hub is stopped', stoppedHub],
+  switches: ['answers while versions switch (B17)', versionSwitches],
   training: ['a training step against PyTorch (P8)', training],
   serving: ["the hub's answers while it trains", servingWhileTraining],
 };
