@@ -6,7 +6,7 @@ import { RESTART_LIMITS } from '@tidegate/shared/runtime/restart-policy.js';
 import { CountedService } from '@tidegate/shared/serving/counted-service.js';
 import { InferenceStatistics } from '@tidegate/shared/serving/inference-statistics.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
-import { openServedModel } from '@tidegate/shared/serving/served-model.js';
+import { openServedModel } from '@tidegate/shared/serving/open-served-model.js';
 import type { openHubGrpc } from '../api/hub-grpc.js';
 import { HUB_VERSION } from '../hub-version.js';
 import { Catalogue } from '../inference/catalogue.js';

@@ -1,7 +1,8 @@
 // The registry with what it needs: uploads, the checks of a package, variants, signing, and the pipeline behind publishing.
 import type { ModelPackage } from '@tidegate/shared/package/model-package.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
-import { serveModel, type ServedModel } from '@tidegate/shared/serving/served-model.js';
+import { serveModel } from '@tidegate/shared/serving/open-served-model.js';
+import type { ServedModel } from '@tidegate/shared/serving/served-model.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import { detectDeviceClass } from '@tidegate/shared/system/detect-device-class.js';

@@ -1,5 +1,6 @@
 // The hub as an inference service: the newest ready version, or the one asked for, in its fp32 variant, loaded when it is first asked
 // for. Heavier than a device where the package says how (`heavy`: several readings, the most confident is kept).
+import { hasState } from '@tidegate/shared/package/graph-state.js';
 import type {
   InferAnswer,
   InferenceService,
@@ -93,6 +94,10 @@ export class HubInference implements InferenceService {
     }
     const entry = this.#find(request.model, request.version);
     const { variant } = entry;
+    if (hasState(entry.yaml)) {
+      const text = `${request.model} keeps state over a sequence of requests, and sequences are answered on devices only`;
+      throw new ServingError('unimplemented', text, { field: 'model' });
+    }
     const answer = await this.#answer(entry, request, signal);
     const readings = readingsOf(entry, request);
     return {

@@ -91,6 +91,7 @@ function modelsOf(slots: EngineSlots): object[] {
         executorDeaths: served.executorDeaths,
         quarantine: served.quarantine ?? null,
         counts: served.counts,
+        ...(served.stateful ? { sequences: { ...served.yaml.sequences, ...slots.sequenceCounts(name) } } : {}),
         privacy: served.yaml.privacy.fallback,
         cache: { ...served.yaml.cache, deterministic: served.deterministic },
       },

@@ -43,6 +43,7 @@ export class InferStreams {
   readonly #exchange: InferExchange;
   readonly #server: WebSocketServer;
   readonly #connections = new Set<StreamConnection>();
+  #opened = 0;
   #draining = false;
   #onEmpty: () => void = () => undefined;
 
@@ -97,25 +98,28 @@ export class InferStreams {
   #open(request: IncomingMessage, socket: Duplex, head: Buffer, unixSocket: boolean): void {
     const { budget, sharedMemory, clock, log } = this.#options;
     const modules = { exchange: this.#exchange, budget, sharedMemory, clock, log };
-    const target = targetOf(request, unixSocket);
+    this.#opened += 1;
+    const target = targetOf(request, unixSocket, `stream-${this.#opened}`);
     this.#server.handleUpgrade(request, socket, head, (webSocket) => {
       const connection = new StreamConnection(webSocket, target, this.#limits, modules);
       this.#connections.add(connection);
       webSocket.once('close', () => {
         this.#connections.delete(connection);
+        this.#options.service.endSequences?.(target.scope);
         if (this.#connections.size === 0) this.#onEmpty();
       });
     });
   }
 }
 
-function targetOf(request: IncomingMessage, unixSocket: boolean): StreamTarget {
+function targetOf(request: IncomingMessage, unixSocket: boolean, scope: string): StreamTarget {
   const query = new URLSearchParams((request.url ?? '').split('?')[1] ?? '');
   return {
     headers: request.headers,
     model: query.get('model') ?? undefined,
     version: query.get('version') ?? undefined,
     local: isLocalCaller(request, unixSocket),
+    scope,
   };
 }
 

@@ -149,6 +149,7 @@ export class Metrics {
           value: slots.serving(model)?.quarantine === undefined ? 0 : 1,
         })),
     );
+    this.#addSequences(slots);
     this.#scraped(
       'tidegate_model_info',
       '1 for each active model, with what runs as labels',
@@ -173,6 +174,22 @@ export class Metrics {
           const { runs: provider, cpuNodesRatio: value } = slots.active(model)?.provider ?? {};
           return provider === undefined || value === undefined ? [] : [{ labels: { model, provider }, value }];
         }),
+    );
+  }
+
+  /** Of models with state. */
+  #addSequences(slots: EngineSlots): void {
+    const counts = () => slots.names().flatMap((model) => ({ model, ...slots.sequenceCounts(model) }));
+    this.#scraped('tidegate_sequences_live', 'Sequences whose state is held now', ['model'], () =>
+      counts().flatMap(({ model, live }) => (live === undefined ? [] : { labels: { model }, value: live })),
+    );
+    this.#scraped('tidegate_sequences_started_total', 'Sequences that have begun', ['model'], () =>
+      counts().flatMap(({ model, started }) => (started === undefined ? [] : { labels: { model }, value: started })),
+    );
+    this.#scraped('tidegate_sequences_ended_total', 'Sequences that have ended, by why', ['model', 'why'], () =>
+      counts().flatMap(({ model, ended = {} }) =>
+        Object.entries(ended).map(([why, value]) => ({ labels: { model, why }, value })),
+      ),
     );
   }
 

@@ -26,8 +26,9 @@ export interface StreamLimits {
   readonly idleTimeoutMs: number;
 }
 
-/** What holds for all frames of a connection. */
+/** What holds for all frames of a connection. Its sequences are its own, and end with it. */
 export interface StreamTarget extends Pick<ReceivedInfer, 'headers' | 'model' | 'version'> {
+  readonly scope: string;
   /** The caller is on this machine. */
   readonly local: boolean;
 }
@@ -105,7 +106,7 @@ export class StreamConnection {
 
   async #answer(frame: Buffer, binary: boolean): Promise<void> {
     const { exchange, budget, sharedMemory, clock, log } = this.#modules;
-    const { headers, model, version, local } = this.#target;
+    const { headers, model, version, scope, local } = this.#target;
     const arrivedMs = clock.monotonicMs();
     const share = budget.open();
     const memory = memoryAccess(sharedMemory, local, { bodyBytesMax: this.#limits.sharedBytesMax, share });
@@ -114,7 +115,7 @@ export class StreamConnection {
       if (this.#draining) throw shuttingDown();
       body = readFrame(frame, binary);
       share.grow(frame.byteLength);
-      const received = { ...body, headers, model, version, identity: undefined, arrivedMs, memory };
+      const received = { ...body, headers, model, version, scope, identity: undefined, arrivedMs, memory };
       const sent = await exchange.answer(received, this.#abort.signal);
       await this.#send(answerFrame(sent.body));
     } catch (error) {

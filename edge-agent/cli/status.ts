@@ -23,6 +23,7 @@ const statusSchema = z.object({
       quarantine: z.object({ reason: z.string() }).nullish(),
       provider: z.object({ runs: z.string(), reason: z.string(), cpuNodesRatio: z.number().optional() }),
       counts: z.object({ runs: z.number(), queueDepth: z.number() }),
+      sequences: z.object({ live: z.number(), max: z.number() }).optional(),
     }),
   ),
   hub: z.object({ url: z.string(), phase: z.string() }).nullable(),
@@ -65,13 +66,24 @@ export function statusText(status: Status): string {
     lines.push(`captures: ${sent} sent, ${waiting.count} waiting for the hub (${kibibytes} KiB)${lost.join('')}`);
   }
   if (models.length === 0) lines.push('no models');
-  for (const { name, version: number, variant, variantDigest, verified, provider, counts, quarantine } of models) {
+  for (const {
+    name,
+    version: number,
+    variant,
+    variantDigest,
+    verified,
+    provider,
+    counts,
+    sequences,
+    quarantine,
+  } of models) {
     const digest = variantDigest.slice(0, 'sha256:'.length + 8);
     const trust = verified ? 'verified' : 'not verified';
     const on = providerText({ provider: provider.runs, cpuNodesRatio: provider.cpuNodesRatio });
     lines.push(
       `${name}@${number} ${variant} ${digest} (${trust}) on ${on}: ${provider.reason}; ` +
-        `${counts.runs} runs, ${counts.queueDepth} waiting`,
+        `${counts.runs} runs, ${counts.queueDepth} waiting` +
+        (sequences === undefined ? '' : `, ${sequences.live} of at most ${sequences.max} sequences live`),
     );
     if (quarantine) {
       lines.push(`  in quarantine: ${quarantine.reason}`, `  to try it again: tidegate-agent release ${name}`);

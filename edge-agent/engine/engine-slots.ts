@@ -1,18 +1,17 @@
 // The device's models by name (port: model-slots.ts). Preparing loads in a spare executor while the active version serves
 // on; activating is one assignment, so every request is answered wholly by the version that it found; closing a model waits
 // for its requests (ServedModel's own promise). What `activate` returns stays loaded, for undoing, until it is closed.
-import {
-  openServedModel,
-  type RunObserver,
-  type ServedModel,
-  type ServedModelOptions,
-} from '@tidegate/shared/serving/served-model.js';
+import { openServedModel } from '@tidegate/shared/serving/open-served-model.js';
+import type { RunObserver, ServedModel, ServedModelOptions } from '@tidegate/shared/serving/served-model.js';
 import { unmetRequirement, type ProviderInUse } from '@tidegate/shared/serving/provider-in-use.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import type { Runtime } from '@tidegate/shared/runtime/graph-runner.js';
 import type { OpenPackageDeps } from '@tidegate/shared/package/open-package.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { Log } from '@tidegate/shared/system/log.js';
+import { EndedSequences } from '@tidegate/shared/serving/ended-sequences.js';
+import type { SequenceAsked } from '@tidegate/shared/serving/inference-service.js';
+import type { SequenceCounts } from '@tidegate/shared/serving/sequences.js';
 import type { ServingModels } from '../router/router.js';
 import type { GoldenOutcome, ModelSlots, ModelSource, PreparedModel } from './model-slots.js';
 
@@ -32,9 +31,12 @@ class LoadedModel implements PreparedModel {
   readonly source: ModelSource;
   readonly served: ServedModel;
 
-  constructor(source: ModelSource, served: ServedModel) {
+  readonly #log: Log;
+
+  constructor(source: ModelSource, served: ServedModel, log: Log) {
     this.source = source;
     this.served = served;
+    this.#log = log;
   }
 
   get provider(): ProviderInUse {
@@ -50,8 +52,15 @@ class LoadedModel implements PreparedModel {
     return { passed, score, threshold, count };
   }
 
+  /** Sequences that began with it go on until they end, for as long as its package says. */
   close(): Promise<void> {
-    return this.served.close();
+    const { drainTimeoutMs } = this.served.yaml.sequences;
+    const sequences = this.served.sequenceCounts?.live ?? 0;
+    if (sequences > 0) {
+      const { name: model, version } = this.source;
+      this.#log.info({ model, version, sequences, drainTimeoutMs }, 'a version stays until its sequences have ended');
+    }
+    return this.served.close(drainTimeoutMs);
   }
 }
 
@@ -61,6 +70,7 @@ export class EngineSlots implements ModelSlots, ServingModels {
   readonly #active = new Map<string, LoadedModel>();
   /** Every loaded model that was not closed: active, prepared, kept for undoing. */
   readonly #loaded = new Set<LoadedModel>();
+  readonly #endedSequences = new EndedSequences();
 
   constructor(options: ServedModelOptions, modules: EngineSlotsModules) {
     this.#options = options;
@@ -73,7 +83,7 @@ export class EngineSlots implements ModelSlots, ServingModels {
       path,
       { name, version, versionDigest, variant, variantDigest },
       this.#options,
-      this.#modules,
+      { ...this.#modules, endedSequences: this.#endedSequences },
       signal,
     );
     const unmet = unmetRequirement(served.yaml.require, served.provider);
@@ -81,7 +91,7 @@ export class EngineSlots implements ModelSlots, ServingModels {
       await served.close();
       throw new ServingError('not-ready', unmet);
     }
-    const loaded = new LoadedModel(source, served);
+    const loaded = new LoadedModel(source, served, this.#modules.log);
     this.#loaded.add(loaded);
     void served.closed.then(() => this.#loaded.delete(loaded));
     const { runs: provider, reason, cpuNodesRatio } = loaded.provider;
@@ -103,21 +113,58 @@ export class EngineSlots implements ModelSlots, ServingModels {
     return before === prepared ? undefined : before;
   }
 
+  /** Closes a version that was replaced. Resolves when it has gone, or at once where live sequences hold it for a while yet. */
+  async retire(replaced: LoadedModel): Promise<void> {
+    const sequences = replaced.served.sequenceCounts?.live ?? 0;
+    const closed = replaced.close();
+    if (sequences === 0) return closed;
+    const { name: model, version } = replaced.source;
+    closed.catch((error: unknown) => this.#modules.log.error({ error, model, version }, 'a version did not close'));
+  }
+
   async remove(name: string): Promise<void> {
     const active = this.#active.get(name);
     if (active === undefined) return;
     this.#active.delete(name);
     this.#modules.onRemoved?.(name);
     this.#modules.log.info({ model: name }, 'model taken out of service');
-    await active.close();
+    await Promise.all(this.#versions(name).map(({ served }) => served.close()));
   }
 
   active(name: string): LoadedModel | undefined {
     return this.#active.get(name);
   }
 
-  serving(name: string): ServedModel | undefined {
-    return this.#active.get(name)?.served;
+  /** A sequence that has begun goes on with the version that it began with; a start goes to the active one. */
+  serving(name: string, sequence?: SequenceAsked): ServedModel | undefined {
+    const active = this.#active.get(name)?.served;
+    if (sequence === undefined || sequence.start || active?.holds(sequence) === true) return active;
+    return this.#versions(name).find(({ served }) => served.holds(sequence))?.served ?? active;
+  }
+
+  endSequences(scope: string): void {
+    for (const { served } of this.#loaded) served.endSequences(scope);
+  }
+
+  /** Summed over the versions that are loaded; undefined where the active one has no state. */
+  sequenceCounts(name: string): SequenceCounts | undefined {
+    const all = this.#versions(name).flatMap(({ served }) => served.sequenceCounts ?? []);
+    if (all.length === 0) return undefined;
+    return all.reduce((sum, { live, started, ended }) => ({
+      live: sum.live + live,
+      started: sum.started + started,
+      ended: {
+        ended: sum.ended.ended + ended.ended,
+        idle: sum.ended.idle + ended.idle,
+        restarted: sum.ended.restarted + ended.restarted,
+        lost: sum.ended.lost + ended.lost,
+        closed: sum.ended.closed + ended.closed,
+      },
+    }));
+  }
+
+  #versions(name: string): LoadedModel[] {
+    return [...this.#loaded].filter(({ source }) => source.name === name);
   }
 
   /** Ends the quarantine of the active version. False where it is in none, undefined where there is no such model. */
@@ -133,6 +180,6 @@ export class EngineSlots implements ModelSlots, ServingModels {
 
   async closeAll(): Promise<void> {
     this.#active.clear();
-    await Promise.all([...this.#loaded].map((loaded) => loaded.close()));
+    await Promise.all([...this.#loaded].map(({ served }) => served.close()));
   }
 }

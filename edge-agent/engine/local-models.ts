@@ -67,7 +67,7 @@ export class LocalModels implements ModelControl {
     try {
       const before = this.#slots.activate(await this.#slots.prepare(fresh.source, signal));
       this.#known.set(model, { under: fresh.under, version: fresh.source.version });
-      await before?.close();
+      if (before !== undefined) await this.#slots.retire(before);
     } catch (cause) {
       throw new ServingError('failed', `model '${model}' can't be served: ${messageOf(cause)}`, { cause });
     }

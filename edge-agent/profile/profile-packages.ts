@@ -6,7 +6,7 @@ import type { ModelPackage } from '@tidegate/shared/package/model-package.js';
 import type { Provider } from '@tidegate/shared/runtime/engine.js';
 import type { GraphRunner, Runtime } from '@tidegate/shared/runtime/graph-runner.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
-import { serveModel } from '@tidegate/shared/serving/served-model.js';
+import { serveModel } from '@tidegate/shared/serving/open-served-model.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { Files } from '@tidegate/shared/system/files.js';
 import { seededRandom } from '@tidegate/shared/system/random.js';

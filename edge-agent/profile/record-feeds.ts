@@ -1,6 +1,12 @@
 // A runtime that remembers what each graph was fed first: a golden goes through the package's whole pipeline, and what arrives
 // at the graph is the row to measure with.
-import type { GraphRunner, GraphRunResult, LoadGraphOptions, Runtime } from '@tidegate/shared/runtime/graph-runner.js';
+import type {
+  GraphRunner,
+  GraphRunResult,
+  LoadGraphOptions,
+  Runtime,
+  SequenceRun,
+} from '@tidegate/shared/runtime/graph-runner.js';
 import type { NamedTensor } from '@tidegate/shared/tensor/tensor.js';
 
 export class RecordingRuntime implements Runtime {
@@ -17,7 +23,8 @@ export class RecordingRuntime implements Runtime {
     const runner = await this.#runtime.load(options, signal);
     this.loadMs.set(options.path, runner.loadMs);
     return recording(runner, (feeds) => {
-      if (!this.feeds.has(options.path)) this.feeds.set(options.path, feeds);
+      const all = [...feeds, ...(options.state?.initial ?? [])]; // what a sequence carries is measured as it begins
+      if (!this.feeds.has(options.path)) this.feeds.set(options.path, all);
     });
   }
 
@@ -31,13 +38,15 @@ function recording(runner: GraphRunner, heard: (feeds: readonly NamedTensor[]) =
     feeds: readonly NamedTensor[],
     outputs: readonly string[],
     signal: AbortSignal,
+    sequence?: SequenceRun,
   ): Promise<GraphRunResult> => {
     heard(feeds.map((feed) => ({ ...feed, data: Uint8Array.from(feed.data) }))); // the caller may reuse its buffers
-    return runner.run(feeds, outputs, signal);
+    return runner.run(feeds, outputs, signal, sequence);
   };
   const { inputs, outputs, provider, engine, loadMs, concurrency, pid } = runner;
   return {
     ...{ inputs, outputs, provider, engine, loadMs, concurrency, pid, run },
+    forget: (key) => runner.forget?.(key),
     measuredUs: (feeds) => runner.measuredUs(feeds),
     close: () => runner.close(),
   };

@@ -60,11 +60,12 @@ export class Computing {
     trail: RequestTrail | undefined,
     signal: AbortSignal,
   ): Promise<ComputedAnswer> {
-    const { inputs, outputs, deadlineMs, priority, caller } = request;
+    const { inputs, outputs, deadlineMs, priority, caller, sequence } = request;
     const { version, versionDigest, variant, variantDigest } = model.identity;
     const onRun = (run: RunFacts): void => trail?.ran(run);
     const stages = this.#stages(request, model, trail);
-    const answer = await model.infer({ inputs, outputs, deadlineMs, priority, caller, onRun, stages }, signal);
+    const work = { inputs, outputs, deadlineMs, priority, caller, sequence, onRun, stages };
+    const answer = await model.infer(work, signal);
     return { ...answer, answeredBy: 'edge', version, modelDigest: versionDigest, variant, variantDigest };
   }
 

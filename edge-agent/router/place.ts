@@ -10,6 +10,8 @@ export interface PlaceView {
   /** May the model's inputs go to the hub? (privacy/may-leave.ts, kind `fallback`) */
   readonly privacy: MayLeave;
   readonly hub: 'none' | 'reachable' | 'broken';
+  /** The model keeps state over a sequence, which stays where it began. */
+  readonly stateful: boolean;
 }
 
 type PlaceDecision =
@@ -24,6 +26,12 @@ export function place(view: PlaceView): PlaceDecision {
       return refuse(
         'forbidden',
         `the model's privacy policy keeps its inputs on the device (${view.privacy.rule}); placement hub is not allowed`,
+      );
+    }
+    if (view.stateful) {
+      return refuse(
+        'forbidden',
+        'the model keeps the state of its sequences on this device; placement hub is not allowed',
       );
     }
     return askHub(view, 'the caller asked for the hub');
@@ -46,6 +54,7 @@ export interface RescueView extends PlaceView {
 /** After the device tried: may the hub be asked instead? `local` then means: what the device has (answer or error) stands. */
 export function rescue(view: RescueView): { readonly place: 'local' | 'hub'; readonly reason: string } {
   if (view.asked === 'local') return { place: 'local', reason: `${view.detail}; placement local` };
+  if (view.stateful) return { place: 'local', reason: `${view.detail}; its sequence stays on this device` };
   if (!view.privacy.allowed) return { place: 'local', reason: `${view.detail}; ${view.privacy.rule}` };
   if (view.hub === 'none') return { place: 'local', reason: view.detail };
   if (view.hub === 'broken') return { place: 'local', reason: `${view.detail}; the hub does not answer` };

@@ -8,6 +8,7 @@ import type {
   ModelDetails,
   ModelMetadata,
   ModelState,
+  SequenceAsked,
 } from '@tidegate/shared/serving/inference-service.js';
 import type { ServedModel } from '@tidegate/shared/serving/served-model.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
@@ -27,7 +28,8 @@ import { RequestTrail, type RequestEnd } from './request-trail.js';
 
 export interface ServingModels {
   /** The model that answers now under this name. */
-  serving(name: string): ServedModel | undefined;
+  serving(name: string, sequence?: SequenceAsked): ServedModel | undefined;
+  endSequences(scope: string): void;
   names(): readonly string[];
 }
 
@@ -107,6 +109,10 @@ export class Router implements InferenceService {
     return this.#modules.control.unload(model);
   }
 
+  endSequences(scope: string): void {
+    this.#modules.models.endSequences(scope);
+  }
+
   async infer(request: InferRequest, signal: AbortSignal): Promise<InferAnswer> {
     const trail = new RequestTrail(request, this.#modules);
     try {
@@ -120,11 +126,12 @@ export class Router implements InferenceService {
   }
 
   async #answer(request: InferRequest, trail: RequestTrail, signal: AbortSignal): Promise<InferAnswer> {
-    const model = this.#local(request.model, request.version);
+    const model = this.#local(request.model, request.version, request.sequence);
     trail.model = model;
     const view: PlaceView = {
       asked: request.placement,
       modelOnDevice: model !== undefined,
+      stateful: model?.stateful ?? false,
       privacy: this.#modules.privacy.ask(request.model, 'fallback'),
       hub: this.#modules.hub?.state === undefined ? 'none' : this.#modules.hub.state,
     };
@@ -182,7 +189,8 @@ export class Router implements InferenceService {
     trail.note(local.provenance.reason);
     const { confidence } = outcome.answer;
     trail.edgeConfidence = outcome.layer === undefined ? confidence : undefined;
-    if (computed !== undefined) trail.own = { yaml: model.yaml, outputs: computed.outputs, confidence };
+    if (computed !== undefined && !model.stateful)
+      trail.own = { yaml: model.yaml, outputs: computed.outputs, confidence };
     const threshold = model.yaml.confidence?.threshold ?? 0;
     if (confidence === undefined || confidence >= threshold) return local;
     const detail = `confidence ${confidence.toFixed(2)} under ${threshold.toFixed(2)}`;
@@ -302,8 +310,8 @@ export class Router implements InferenceService {
     );
   }
 
-  #local(name: string, version: string | undefined): ServedModel | undefined {
-    const model = this.#modules.models.serving(name);
+  #local(name: string, version: string | undefined, sequence?: SequenceAsked): ServedModel | undefined {
+    const model = this.#modules.models.serving(name, sequence);
     return version === undefined || model?.identity.version === version ? model : undefined;
   }
 }

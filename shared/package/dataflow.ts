@@ -43,6 +43,7 @@ export interface DataflowPlan {
  */
 export function planDataflow(yaml: ModelYaml, signatures?: ReadonlyMap<string, GraphSignature>): DataflowPlan {
   const nodes = yaml.pipeline.map((node, index) => planNode(node, index, signatures));
+  checkState(yaml);
   const open = signatures === undefined && yaml.pipeline.some((node) => 'graph' in node && node.outputs === undefined);
   const makerOf = findMakers(yaml, nodes);
   checkPublicNames(yaml);
@@ -74,8 +75,11 @@ function planNode(
   if (signatures !== undefined && signature === undefined) {
     throw new DataflowError(['pipeline', index, 'graph'], `${title} is not loaded`);
   }
-  const inputs = ends(node.inputs, signature?.inputs);
-  const outputs = ends(node.outputs, signature?.outputs);
+  const carried = { inputs: node.state?.map(({ input }) => input), outputs: node.state?.map(({ output }) => output) };
+  const inputs = ends(node.inputs, signature?.inputs, carried.inputs);
+  const outputs = ends(node.outputs, signature?.outputs, carried.outputs);
+  refuseCarried(title, index, 'inputs', inputs, carried.inputs);
+  refuseCarried(title, index, 'outputs', outputs, carried.outputs);
   if (signature !== undefined) {
     checkPorts(
       title,
@@ -91,7 +95,8 @@ function planNode(
       outputs,
       signature.outputs.map(({ name }) => name),
     );
-    const missing = signature.inputs.find(({ name }) => !inputs.some(({ port }) => port === name));
+    const fed = new Set([...inputs.map(({ port }) => port), ...(carried.inputs ?? [])]);
+    const missing = signature.inputs.find(({ name }) => !fed.has(name));
     if (missing !== undefined) {
       throw new DataflowError(
         ['pipeline', index, 'inputs'],
@@ -105,9 +110,47 @@ function planNode(
 function ends(
   named: Readonly<Record<string, string>> | undefined,
   declared: GraphSignature['inputs'] | undefined,
+  carried: readonly string[] = [],
 ): Port[] {
   if (named !== undefined) return Object.entries(named).map(([port, value]) => ({ port, value }));
-  return (declared ?? []).map(({ name }) => ({ port: name, value: name }));
+  const free = (declared ?? []).filter(({ name }) => !carried.includes(name));
+  return free.map(({ name }) => ({ port: name, value: name }));
+}
+
+function refuseCarried(
+  title: string,
+  index: number,
+  side: string,
+  ports: readonly Port[],
+  carried: readonly string[] = [],
+): void {
+  const both = ports.find(({ port }) => carried.includes(port));
+  if (both === undefined) return;
+  const message = `'${both.port}' of ${title} is state, which stays inside: it is no value of the pipeline`;
+  throw new DataflowError(['pipeline', index, side, both.port], message);
+}
+
+/** State belongs to one place of the pipeline, and what runs several times for one request would mix it up. */
+function checkState({ pipeline, heavy }: ModelYaml): void {
+  const seen = new Set<string>();
+  for (const [index, node] of pipeline.entries()) {
+    if (!('graph' in node) || node.state === undefined) continue;
+    const refuse = (field: string, message: string): never => {
+      throw new DataflowError(['pipeline', index, field], `graph ${node.graph} ${message}`);
+    };
+    if (pipeline.some((other, at) => at !== index && 'graph' in other && other.graph === node.graph)) {
+      refuse('state', 'carries state, and so may stand in the pipeline once');
+    }
+    if (node.batch !== undefined) refuse('batch', 'carries state, and so takes no lists');
+    if (heavy !== undefined) refuse('state', 'carries state, which `heavy` would run several times for one request');
+    seen.clear();
+    for (const { input, output } of node.state) {
+      for (const port of [`input '${input}'`, `output '${output}'`]) {
+        if (seen.has(port)) refuse('state', `carries its ${port} twice`);
+        seen.add(port);
+      }
+    }
+  }
 }
 
 function checkPorts(

@@ -16,6 +16,8 @@ export function servingErrorOf(error: RuntimeError, times: 'once' | 'twice'): Se
   switch (error.code) {
     case 'invalid-input':
       return new ServingError('invalid-argument', error.message, { cause: error });
+    case 'state-lost':
+      return new ServingError('sequence-lost', error.message, { cause: error });
     case 'closed':
     case 'quarantined':
       return new ServingError('not-ready', error.message, { cause: error });

@@ -7,7 +7,7 @@
 //
 // Invariants: every admitted request settles by its deadline; the queue never exceeds `queueDepthMax`; at most
 // `runner.concurrency` runs compute, and one more waits inside the executor.
-import type { GraphRunner } from '../runtime/graph-runner.js';
+import type { GraphRunner, SequenceRun } from '../runtime/graph-runner.js';
 import { RuntimeError } from '../runtime/runtime-error.js';
 import { ServingError } from '../serving/serving-error.js';
 import type { Clock } from '../system/clock.js';
@@ -48,6 +48,8 @@ interface ScheduledWork {
   readonly priority: number;
   /** Whose share it takes; empty = nobody said. */
   readonly caller: string;
+  /** Of a graph that carries state: never batched (maxRows 1). */
+  readonly sequence?: SequenceRun;
 }
 
 export interface ScheduledResult {
@@ -279,7 +281,7 @@ export class Scheduler {
       const feeds = members.length === 1 ? first.work.feeds : concatRows(members.map((member) => member.work.feeds));
       this.#counts.runs += 1;
       this.#counts.rows += rows;
-      const result = await this.#runner.run(feeds, first.work.outputs, run.abort.signal);
+      const result = await this.#runner.run(feeds, first.work.outputs, run.abort.signal, first.work.sequence);
       this.#onRun?.(rows, result.computeUs);
       const endedMs = this.#clock.monotonicMs();
       const beganMs = run.beganMs ?? endedMs - result.computeUs / 1000;

@@ -27,10 +27,13 @@ interface CountedServiceModules {
 export class CountedService implements WholeService {
   readonly #service: WholeService;
   readonly #modules: CountedServiceModules;
+  /** Absent where the service keeps no state. */
+  readonly endSequences?: (scope: string) => void;
 
   constructor(service: WholeService, modules: CountedServiceModules) {
     this.#service = service;
     this.#modules = modules;
+    if (service.endSequences !== undefined) this.endSequences = (scope) => service.endSequences?.(scope);
   }
 
   ready(): boolean {

@@ -1,5 +1,6 @@
 // The serving port: what every protocol front (HTTP, gRPC, streams) calls, and what the agent's router and the
 // hub's inference implement. Requests are parsed and typed here; no protocol detail passes this line.
+import type { CarriedState } from '../runtime/engine.js';
 import type { RanOn } from './provider-in-use.js';
 import type { NamedTensor, TensorSpec } from '../tensor/tensor.js';
 import type { ModelStatistics } from './inference-statistics.js';
@@ -9,6 +10,16 @@ export type PlacementRequest = 'auto' | 'local' | 'hub';
 /** Where it was answered. */
 export type Placement = 'cache' | 'edge' | 'hub' | 'split';
 export type CacheMode = 'use' | 'bypass' | 'refresh';
+
+/** Triton's sequence extension: requests that belong together, in order, and carry state from one to the next. */
+export interface SequenceAsked {
+  /** As JSON writes it: `7` and `"7"` are two. */
+  readonly id: string;
+  readonly start: boolean;
+  readonly end: boolean;
+  /** Whose ids these are, where they are not everybody's: a connection of `/v2/stream`. */
+  readonly scope?: string;
+}
 
 export interface InferRequest {
   readonly model: string;
@@ -29,6 +40,8 @@ export interface InferRequest {
   readonly maxStalenessMs: number | undefined;
   /** By which a cached answer can be dropped; part of the cache key. Absent = none. */
   readonly cacheTags?: readonly string[];
+  /** Absent = of no sequence. A model without state answers as if it were absent. */
+  readonly sequence?: SequenceAsked;
   /** Request parameters that no one here reads; part of the cache key. */
   readonly parameters: Readonly<Record<string, string | number | boolean>>;
 }
@@ -93,6 +106,8 @@ export interface ModelDetails {
   readonly instances: readonly { readonly graph: string; readonly count: number; readonly kind: 'cpu' | 'gpu' }[];
   /** Class names of an output's last dimension, for outputs that have them. */
   readonly labels: ReadonlyMap<string, readonly string[]>;
+  /** Of a model with state: what its sequences carry, and for how long they may be idle. Absent = it has none. */
+  readonly sequences?: { readonly idleTimeoutMs: number; readonly state: readonly CarriedState[] };
 }
 
 export interface InferenceService {
@@ -110,6 +125,8 @@ export interface InferenceService {
   load?(model: string, signal: AbortSignal): Promise<void>;
   /** Takes the model out of service; its accepted requests end. Rejects as `load` does. */
   unload?(model: string): Promise<void>;
+  /** The connection with this scope is gone: its sequences end. Absent where no state is kept. */
+  endSequences?(scope: string): void;
   /** Throws ServingError. Settles before the request's deadline, or soon after the signal aborts. */
   infer(request: InferRequest, signal: AbortSignal): Promise<InferAnswer>;
 }

@@ -12,7 +12,7 @@ interface ConfigTensor {
   readonly dims: readonly number[];
 }
 
-interface ModelConfig {
+export interface ModelConfig {
   readonly name: string;
   readonly platform: string;
   readonly backend: string;
@@ -25,6 +25,19 @@ interface ModelConfig {
   readonly response_cache: { readonly enable: boolean };
   /** Requests are batched as they come; none waits for others (design 3). */
   readonly dynamic_batching?: { readonly max_queue_delay_microseconds: number };
+  /** Of a model with state: its sequences never share a run, and no control tensors are needed. */
+  readonly sequence_batching?: {
+    readonly direct: object;
+    readonly max_sequence_idle_microseconds: number;
+    readonly state: readonly ConfigState[];
+  };
+}
+
+interface ConfigState {
+  readonly input_name: string;
+  readonly output_name: string;
+  readonly data_type: string;
+  readonly dims: readonly number[];
 }
 
 const TYPE_OF: Readonly<Record<Datatype, string>> = {
@@ -45,7 +58,7 @@ const TYPE_OF: Readonly<Record<Datatype, string>> = {
 };
 
 export function modelConfig(details: ModelDetails): ModelConfig {
-  const { metadata, instances, cached } = details;
+  const { metadata, instances, cached, sequences } = details;
   const maxBatchSize = maxBatchSizeOf(details);
   const tensor = ({ name, datatype, shape }: TensorSpec): ConfigTensor => ({
     name,
@@ -66,8 +79,19 @@ export function modelConfig(details: ModelDetails): ModelConfig {
       count,
     })),
     response_cache: { enable: cached },
+    ...(sequences === undefined ? {} : { sequence_batching: sequenceBatching(sequences) }),
     ...(maxBatchSize > 1 ? { dynamic_batching: { max_queue_delay_microseconds: 0 } } : {}),
   };
+}
+
+function sequenceBatching({ idleTimeoutMs, state }: NonNullable<ModelDetails['sequences']>) {
+  const tensors = state.flatMap(({ initial, carried }) =>
+    [...carried].map(([output, input], at): ConfigState => {
+      const { datatype = 'FP32', shape = [] } = initial[at] ?? {};
+      return { input_name: input, output_name: output, data_type: TYPE_OF[datatype], dims: shape };
+    }),
+  );
+  return { direct: {}, max_sequence_idle_microseconds: idleTimeoutMs * 1000, state: tensors };
 }
 
 /** Rows where requests share runs and every public tensor begins with its row; otherwise 0, as Triton has it. */

@@ -14,6 +14,7 @@ export function offeredExtensions(service: InferenceService): readonly string[] 
     ...(service.models === undefined ? [] : ['model_repository']),
     ...(service.details === undefined ? [] : ['model_configuration']),
     ...(service.statistics === undefined ? [] : ['statistics']),
+    ...(service.endSequences === undefined ? [] : ['sequence']),
   ];
 }
 

@@ -79,6 +79,9 @@ function inferGraph(
   if (!('graph' in node)) throw new Error(`${title} was not prepared`);
   const signature = signatures.get(node.graph);
   const origin = originOf(planned, inputs);
+  if (node.state !== undefined && origin !== undefined) {
+    throw invalidModel(`pipeline.${index}.state`, `${title} carries state, and can't be fed a list`);
+  }
   if (node.batch !== undefined && origin === undefined) {
     throw invalidModel(`pipeline.${index}.batch`, `${title} is fed no list, so there is nothing to batch`);
   }

@@ -126,6 +126,10 @@ export class Pipeline {
   ): Promise<ItemAnswer[]> {
     if (!selection.itemWise) return [await each(inputs, signal)];
     const items = splitItems(inputs);
+    if (items.length !== 1 && selection.nodes.some(({ node }) => 'graph' in node && node.state !== undefined)) {
+      const text = `input '${inputs[0]?.name}' has ${items.length} items; a model with state takes 1 a request`;
+      throw new ServingError('invalid-argument', text, { field: inputs[0]?.name ?? 'inputs' });
+    }
     const failed = new AbortController();
     const itemSignal = AbortSignal.any([signal, failed.signal]);
     const answers: ItemAnswer[] = [];

@@ -5,28 +5,28 @@
 // two versions, since a ServedModel is one.
 import { availableParallelism } from 'node:os';
 import type { ModelPackage } from '../package/model-package.js';
-import { openPackage, type OpenPackageDeps } from '../package/open-package.js';
+import type { OpenPackageDeps } from '../package/open-package.js';
 import { runGoldens, type GoldensResult } from '../package/run-goldens.js';
-import { CrashRecord, type Quarantine } from '../runtime/crash-record.js';
-import type { EngineCapabilities, Provider, ProviderReport } from '../runtime/engine.js';
+import type { CrashRecord, Quarantine } from '../runtime/crash-record.js';
+import type { CarriedState, EngineCapabilities, Provider, ProviderReport } from '../runtime/engine.js';
 import type { GraphRunner, Runtime } from '../runtime/graph-runner.js';
 import type { RestartLimits } from '../runtime/restart-policy.js';
-import { canBatch } from '../scheduling/rows.js';
-import { Scheduler, type SchedulerCounts } from '../scheduling/scheduler.js';
+import type { Scheduler, SchedulerCounts } from '../scheduling/scheduler.js';
 import type { Clock } from '../system/clock.js';
+import type { Log } from '../system/log.js';
 import type { NamedTensor } from '../tensor/tensor.js';
 import type { Digest } from '../wire/digest.js';
 import type { ModelYaml } from '../wire/model-yaml.js';
-import { classLabels } from './class-labels.js';
-import type { ModelDetails, ModelMetadata } from './inference-service.js';
-import { stageIdentity, type KeptStages } from './kept-stages.js';
-import { preparePipeline, type Pipeline } from './pipeline.js';
+import type { EndedSequences } from './ended-sequences.js';
+import type { ModelDetails, ModelMetadata, SequenceAsked } from './inference-service.js';
+import type { KeptStages } from './kept-stages.js';
 import { InFlight } from './in-flight.js';
+import type { Pipeline } from './pipeline.js';
 import { providerInUse, ranOn, type ProviderInUse, type RanOn } from './provider-in-use.js';
-import { graphTraits } from './served-graph-file.js';
+import type { SequenceCounts, Sequences, SequenceTurn } from './sequences.js';
 import { ServingError } from './serving-error.js';
 
-interface ServedModelIdentity {
+export interface ServedModelIdentity {
   readonly name: string;
   readonly version: string;
   readonly versionDigest: Digest;
@@ -50,11 +50,14 @@ export interface ServedModelOptions {
 /** Hears of each run of a model's first graph that ended well, self-tests excepted. */
 export type RunObserver = (model: string, version: string, rows: number, computeUs: number) => void;
 
-interface ServedModelModules {
+export interface ServedModelModules {
   readonly runtime: Runtime;
   readonly inspect: OpenPackageDeps['inspect'];
   readonly clock: Clock;
   readonly onRun?: RunObserver | undefined;
+  /** Why sequences of this model ended, also with versions before this one. */
+  readonly endedSequences?: EndedSequences;
+  readonly log?: Log;
 }
 
 /** One run of a graph on behalf of a request. */
@@ -75,6 +78,8 @@ interface ModelRequest {
   readonly priority: number;
   /** Absent = nobody said. */
   readonly caller?: string | undefined;
+  /** Needed by a model with state, and idle for one without. */
+  readonly sequence?: SequenceAsked | undefined;
   /** Hears of each run for this request that ended well. */
   readonly onRun?: (run: RunFacts) => void;
   /** Of the stages that `cache.stages` names; absent = all are run. */
@@ -103,7 +108,7 @@ interface ServedGraph {
   readonly counts: SchedulerCounts;
 }
 
-interface GraphSlot {
+export interface GraphSlot {
   readonly graph: string;
   readonly runner: GraphRunner;
   readonly scheduler: Scheduler;
@@ -113,6 +118,8 @@ interface GraphSlot {
   readonly stage: string | undefined;
   /** As GraphTraits says. */
   readonly nodes: number;
+  /** What its sequences carry. */
+  readonly state: CarriedState | undefined;
 }
 
 /** What is known of a model only once its package has been read and its graphs loaded. */
@@ -123,75 +130,13 @@ interface LoadedParts {
   readonly pipeline: Pipeline;
   readonly deterministic: boolean;
   readonly labels: ModelDetails['labels'];
-}
-
-/**
- * Opens the package at `path` and loads its graphs. Rejects with PackageError or RuntimeError `load-failed`; nothing stays
- * loaded then.
- */
-export async function openServedModel(
-  path: string,
-  identity: ServedModelIdentity,
-  options: ServedModelOptions,
-  modules: ServedModelModules,
-  signal: AbortSignal,
-): Promise<ServedModel> {
-  const pack = await openPackage(path, modules, { name: identity.name, signal });
-  return serveModel(pack, identity, options, modules, signal);
-}
-
-/** As openServedModel, of a package that is open already. */
-export async function serveModel(
-  pack: ModelPackage,
-  identity: ServedModelIdentity,
-  options: ServedModelOptions,
-  { runtime, clock, onRun }: ServedModelModules,
-  signal: AbortSignal,
-): Promise<ServedModel> {
-  let model: ServedModel | undefined;
-  const ran = (rows: number, computeUs: number): void => {
-    if (model?.testing !== true) onRun?.(identity.name, identity.version, rows, computeUs);
-  };
-  const graphs = [...new Set(pack.yaml.pipeline.flatMap((node) => ('graph' in node ? [node.graph] : [])))];
-  const crashes = new CrashRecord(clock, options.restartLimits);
-  const slots: GraphSlot[] = [];
-  let deterministic = true;
-  try {
-    for (const graph of graphs) {
-      const label = `${identity.name}@${identity.variantDigest.slice(0, 'sha256:'.length + 8)}`;
-      const { providers, intraOpThreads, queueDepthMax, callerWeights } = options;
-      const content = `${identity.variantDigest} ${graph}`;
-      const loading = { label, path: pack.pathOf(graph), content, providers, intraOpThreads, crashes };
-      const runner = await runtime.load(loading, signal);
-      const traits = await graphTraits(pack.pathOf(graph)).catch(async (error: unknown) => {
-        await runner.close();
-        throw error;
-      });
-      deterministic &&= traits.deterministic;
-      const maxRows = traits.rowsMayBatch ? pack.yaml.batching.maxRows : 1;
-      const observed = slots.length === 0 ? { clock, onRun: ran } : { clock };
-      const batchRowsMax = canBatch(runner.inputs, runner.outputs) ? maxRows : 1;
-      const scheduler = new Scheduler(runner, { maxRows, queueDepthMax, callerWeights }, observed);
-      const kept = traits.deterministic && pack.yaml.cache.stages.includes(graph);
-      const runs = [runner.engine.name, runner.engine.version, runner.provider.runs];
-      const { externalData } = traits;
-      const stage = kept ? stageIdentity(graph, { files: pack.files, externalData }, runs) : undefined;
-      slots.push({ graph, runner, scheduler, batchRowsMax, stage, nodes: traits.nodes });
-    }
-    const signatures = new Map(slots.map(({ graph, runner }) => [graph, runner]));
-    const pipeline = await preparePipeline(pack.yaml, pack, signatures);
-    const labels = await classLabels(pack.yaml, pack);
-    model = new ServedModel(identity, options, { pack, slots, crashes, pipeline, deterministic, labels }, clock);
-    return model;
-  } catch (error) {
-    await Promise.all(slots.map(({ runner }) => runner.close()));
-    throw error;
-  }
+  /** Undefined where no graph carries state. */
+  readonly sequences: Sequences | undefined;
 }
 
 export class ServedModel {
   readonly identity: ServedModelIdentity;
-  /** False where a graph draws random numbers: its answers are never cached. */
+  /** False where a graph draws random numbers or carries state: its answers are never cached. */
   readonly deterministic: boolean;
   readonly metadata: ModelMetadata;
   readonly details: ModelDetails;
@@ -202,6 +147,7 @@ export class ServedModel {
   readonly #slots: readonly GraphSlot[];
   readonly #crashes: CrashRecord;
   readonly #pipeline: Pipeline;
+  readonly #sequences: Sequences | undefined;
   readonly #clock: Clock;
   readonly #inFlight: InFlight;
   /** What answers say, and the account of each graph that it was made from. */
@@ -211,9 +157,9 @@ export class ServedModel {
   #onIdle: (() => void) | undefined;
   #onClosed: () => void = () => undefined;
 
-  /** By serveModel. */
+  /** By serveModel (open-served-model.ts). */
   constructor(identity: ServedModelIdentity, options: ServedModelOptions, parts: LoadedParts, clock: Clock) {
-    const { pack, slots, crashes, pipeline, deterministic, labels } = parts;
+    const { pack, slots, crashes, pipeline, deterministic, labels, sequences } = parts;
     this.#pack = pack;
     this.identity = identity;
     this.#options = options;
@@ -221,6 +167,7 @@ export class ServedModel {
     this.#crashes = crashes;
     this.#pipeline = pipeline;
     this.deterministic = deterministic;
+    this.#sequences = sequences;
     this.#clock = clock;
     this.#inFlight = new InFlight(options.queueDepthMax + 2 * availableParallelism());
     this.closed = new Promise((resolve) => (this.#onClosed = resolve));
@@ -238,7 +185,35 @@ export class ServedModel {
         kind: runner.provider.runs === 'cpu' ? 'cpu' : 'gpu',
       })),
       labels,
+      ...(sequences === undefined
+        ? {}
+        : {
+            sequences: {
+              idleTimeoutMs: pack.yaml.sequences.idleTimeoutMs,
+              state: slots.flatMap(({ state }) => state ?? []),
+            },
+          }),
     };
+  }
+
+  /** Its sequences keep state here, from their start to their end. */
+  get stateful(): boolean {
+    return this.#sequences !== undefined;
+  }
+
+  /** Undefined where it has no state. */
+  get sequenceCounts(): SequenceCounts | undefined {
+    return this.#sequences?.counts;
+  }
+
+  /** Is this sequence one that began here and has not ended? */
+  holds(sequence: SequenceAsked): boolean {
+    return this.#sequences?.has(sequence) ?? false;
+  }
+
+  /** Ends the sequences of a connection that is gone. */
+  endSequences(scope: string): void {
+    this.#sequences?.endScope(scope);
   }
 
   /** True while the goldens run. */
@@ -310,10 +285,11 @@ export class ServedModel {
 
   /**
    * Answers once. Rejects with ServingError: `invalid-argument` naming the input, `too-large`, `would-miss-deadline`,
-   * `queue-full`, `deadline-exceeded`, `cancelled`, `failed`, `not-ready` when the model is being closed or in quarantine.
+   * `queue-full`, `deadline-exceeded`, `cancelled`, `failed`, `sequence-lost`, `not-ready` when the model is being closed
+   * or in quarantine.
    */
   async infer(request: ModelRequest, signal: AbortSignal): Promise<ModelAnswer> {
-    if (this.#closing)
+    if (this.#closing && (request.sequence === undefined || request.sequence.start || !this.holds(request.sequence)))
       throw new ServingError('not-ready', `model '${this.identity.name}' is being taken out of service`);
     const { quarantine } = this.#crashes;
     if (quarantine !== undefined) throw new ServingError('not-ready', `in quarantine: ${quarantine.reason}`);
@@ -338,7 +314,8 @@ export class ServedModel {
       inner: AbortSignal,
     ): Promise<readonly NamedTensor[]> => {
       const deadlineMs = this.#clock.monotonicMs() + GOLDEN_TIMEOUT_MS;
-      return (await this.infer({ inputs, outputs, deadlineMs, priority: 0 }, inner)).outputs;
+      const sequence = { id: 'golden', scope: 'goldens', start: true, end: true }; // each begins with the initial state
+      return (await this.infer({ inputs, outputs, deadlineMs, priority: 0, sequence }, inner)).outputs;
     };
     this.#selfTests += 1;
     try {
@@ -352,10 +329,16 @@ export class ServedModel {
     }
   }
 
-  /** Takes no more requests, waits for those accepted, then ends the executors. */
-  async close(): Promise<void> {
+  /**
+   * Takes no more requests, waits for those accepted, then ends the executors. `sequencesMs`: how long its live sequences may
+   * go on meanwhile; a later call may shorten it to 0.
+   */
+  async close(sequencesMs = 0): Promise<void> {
+    if (sequencesMs <= 0) this.#sequences?.endAll('the model was taken out of service');
     if (this.#closing) return this.closed;
     this.#closing = true;
+    const replaced = `its version, ${this.identity.version}, was replaced and waited ${sequencesMs} ms for it to end`;
+    await this.#sequences?.drained(sequencesMs, replaced);
     if (this.#inFlight.count > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
     for (const { scheduler } of this.#slots) scheduler.close();
     await Promise.all(this.#slots.map(({ runner }) => runner.close()));
@@ -389,6 +372,15 @@ export class ServedModel {
   }
 
   async #run(request: ModelRequest, signal: AbortSignal): Promise<ModelAnswer> {
+    if (this.#sequences === undefined) return this.#evaluate(request, signal, undefined);
+    if (request.sequence === undefined) {
+      const text = `model '${this.identity.name}' has state: a request says which sequence it belongs to`;
+      throw new ServingError('invalid-argument', text, { field: 'parameters.sequence_id' });
+    }
+    return this.#sequences.run(request.sequence, signal, (turn) => this.#evaluate(request, signal, turn));
+  }
+
+  async #evaluate(request: ModelRequest, signal: AbortSignal, turn: SequenceTurn | undefined): Promise<ModelAnswer> {
     let queueUs = 0;
     const runs = new Map<string, number>();
     const { deadlineMs, priority, caller = '' } = request;
@@ -403,7 +395,10 @@ export class ServedModel {
       const { stage: identity } = slot;
       const stage = identity === undefined ? undefined : request.stages?.look({ graph, identity, feeds, outputs });
       if (stage?.outputs !== undefined) return stage.outputs;
-      const result = await slot.scheduler.run({ feeds, outputs, deadlineMs, priority, caller }, inner);
+      const sequence = slot.state === undefined ? undefined : turn?.at(graph);
+      const work = { feeds, outputs, deadlineMs, priority, caller, ...(sequence === undefined ? {} : { sequence }) };
+      const result = await slot.scheduler.run(work, inner);
+      if (sequence !== undefined) turn?.moved(graph);
       stage?.keep(result.outputs, result.computeUs);
       queueUs = Math.max(queueUs, result.queueUs);
       runs.set(`${graph} ${result.runId}`, result.computeUs); // items of one request may share a run

@@ -10,6 +10,7 @@ export type ServingErrorCode =
   | 'queue-full' // 503
   | 'not-ready' // 503: model loading, or the server draining
   | 'forbidden' // 403: the privacy policy or the placement says no
+  | 'sequence-lost' // 409: the state of the sequence is gone, and its caller has to start it again
   | 'hub-unavailable' // 503: only the hub could answer, and it can't be reached
   | 'unimplemented' // 501: a call of the protocol that this server does not offer
   | 'cancelled' // 499: the client went away
@@ -24,6 +25,7 @@ export const HTTP_STATUS: Readonly<Record<ServingErrorCode, number>> = {
   'queue-full': 503,
   'not-ready': 503,
   forbidden: 403,
+  'sequence-lost': 409,
   'hub-unavailable': 503,
   unimplemented: 501,
   cancelled: 499,

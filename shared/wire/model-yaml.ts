@@ -29,6 +29,18 @@ const stepNodeSchema = z.strictObject({
   with: z.record(z.string(), z.unknown()).default({}),
 });
 
+/** A tensor that a sequence carries from one run of the graph to the next. It stays in the executor: no value of the pipeline. */
+const carriedTensorSchema = z.strictObject({
+  /** The graph's input that takes it. */
+  input: valueName,
+  /** The graph's output that makes the next one. */
+  output: valueName,
+  /** At a sequence's start. Default: the shape of the graph's input, where that is fixed. */
+  shape: z.array(z.int().min(0)).max(8).optional(),
+  /** At a sequence's start: `zeros`, or all elements in row-major order. */
+  initial: z.union([z.literal('zeros'), z.array(z.number()).max(65_536)]).default('zeros'),
+});
+
 const graphNodeSchema = z.strictObject({
   /** An .onnx file of the package. */
   graph: packagePathSchema,
@@ -36,6 +48,8 @@ const graphNodeSchema = z.strictObject({
   inputs: z.record(valueName, valueName).optional(),
   /** The graph's output name -> the value that it makes. Default: values of the same names. */
   outputs: z.record(valueName, valueName).optional(),
+  /** What the graph carries over a sequence of requests. */
+  state: z.array(carriedTensorSchema).min(1).max(64).optional(),
   /** For a graph that is fed a list: how its items share runs. Without it each item runs by itself. */
   batch: z
     .strictObject({
@@ -71,6 +85,17 @@ export const modelYamlSchema = z.strictObject({
     .strictObject({
       /** Largest number of rows that one run may take. 1 = no batching. */
       maxRows: z.int().min(1).max(1024).default(8),
+    })
+    .prefault({}),
+  /** Of a package whose graphs carry state. */
+  sequences: z
+    .strictObject({
+      /** Sequences that may be live at one time. */
+      max: z.int().min(1).max(10_000).default(64),
+      /** A sequence that is not asked for so long ends, and its state is dropped. */
+      idleTimeoutMs: z.int().min(1).max(86_400_000).default(60_000),
+      /** How long sequences may go on with a version that another one has replaced. */
+      drainTimeoutMs: z.int().min(0).max(86_400_000).default(300_000),
     })
     .prefault({}),
   /** The output whose smallest value is the answer's confidence, and below what the hub is asked (mode `auto`). */

@@ -1,6 +1,6 @@
 // An InferenceService that answers inputs as outputs, for the tests of protocol fronts. Model `echo-<datatype>` (lower
 // case) has the input INPUT0 [-1] and the output OUTPUT0; `echo-two` has two inputs of different types; `empty` answers
-// without elements; `slow` waits for its signal; `broken` throws what is no ServingError.
+// without elements; `counter` says that it has state; `slow` waits for its signal; `broken` throws what is no ServingError.
 import { DATATYPES } from '@tidegate/shared/tensor/datatype.js';
 import type { NamedTensor, TensorSpec } from '@tidegate/shared/tensor/tensor.js';
 import type {
@@ -21,6 +21,16 @@ const PROVENANCE = {
   queueUs: 12,
   computeUs: 34.4,
   confidence: 0.5,
+} as const;
+
+const COUNTER_SEQUENCES = {
+  idleTimeoutMs: 60_000,
+  state: [
+    {
+      initial: [{ name: 'total', datatype: 'INT64', shape: [1, 3], data: new Uint8Array(24) }],
+      carried: new Map([['total_next', 'total']]),
+    },
+  ],
 } as const;
 
 export class EchoService implements InferenceService {
@@ -48,7 +58,7 @@ export class EchoService implements InferenceService {
       [{ name: 'X', datatype: 'FP32', shape: [-1, 4] }],
       [{ name: 'X', datatype: 'FP32', shape: [-1, 4] }],
     );
-    for (const name of ['empty', 'slow', 'broken']) {
+    for (const name of ['empty', 'counter', 'slow', 'broken']) {
       this.#add(name, [{ name: 'X', datatype: 'FP32', shape: [-1] }], [{ name: 'Y', datatype: 'FP32', shape: [-1] }]);
     }
   }
@@ -95,6 +105,7 @@ export class EchoService implements InferenceService {
       cached: true,
       instances,
       labels,
+      ...(model === 'counter' ? { sequences: COUNTER_SEQUENCES } : {}),
     };
   }
 
@@ -131,6 +142,13 @@ export class EchoService implements InferenceService {
       return { ...(request.inputs[i] as NamedTensor), name: spec.name };
     });
     return { model: request.model, version: request.version ?? '1', outputs, provenance: PROVENANCE };
+  }
+
+  /** Scopes whose sequences were ended. */
+  readonly endedScopes: string[] = [];
+
+  endSequences(scope: string): void {
+    this.endedScopes.push(scope);
   }
 
   #wait(signal: AbortSignal): Promise<void> {

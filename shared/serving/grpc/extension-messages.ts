@@ -3,7 +3,7 @@
 import { invalid } from '../http/invalid.js';
 import type { InferenceService } from '../inference-service.js';
 import type { ModelStatistics, StatisticDuration } from '../inference-statistics.js';
-import { modelConfig } from '../model-config.js';
+import { modelConfig, type ModelConfig } from '../model-config.js';
 import { offered, statisticsOf } from '../offered.js';
 import { checkModel } from './infer-message.js';
 import { ProtoReader } from './proto-reader.js';
@@ -104,7 +104,7 @@ export function writeConfig(writer: ProtoWriter, message: Buffer, service: Infer
     for (const tensor of tensors) {
       writer.message(field, () => {
         writer.string(1, tensor.name);
-        writer.unsigned(2, DATA_TYPES.indexOf(tensor.data_type.replace('TYPE_', '')) + 1);
+        writer.unsigned(2, typeNumber(tensor.data_type));
         writer.packed(dims, tensor.dims);
       });
     }
@@ -123,10 +123,31 @@ export function writeConfig(writer: ProtoWriter, message: Buffer, service: Infer
         writer.unsigned(4, KINDS[kind] ?? 0);
       });
     }
+    if (config.sequence_batching !== undefined) writeSequences(writer, config.sequence_batching);
     if (config.dynamic_batching !== undefined) writer.message(11, () => undefined);
     writer.string(17, config.backend);
     writer.message(24, () => writer.bool(1, config.response_cache.enable));
   });
+}
+
+/** ModelSequenceBatching, with its strategy `direct`. */
+function writeSequences(writer: ProtoWriter, batching: NonNullable<ModelConfig['sequence_batching']>): void {
+  writer.message(13, () => {
+    writer.unsigned(1, batching.max_sequence_idle_microseconds);
+    writer.message(3, () => undefined);
+    for (const state of batching.state) {
+      writer.message(5, () => {
+        writer.string(1, state.input_name);
+        writer.string(2, state.output_name);
+        writer.unsigned(3, typeNumber(state.data_type));
+        writer.packed(4, state.dims);
+      });
+    }
+  });
+}
+
+function typeNumber(name: string): number {
+  return DATA_TYPES.indexOf(name.replace('TYPE_', '')) + 1;
 }
 
 /** ModelStatisticsRequest -> ModelStatisticsResponse; no name = every model. */

@@ -17,7 +17,6 @@ import { classifiedAnswer } from '../classified-answer.js';
 import { checkRequest } from '../http/check-request.js';
 import { invalid } from '../http/invalid.js';
 import { makeInferRequest } from '../http/make-request.js';
-import { refuseSequence } from '../http/parse-infer.js';
 import { readRequestOptions } from '../http/request-options.js';
 import { ifHere } from '../if-here.js';
 import type { InferAnswer, InferenceService, InferRequest, Provenance } from '../inference-service.js';
@@ -233,7 +232,6 @@ export class GrpcFront {
   ): InferRequest {
     const { service, clock, defaultTimeoutMs, timeoutMsMax } = this.#options;
     const options = readRequestOptions(parameters, call.metadata.getMap() as Record<string, string>);
-    refuseSequence(options.parameters);
     const metadata = ifHere(() => service.metadata(model, version));
     if (metadata !== undefined) checkRequest(metadata, inputs, outputs);
     const arrivedMs = clock.monotonicMs();

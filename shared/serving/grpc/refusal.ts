@@ -14,6 +14,7 @@ const GRPC_STATUS: Readonly<Record<ServingErrorCode, status>> = {
   'queue-full': status.UNAVAILABLE,
   'not-ready': status.UNAVAILABLE,
   forbidden: status.PERMISSION_DENIED,
+  'sequence-lost': status.ABORTED,
   'hub-unavailable': status.UNAVAILABLE,
   unimplemented: status.UNIMPLEMENTED,
   cancelled: status.CANCELLED,

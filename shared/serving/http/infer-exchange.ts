@@ -37,6 +37,8 @@ export interface ReceivedInfer {
   /** Monotonic. */
   readonly arrivedMs: number;
   readonly memory: Pick<RegionUse, 'read' | 'place'>;
+  /** Whose the ids of sequences are; absent = everybody's. */
+  readonly scope?: string;
 }
 
 interface SentInfer {
@@ -57,9 +59,9 @@ export class InferExchange {
     const { parsed, model, version } = this.#read(received);
     const { id, inputs, options } = parsed;
     const outputs = parsed.outputs.map((output) => output.name);
-    const { arrivedMs, identity } = received;
+    const { arrivedMs, identity, scope } = received;
     const request = makeInferRequest(
-      { model, version, id, inputs, outputs, options, identity, arrivedMs },
+      { model, version, id, inputs, outputs, options, identity, arrivedMs, scope },
       { defaultTimeoutMs, timeoutMsMax: limits.timeoutMsMax },
     );
     const answer = await service.infer(request, signal);

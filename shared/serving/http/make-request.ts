@@ -15,6 +15,8 @@ interface RequestParts {
   readonly arrivedMs: number;
   /** What the protocol itself grants from `arrivedMs` on, beside the request's own `timeout`; absent where it says nothing. */
   readonly grantedMs?: number;
+  /** Whose the ids of sequences are; absent = everybody's. */
+  readonly scope?: string | undefined;
 }
 
 interface TimeLimits {
@@ -34,8 +36,9 @@ export function makeInferRequest(parts: RequestParts, limits: TimeLimits): Infer
     identity,
     arrivedMs,
     grantedMs = Number.POSITIVE_INFINITY,
+    scope,
   } = parts;
-  const { timeoutUs, priority, tenant, placement, cache, maxStalenessMs, cacheTags, parameters } = options;
+  const { timeoutUs, priority, tenant, placement, cache, maxStalenessMs, cacheTags, sequence, parameters } = options;
   const statedMs = Math.min(timeoutUs === 0 ? Number.POSITIVE_INFINITY : timeoutUs / 1000, grantedMs);
   const timeoutMs = Number.isFinite(statedMs) ? Math.min(statedMs, limits.timeoutMsMax) : limits.defaultTimeoutMs;
   const deadlineMs = arrivedMs + timeoutMs;
@@ -53,6 +56,7 @@ export function makeInferRequest(parts: RequestParts, limits: TimeLimits): Infer
     cache,
     maxStalenessMs,
     ...(cacheTags === undefined ? {} : { cacheTags }),
+    ...(sequence === undefined ? {} : { sequence: scope === undefined ? sequence : { ...sequence, scope } }),
     parameters,
   };
 }

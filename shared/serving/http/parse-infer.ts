@@ -59,8 +59,7 @@ export function parseInfer(
   }
   const json = body.subarray(0, end);
   const root = objectOf(parseJson(json), 'body');
-  const options = readRequestOptions(root['parameters'], headers);
-  refuseSequence(options.parameters);
+  const options = readRequestOptions(exactSequence(root['parameters'], json), headers);
   const binary = new BinarySection(body, end);
   const inputs = readInputs(root['inputs'], binary, json, memory);
   binary.finish();
@@ -239,6 +238,19 @@ class LosslessInputs {
   }
 }
 
+/** Parameters with the very number that was sent as `sequence_id`: reading JSON rounds those beyond 2^53. */
+function exactSequence(parameters: unknown, json: Buffer): unknown {
+  const given = parameters as JsonObject | null | undefined;
+  const id = typeof given === 'object' ? given?.['sequence_id'] : undefined;
+  if (typeof id !== 'number' || Number.isSafeInteger(id)) return parameters;
+  try {
+    const root = parseLossless(json.toString('utf8'), undefined, exactNumber) as JsonObject;
+    return { ...given, sequence_id: (root['parameters'] as JsonObject)['sequence_id'] };
+  } catch (cause) {
+    throw invalid('body', `can't be read without rounding: ${(cause as Error).message}`, cause);
+  }
+}
+
 function exactNumber(text: string): number | bigint {
   return text.length > 15 && /^-?[0-9]+$/.test(text) ? BigInt(text) : Number(text);
 }
@@ -276,14 +288,6 @@ function readOutputs(value: unknown, options: RequestOptions, memory: MemoryAcce
     }
     return { name, binary, classes, place: place === undefined ? undefined : memory.place(place, field) };
   });
-}
-
-/** A request of a sequence that was answered without its state would be answered wrongly. */
-export function refuseSequence(parameters: RequestOptions['parameters']): void {
-  const id = parameters['sequence_id'];
-  if (id === undefined || id === 0 || id === '') return;
-  const text = 'parameters.sequence_id: sequences with state are not offered';
-  throw new ServingError('unimplemented', text, { field: 'parameters.sequence_id' });
 }
 
 function optionalString(value: unknown, field: string): string | undefined {

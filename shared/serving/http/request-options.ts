@@ -5,6 +5,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { describe } from '../../tensor/json-data.js';
 import type { CacheMode, InferRequest, PlacementRequest } from '../inference-service.js';
 import { invalid } from './invalid.js';
+import { readSequence, type Stated } from './sequence-options.js';
 
 export interface RequestOptions {
   /** 0 = unstated: the server's default. */
@@ -17,6 +18,8 @@ export interface RequestOptions {
   readonly maxStalenessMs: number | undefined;
   /** Sorted, each once; undefined = none. */
   readonly cacheTags: readonly string[] | undefined;
+  /** Undefined = of no sequence. */
+  readonly sequence: ReturnType<typeof readSequence>;
   /** Triton's binary data extension: all outputs that don't say otherwise. */
   readonly binaryDataOutput: boolean;
   readonly parameters: InferRequest['parameters'];
@@ -33,6 +36,9 @@ const READ_HERE = new Set([
   'max_staleness_ms',
   'cache_tags',
   'binary_data_output',
+  'sequence_id',
+  'sequence_start',
+  'sequence_end',
 ]);
 const LIMIT_TAGS = 8;
 const TAG = /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$/;
@@ -55,6 +61,11 @@ export function readRequestOptions(parameters: unknown, headers: IncomingHttpHea
     cache: oneOf(stated(given, headers, CACHE), CACHE_MODES) ?? 'use',
     maxStalenessMs: wholeNumber(stated(given, headers, MAX_STALENESS_MS)),
     cacheTags: tags(stated(given, headers, CACHE_TAGS)),
+    sequence: readSequence(
+      stated(given, headers, SEQUENCE_ID),
+      stated(given, headers, SEQUENCE_START),
+      stated(given, headers, SEQUENCE_END),
+    ),
     binaryDataOutput: binary === true,
     parameters: given === undefined ? NOTHING : passedThrough(given),
   };
@@ -76,6 +87,9 @@ const PLACEMENT = nameOf('placement');
 const CACHE = nameOf('cache');
 const MAX_STALENESS_MS = nameOf('max_staleness_ms');
 const CACHE_TAGS = nameOf('cache_tags');
+const SEQUENCE_ID = nameOf('sequence_id');
+const SEQUENCE_START = nameOf('sequence_start');
+const SEQUENCE_END = nameOf('sequence_end');
 
 /** Undefined = said nowhere, as most requests do for most options. */
 function stated(
@@ -89,11 +103,6 @@ function stated(
   return text === undefined ? undefined : { value: headerValue(String(text)), field: `header ${header}` };
 }
 
-interface Stated {
-  readonly value: unknown;
-  readonly field: string;
-}
-
 function recordOf(parameters: unknown): Readonly<Record<string, unknown>> | undefined {
   if (parameters === undefined || parameters === null) return undefined;
   if (typeof parameters !== 'object' || Array.isArray(parameters)) {
@@ -102,9 +111,12 @@ function recordOf(parameters: unknown): Readonly<Record<string, unknown>> | unde
   return parameters as Record<string, unknown>;
 }
 
-/** A header carries text: digits are meant as a number. */
+/** A header carries text: digits are meant as a number, and `true` and `false` as such. */
 function headerValue(text: string): unknown {
-  return /^[0-9]+$/.test(text) ? Number(text) : text;
+  if (text === 'true' || text === 'false') return text === 'true';
+  if (!/^[0-9]+$/.test(text)) return text;
+  const number = Number(text);
+  return Number.isSafeInteger(number) ? number : BigInt(text);
 }
 
 function wholeNumber(option: Stated | undefined): number | undefined {

@@ -5,7 +5,8 @@ import { measurePair, percentile, timeRatioOf } from '@tidegate/cloud-hub/optimi
 import { openPackage } from '@tidegate/shared/package/open-package.js';
 import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
-import { openServedModel, type ServedModel } from '@tidegate/shared/serving/served-model.js';
+import { openServedModel } from '@tidegate/shared/serving/open-served-model.js';
+import type { ServedModel } from '@tidegate/shared/serving/served-model.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import { normal } from './linear-fixture.js';

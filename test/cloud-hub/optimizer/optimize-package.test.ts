@@ -12,7 +12,7 @@ import { decodeModel, encodeModel } from '@tidegate/shared/onnx/model-codec.js';
 import type { ModelProto } from '@tidegate/shared/onnx/model-proto.js';
 import { makeTensor } from '@tidegate/shared/onnx/tensor-data.js';
 import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
-import { serveModel } from '@tidegate/shared/serving/served-model.js';
+import { serveModel } from '@tidegate/shared/serving/open-served-model.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { silentLog } from '@tidegate/shared/system/log.js';

@@ -12,7 +12,13 @@ it('counts what ended and reads what components count, each time it is scraped',
   const link = { url: 'http://hub', infer: () => Promise.reject(new Error('no')) };
   const hub = new HubClient(link, { failuresMax: 1, probeIntervalMs: 1000 }, { clock, log: silentLog });
   let runs = 3;
-  const slots = { names: () => ['m'], serving: () => ({ counts: { runs } }), active: () => undefined } as never;
+  const ended = { ended: 4, idle: 2, restarted: 0, lost: 1, closed: 0 };
+  const slots = {
+    names: () => ['m'],
+    serving: () => ({ counts: { runs } }),
+    active: () => undefined,
+    sequenceCounts: () => ({ live: 3, started: 10, ended }),
+  } as never;
   const cache = new AnswerCache({ layers: [new MemoryLayer({ limitBytes: 100 }, { clock })], clock });
   const captures = (): CaptureStatus => ({
     captured: [{ model: 'm', reason: 'low-confidence', count: 4 }],
@@ -30,6 +36,9 @@ it('counts what ended and reads what components count, each time it is scraped',
   expect(first).toContain('tidegate_request_duration_seconds_sum{model="m",outcome="edge"} 0.007');
   expect(first).toContain('tidegate_executor_runs_total{model="m"} 3');
   expect(first).toContain('tidegate_cache_limit_bytes{layer="memory"} 100');
+  expect(first).toContain('tidegate_sequences_live{model="m"} 3');
+  expect(first).toContain('tidegate_sequences_started_total{model="m"} 10');
+  expect(first).toContain('tidegate_sequences_ended_total{model="m",why="idle"} 2');
   expect(first).toContain('tidegate_build_info{version="1.2.3"} 1');
   expect(first).toContain('tidegate_hub_breaker_open 0');
   expect(first).toContain('tidegate_captures_total{model="m",reason="low-confidence"} 4');

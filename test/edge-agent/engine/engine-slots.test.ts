@@ -6,9 +6,12 @@ import { EngineSlots } from '@tidegate/edge-agent/engine/engine-slots.js';
 import type { ModelSource } from '@tidegate/edge-agent/engine/model-slots.js';
 import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
+import type { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
+import { float32Of } from '@tidegate/shared/tensor/tensor.js';
 import { sha256 } from '@tidegate/shared/wire/digest.js';
+import { countingInputs, writeCountingPackage } from '../../support/counting-package.js';
 import { digitInput } from '../../support/digit-inputs.js';
 import { temporaryFolders } from '../../support/temporary-folder.js';
 
@@ -107,5 +110,50 @@ describe('EngineSlots', () => {
     expect(outcome.count).toBeGreaterThan(0);
     const bare = { ...source('1', `${examples}bare/scale-and-add.onnx`), name: 'bare' };
     expect(await (await slots.prepare(bare, signal)).selfTest(signal)).toMatchObject({ passed: true, count: 0 });
+  });
+});
+
+describe('a version that replaces another with live sequences', () => {
+  const counter = (version: string, path: string): ModelSource => ({ ...source(version, path), name: 'counter' });
+  const add = async (id: string, number: number, flags: { start?: boolean; end?: boolean } = {}) => {
+    const sequence = { id, start: false, end: false, ...flags };
+    const model = slots.serving('counter', sequence)!;
+    const deadlineMs = systemClock.monotonicMs() + 20_000;
+    const request = { inputs: countingInputs([number]), outputs: [], deadlineMs, priority: 0, sequence };
+    const { outputs } = await model.infer(request, signal);
+    return `${model.identity.version}: ${float32Of(outputs[0]!)[0]}`;
+  };
+  const codeOf = (promise: Promise<unknown>): Promise<unknown> =>
+    promise.catch(({ code, message }: ServingError) => `${code}: ${message}`);
+
+  it('takes the new ones; those that run end where they began', async () => {
+    const path = writeCountingPackage(folder());
+    const one = await slots.prepare(counter('1', path), signal);
+    slots.activate(one);
+    expect(await add('7', 1, { start: true })).toBe('1: 1');
+    slots.activate(await slots.prepare(counter('2', path), signal));
+    await slots.retire(one);
+    expect(await add('8', 5, { start: true })).toBe('2: 5');
+    expect(await add('7', 1)).toBe('1: 2');
+    expect(slots.sequenceCounts('counter')).toMatchObject({ live: 2, started: 2 });
+    expect(await add('7', 1, { end: true })).toBe('1: 3');
+    await one.served.closed;
+    expect(await add('7', 1, { start: true })).toBe('2: 1');
+    expect(await add('8', 5, { end: true })).toBe('2: 10');
+  });
+
+  it('ends them when they take too long, and says so to who asks', async () => {
+    const path = writeCountingPackage(folder(), 'sequences: { drainTimeoutMs: 30 }');
+    const one = await slots.prepare(counter('1', path), signal);
+    slots.activate(one);
+    await add('7', 1, { start: true });
+    slots.activate(await slots.prepare(counter('2', path), signal));
+    await slots.retire(one);
+    await one.served.closed;
+    expect(await codeOf(add('7', 1))).toBe(
+      'sequence-lost: sequence 7 has lost its state: its version, 1, was replaced and waited 30 ms for it to end; ' +
+        'start it again (sequence_start)',
+    );
+    expect(await add('7', 1, { start: true })).toBe('2: 1');
   });
 });

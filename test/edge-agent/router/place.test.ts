@@ -3,7 +3,7 @@ import { place, rescue, type PlaceView, type RescueView } from '@tidegate/edge-a
 
 const free = { allowed: true, rule: 'privacy.fallback: hub (served version)' };
 const bound = { allowed: false, rule: 'privacy.fallback: local (served version)' };
-const view: PlaceView = { asked: 'auto', modelOnDevice: true, privacy: free, hub: 'reachable' };
+const view: PlaceView = { asked: 'auto', modelOnDevice: true, privacy: free, hub: 'reachable', stateful: false };
 
 describe('place', () => {
   it('answers on the device what is on the device', () => {
@@ -15,6 +15,16 @@ describe('place', () => {
   it('asks the hub where the model is not here, or the caller says so', () => {
     expect(place({ ...view, modelOnDevice: false })).toMatchObject({ place: 'hub' });
     expect(place({ ...view, asked: 'hub' })).toMatchObject({ place: 'hub' });
+  });
+
+  it('keeps a sequence where it began: its state is there', () => {
+    const stateful = { ...view, stateful: true };
+    expect(place(stateful)).toEqual({ place: 'local' });
+    expect(place({ ...stateful, asked: 'hub' })).toMatchObject({ place: 'refuse', code: 'forbidden' });
+    expect(rescue({ ...stateful, trouble: 'queue-full', detail: 'full' })).toEqual({
+      place: 'local',
+      reason: 'full; its sequence stays on this device',
+    });
   });
 
   it('a privacy policy local is not overridden by a caller', () => {

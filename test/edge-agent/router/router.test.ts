@@ -83,7 +83,11 @@ function setUp(options: SetUpOptions = {}) {
   const explanations = new Explanations();
   const router = new Router({
     control: HUB_DECIDES,
-    models: { serving: (name) => (name === 'm' ? model : undefined), names: () => ['m'] },
+    models: {
+      serving: (name) => (name === 'm' ? model : undefined),
+      names: () => ['m'],
+      endSequences: () => undefined,
+    },
     cache: new AnswerCache({ layers: [new MemoryLayer({ limitBytes: 1e6 }, { clock })], clock }),
     shared: undefined,
     hub: options.hub === 'none' ? undefined : hub,

@@ -101,6 +101,34 @@ describe('planDataflow', () => {
       expect(pathOf(() => planDataflow(yamlOf([{ graph: 'net.onnx', ...names }]), signatures))).toMatch(message);
     });
 
+    it('leaves out what the graph carries: state is no value of the pipeline', () => {
+      const state = [{ input: 'more', output: 'rest', initial: 'zeros' as const }];
+      const [graph] = planDataflow(yamlOf([{ graph: 'net.onnx', state }]), signatures).nodes;
+      expect(graph?.inputs).toEqual([{ port: 'in', value: 'in' }]);
+      expect(graph?.outputs).toEqual([{ port: 'out', value: 'out' }]);
+      const fed = { graph: 'net.onnx', inputs: { in: 'in', more: 'in' }, state };
+      expect(pathOf(() => planDataflow(yamlOf([fed])))).toMatch(
+        /^pipeline\.0\.inputs\.more: 'more' of graph net\.onnx is state/,
+      );
+      const named = { graph: 'net.onnx', inputs: { in: 'in' }, outputs: { rest: 'out' }, state };
+      expect(pathOf(() => planDataflow(yamlOf([named])))).toMatch(/^pipeline\.0\.outputs\.rest: 'rest' of graph/);
+      const twice = [{ graph: 'net.onnx', state: [...state, ...state] }];
+      expect(pathOf(() => planDataflow(yamlOf(twice)))).toMatch(
+        /^pipeline\.0\.state: .* carries its input 'more' twice/,
+      );
+      const nodes = [
+        { graph: 'net.onnx', inputs: { in: 'in' }, outputs: { out: 'a' }, state },
+        { graph: 'net.onnx', inputs: { in: 'a' }, outputs: { out: 'out' } },
+      ];
+      expect(pathOf(() => planDataflow(yamlOf(nodes)))).toMatch(
+        /^pipeline\.0\.state: .* may stand in the pipeline once/,
+      );
+      const batch = { maxRows: 2, padValue: 0 };
+      expect(pathOf(() => planDataflow(yamlOf([{ graph: 'net.onnx', state, batch }])))).toMatch(
+        /^pipeline\.0\.batch: /,
+      );
+    });
+
     it('takes undeclared names on trust until then', () => {
       expect(planDataflow(yamlOf([{ graph: 'net.onnx' }])).nodes).toHaveLength(1);
     });

@@ -33,6 +33,23 @@ describe('the model configuration', () => {
     });
   });
 
+  test('of a model with state: what its sequences carry, and no batches', () => {
+    const state = {
+      initial: [{ name: 'h', datatype: 'FP32', shape: [2, 1, 128], data: new Uint8Array(1024) }],
+      carried: new Map([['h_next', 'h']]),
+    } as const;
+    expect(modelConfig({ ...details(1, [-1, 4]), sequences: { idleTimeoutMs: 60_000, state: [state] } })).toMatchObject(
+      {
+        max_batch_size: 0,
+        sequence_batching: {
+          direct: {},
+          max_sequence_idle_microseconds: 60_000_000,
+          state: [{ input_name: 'h', output_name: 'h_next', data_type: 'TYPE_FP32', dims: [2, 1, 128] }],
+        },
+      },
+    );
+  });
+
   test.each([
     ['requests run alone', 1, [-1, 4]],
     ['the first dimension is fixed', 8, [1, 4]],

@@ -7,7 +7,7 @@ import { openPackage } from '@tidegate/shared/package/open-package.js';
 import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
 import type { GraphRunner, Runtime } from '@tidegate/shared/runtime/graph-runner.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
-import { serveModel } from '@tidegate/shared/serving/served-model.js';
+import { serveModel } from '@tidegate/shared/serving/open-served-model.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import { encodeBytes } from '@tidegate/shared/tensor/bytes.js';

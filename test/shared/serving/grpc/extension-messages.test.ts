@@ -43,13 +43,13 @@ function plain(value: unknown): unknown {
 test('the server names what it offers', async () => {
   const { answer } = await grpc.client.call('ServerMetadata', {});
   const extensions = ['binary_tensor_data', 'classification', 'schedule_policy', 'model_repository'];
-  expect(answer['extensions']).toEqual([...extensions, 'model_configuration', 'statistics']);
+  expect(answer['extensions']).toEqual([...extensions, 'model_configuration', 'statistics', 'sequence']);
 });
 
-test.each(['matrix', 'echo-two', 'echo-bf16'])('the configuration of %s is HTTP’s', async (name) => {
+test.each(['matrix', 'echo-two', 'echo-bf16', 'counter'])('the configuration of %s is HTTP’s', async (name) => {
   const { answer } = await grpc.client.call('ModelConfig', { name });
   const config = plain(answer['config']) as Json;
-  if (config['dynamic_batching'] === null) delete config['dynamic_batching'];
+  for (const choice of ['dynamic_batching', 'sequence_batching']) if (config[choice] === null) delete config[choice];
   const wanted = await overHttp(`/v2/models/${name}/config`);
   expect(config).toEqual(wanted);
 });

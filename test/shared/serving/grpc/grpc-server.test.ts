@@ -220,9 +220,9 @@ describe('what is refused, by the field', () => {
     ],
   ])('%s', (_name, message, field, text) => refused(message, INVALID, field, text));
 
-  test('a request of a sequence, which would be answered without its state', () => {
-    const message = { ...GOOD, parameters: { sequence_id: { int64_param: 7 } } };
-    return refused(message, status.UNIMPLEMENTED, 'parameters.sequence_id', /state/);
+  test('a start of no sequence', () => {
+    const message = { ...GOOD, parameters: { sequence_start: { bool_param: true } } };
+    return refused(message, INVALID, 'parameters.sequence_start', /sequence_id is missing/);
   });
 
   test('an unknown model', () => refused({ ...GOOD, model_name: 'nosuch' }, status.NOT_FOUND, 'model', /nosuch/));
@@ -250,6 +250,7 @@ describe('what is refused, by the field', () => {
     'queue-full': status.UNAVAILABLE,
     'not-ready': status.UNAVAILABLE,
     forbidden: status.PERMISSION_DENIED,
+    'sequence-lost': status.ABORTED,
     'hub-unavailable': status.UNAVAILABLE,
     cancelled: status.CANCELLED,
     failed: status.INTERNAL,

@@ -41,7 +41,7 @@ const statsOf = async (path: string): Promise<Stats[]> => (await get(path)).json
 
 test('the server names what it offers', async () => {
   const extensions = ['binary_tensor_data', 'classification', 'schedule_policy', 'model_repository'];
-  extensions.push('model_configuration', 'statistics', 'logging', 'system_shared_memory');
+  extensions.push('model_configuration', 'statistics', 'sequence', 'logging', 'system_shared_memory');
   expect((await get('/v2')).json['extensions']).toEqual(extensions);
 });
 
@@ -178,12 +178,16 @@ describe('what is not offered', () => {
     }
     expect(await post('/v2/cudasharedmemory/region/a/register', {})).toMatchObject({ status: 501 });
   });
+});
 
-  test('sequences; a sequence of 0 is none', async () => {
-    const sequence = (id: unknown): object => matrix(1, { parameters: { sequence_id: id, sequence_start: true } });
-    const refused = { status: 501, json: { error: expect.stringMatching(/^parameters.sequence_id: /) } };
-    expect(await post('/v2/models/matrix/infer', sequence(7))).toMatchObject(refused);
-    expect(await post('/v2/models/matrix/infer', sequence('cam'))).toMatchObject(refused);
-    expect(await post('/v2/models/matrix/infer', sequence(0))).toMatchObject({ status: 200 });
-  });
+test('sequences: a number of 64 bits is the one that was sent, and 0 is none', async () => {
+  const { requests } = server.service;
+  const asked = async (id: string): Promise<unknown> => {
+    const body = JSON.stringify(matrix(1)).replace(/^{/, `{"parameters":{"sequence_id":${id},"sequence_start":true},`);
+    expect(await post('/v2/models/matrix/infer', body)).toMatchObject({ status: 200 });
+    return requests.at(-1)?.sequence;
+  };
+  expect(await asked('9007199254740993')).toEqual({ id: '9007199254740993', start: true, end: false });
+  expect(await asked('18446744073709551615')).toMatchObject({ id: '18446744073709551615' });
+  expect(await asked('"cam"')).toMatchObject({ id: '"cam"' });
 });

@@ -1,0 +1,104 @@
+// Loading a package so that it answers: one executor and one scheduler per graph, what its sequences carry, its pipeline with all
+// types checked. Nothing stays loaded where any of it fails.
+import { carriedState, hasState } from '../package/graph-state.js';
+import type { ModelPackage } from '../package/model-package.js';
+import { openPackage } from '../package/open-package.js';
+import { CrashRecord } from '../runtime/crash-record.js';
+import { canBatch } from '../scheduling/rows.js';
+import { Scheduler } from '../scheduling/scheduler.js';
+import type { ModelYaml } from '../wire/model-yaml.js';
+import { classLabels } from './class-labels.js';
+import { EndedSequences } from './ended-sequences.js';
+import { stageIdentity } from './kept-stages.js';
+import { preparePipeline } from './pipeline.js';
+import { Sequences } from './sequences.js';
+import { graphTraits } from './served-graph-file.js';
+import {
+  ServedModel,
+  type GraphSlot,
+  type ServedModelIdentity,
+  type ServedModelModules,
+  type ServedModelOptions,
+} from './served-model.js';
+
+/**
+ * Opens the package at `path` and loads its graphs. Rejects with PackageError or RuntimeError `load-failed`; nothing stays
+ * loaded then.
+ */
+export async function openServedModel(
+  path: string,
+  identity: ServedModelIdentity,
+  options: ServedModelOptions,
+  modules: ServedModelModules,
+  signal: AbortSignal,
+): Promise<ServedModel> {
+  const pack = await openPackage(path, modules, { name: identity.name, signal });
+  return serveModel(pack, identity, options, modules, signal);
+}
+
+/** As openServedModel, of a package that is open already. */
+export async function serveModel(
+  pack: ModelPackage,
+  identity: ServedModelIdentity,
+  options: ServedModelOptions,
+  modules: ServedModelModules,
+  signal: AbortSignal,
+): Promise<ServedModel> {
+  const { runtime, inspect, clock, onRun } = modules;
+  let model: ServedModel | undefined;
+  const ran = (rows: number, computeUs: number): void => {
+    if (model?.testing !== true) onRun?.(identity.name, identity.version, rows, computeUs);
+  };
+  const graphs = [...new Set(pack.yaml.pipeline.flatMap((node) => ('graph' in node ? [node.graph] : [])))];
+  const crashes = new CrashRecord(clock, options.restartLimits);
+  const slots: GraphSlot[] = [];
+  let deterministic = true;
+  try {
+    for (const graph of graphs) {
+      const label = `${identity.name}@${identity.variantDigest.slice(0, 'sha256:'.length + 8)}`;
+      const { providers, intraOpThreads, queueDepthMax, callerWeights } = options;
+      const path = pack.pathOf(graph);
+      const state = hasState(pack.yaml) ? carriedState(pack.yaml, graph, await inspect(path)) : undefined;
+      const content = `${identity.variantDigest} ${graph}`;
+      const carrying = state === undefined ? {} : { state };
+      const loading = { label, path, content, providers, intraOpThreads, crashes, ...carrying };
+      const runner = await runtime.load(loading, signal);
+      const traits = await graphTraits(path).catch(async (error: unknown) => {
+        await runner.close();
+        throw error;
+      });
+      deterministic &&= traits.deterministic && state === undefined;
+      const maxRows = traits.rowsMayBatch && state === undefined ? pack.yaml.batching.maxRows : 1;
+      const observed = slots.length === 0 ? { clock, onRun: ran } : { clock };
+      const batchRowsMax = canBatch(runner.inputs, runner.outputs) ? maxRows : 1;
+      const scheduler = new Scheduler(runner, { maxRows, queueDepthMax, callerWeights }, observed);
+      const kept = traits.deterministic && state === undefined && pack.yaml.cache.stages.includes(graph);
+      const runs = [runner.engine.name, runner.engine.version, runner.provider.runs];
+      const { externalData } = traits;
+      const stage = kept ? stageIdentity(graph, { files: pack.files, externalData }, runs) : undefined;
+      slots.push({ graph, runner, scheduler, batchRowsMax, stage, nodes: traits.nodes, state });
+    }
+    const signatures = new Map(slots.map(({ graph, runner }) => [graph, runner]));
+    const pipeline = await preparePipeline(pack.yaml, pack, signatures);
+    const labels = await classLabels(pack.yaml, pack);
+    const sequences = hasState(pack.yaml) ? openSequences(identity.name, pack.yaml, slots, modules) : undefined;
+    const parts = { pack, slots, crashes, pipeline, deterministic, labels, sequences };
+    model = new ServedModel(identity, options, parts, clock);
+    return model;
+  } catch (error) {
+    await Promise.all(slots.map(({ runner }) => runner.close()));
+    throw error;
+  }
+}
+
+function openSequences(
+  model: string,
+  { sequences }: ModelYaml,
+  slots: readonly GraphSlot[],
+  { clock, log, endedSequences: ended = new EndedSequences() }: ServedModelModules,
+): Sequences {
+  const forget = (key: number): void => {
+    for (const { runner, state } of slots) if (state !== undefined) runner.forget?.(key);
+  };
+  return new Sequences(sequences, { model, clock, log, ended, forget });
+}
