@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { cacheHits } from './cache-hits.mjs';
+import { coldLoad } from './cold-load.mjs';
+import { loadUnload } from './load-unload.mjs';
 import { PEERS } from './peers/peers.mjs';
 import { stopAll } from './processes.mjs';
 import { asText } from './report.mjs';
@@ -20,6 +22,8 @@ import { versionSwitches } from './version-switches.mjs';
 const ROWS = {
   throughput: ['HTTP infer against bare loops and other servers (P1, P2, P11)', throughput],
   p4: ['cache hits against plain node:http', cacheHits],
+  'cold-load': ['loading a known model, and four of it at once (P10)', coldLoad],
+  'load-unload': ['memory after 1,000 loads and 200 that are refused (B21)', loadUnload],
   hub: ['local answers while the hub is stopped', stoppedHub],
   switches: ['answers while versions switch (B17)', versionSwitches],
   training: ['a training step against PyTorch (P8)', training],
@@ -34,7 +38,7 @@ const HELP = `npm run bench -- [options]
 
   --only NAMES      some of the rows, separated by commas:
 ${Object.entries(ROWS)
-  .map(([name, [about]]) => `                      ${name.padEnd(10)} ${about}`)
+  .map(([name, [about]]) => `                      ${name.padEnd(12)} ${about}`)
   .join('\n')}
   --peers NAMES     other servers to install and measure: ${Object.keys(PEERS)} (all), or none
   --rounds N        rounds of each contestant, in turns (5)

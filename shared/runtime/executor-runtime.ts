@@ -171,7 +171,7 @@ class SupervisedRunner implements GraphRunner {
     }
     const executor = await this.#ready(signal);
     const elements = inputElements(feeds);
-    const slowestUs = this.#profile.slowestUs(elements);
+    const slowestUs = this.#options.timeVaries === true ? undefined : this.#profile.slowestUs(elements);
     const slowestMs = slowestUs === undefined ? undefined : slowestUs / 1000;
     const result = await executor.run(feeds, outputs, signal, slowestMs, sequence);
     this.#profile.record(elements, result.computeUs);

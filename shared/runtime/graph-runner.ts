@@ -81,6 +81,8 @@ export interface LoadGraphOptions {
   readonly concurrency?: number;
   /** Where deaths of its executors are noted; graphs of one model share it. By default each has its own. */
   readonly crashes?: CrashRecord;
+  /** It takes as long as its data make it: no run of it is held to what others took (hang-policy.ts). */
+  readonly timeVaries?: boolean;
   /** Names the graph's bytes, as a digest does, for the cache of compiled graphs; without it nothing is kept. */
   readonly content?: string;
   /** What sequences carry; absent = a graph without state. */

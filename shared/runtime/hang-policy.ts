@@ -1,7 +1,8 @@
 // When is an executor hung (field lesson B20)? Two signs, either is enough:
 // it doesn't answer a ping although its engine leaves it free to (stopped, spinning, swapped out); or a run takes far longer
 // than runs of its size ever took. A first run, whose time nobody knows, is only held to a generous limit: it may compile for
-// long (B19), and while pings are answered it is alive. Pure: the shell in executor-process.ts supplies the times and kills.
+// long (B19), and while pings are answered it is alive. The same goes for a graph that loops as its data will, as generation does.
+// Pure: the shell in executor-process.ts supplies the times and kills.
 
 export interface HangLimits {
   /** No run is called hung sooner than this. */

@@ -61,12 +61,10 @@ export async function serveModel(
       const state = hasState(pack.yaml) ? carriedState(pack.yaml, graph, await inspect(path)) : undefined;
       const content = `${identity.variantDigest} ${graph}`;
       const carrying = state === undefined ? {} : { state };
-      const loading = { label, path, content, providers, intraOpThreads, crashes, ...carrying };
+      const traits = await graphTraits(path);
+      const { timeVaries } = traits;
+      const loading = { label, path, content, timeVaries, providers, intraOpThreads, crashes, ...carrying };
       const runner = await runtime.load(loading, signal);
-      const traits = await graphTraits(path).catch(async (error: unknown) => {
-        await runner.close();
-        throw error;
-      });
       deterministic &&= traits.deterministic && state === undefined;
       const maxRows = traits.rowsMayBatch && state === undefined ? pack.yaml.batching.maxRows : 1;
       const observed = slots.length === 0 ? { clock, onRun: ran } : { clock };

@@ -51,11 +51,22 @@ export async function inspectGraphFile(path: string): Promise<GraphSignature> {
   }
 }
 
+/** Operators that go on as long as their data make them; those of the contrib domain generate text. */
+const LOOPING_OPERATORS: ReadonlySet<string> = new Set([
+  'Loop',
+  'BeamSearch',
+  'GreedySearch',
+  'Sampling',
+  'WhisperBeamSearch',
+]);
+
 interface GraphTraits {
   /** Two runs with equal inputs give equal outputs. */
   readonly deterministic: boolean;
   /** Nothing in it is known to make a row's result depend on other rows. */
   readonly rowsMayBatch: boolean;
+  /** How long it takes isn't said by the size of its input. */
+  readonly timeVaries: boolean;
   /** Paths of external data, relative to the file's folder, sorted. */
   readonly externalData: readonly string[];
   /** Nodes that compute: constants are none. Those of inner graphs count. */
@@ -69,6 +80,7 @@ export async function graphTraits(path: string): Promise<GraphTraits> {
   return {
     deterministic: !nodes.some(isRandom),
     rowsMayBatch: !nodes.some((node) => ROW_COUPLING_OPERATORS.has(node.opType ?? '')),
+    timeVaries: nodes.some((node) => LOOPING_OPERATORS.has(node.opType ?? '')),
     externalData: [...new Set(externalFiles(model))].sort(),
     nodes: nodes.filter(({ opType }) => opType !== 'Constant').length,
   };

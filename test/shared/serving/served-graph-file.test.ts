@@ -42,6 +42,14 @@ describe('what a graph does with chance', () => {
   });
 });
 
+it.each([
+  ['Relu', false],
+  ['Loop', true],
+  ['BeamSearch', true],
+])('%s takes as long as its data make it: %s', async (operator, expected) => {
+  expect((await graphTraits(await graphOf([operator, ['x']]))).timeVaries).toBe(expected);
+});
+
 describe('what a graph does with rows', () => {
   it.each([
     [['Relu', ['x']], true],

@@ -52,7 +52,7 @@ describe.each([
   const entriesOf = (cache: CompiledCache): Promise<string[]> => fs.readdir(cache.folder);
   const entryOf = async (cache: CompiledCache): Promise<string> => join(cache.folder, (await entriesOf(cache))[0]!);
 
-  it('makes an entry at the first load and uses it from then on, with the same answers bit for bit', async () => {
+  it('makes an entry at the first load and uses it from then on, with the same answers bit for bit (B19)', async () => {
     const cache = newCache();
     expect(await load(cache)).toEqual({ kind: 'built' });
     expect((await fs.readdir(await entryOf(cache))).sort()).toEqual([
