@@ -24,6 +24,7 @@ import { Metrics } from './api/metrics.js';
 import { AnswerCache } from './cache/answer-cache.js';
 import { DiskLayer } from './cache/disk-layer.js';
 import { MemoryLayer } from './cache/memory-layer.js';
+import { SemanticLayer } from './cache/semantic-layer.js';
 import { SharedLayer, type SharedAnswersLink } from './cache/shared-layer.js';
 import { StageCache } from './cache/stage-cache.js';
 import type { CaptureStatus } from './capture/captures.js';
@@ -40,6 +41,8 @@ import type { AnswerObserver } from './telemetry/answer-observer.js';
 
 /** Weighted failures in a row (a timeout counts double) that open the hub's breaker. */
 const HUB_FAILURES_MAX = 3;
+/** Of --cache-size, on top of it: what answers to similar inputs may take, where a model has them. */
+const SEMANTIC_SHARE = 1 / 8;
 const ENGINE_CACHE_BYTES = 2 * 2 ** 30;
 
 type CompiledCacheFolder = { readonly folder: string; readonly limitBytes: number } | undefined;
@@ -122,7 +125,9 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
   const stages = memory === undefined ? undefined : new StageCache({ memory, clock });
   const breaker = { failuresMax: HUB_FAILURES_MAX, probeIntervalMs: settings.hubProbeInterval };
   const shared = modules.shared && sharedLayer(modules.shared, breaker, modules, () => hub?.state === 'reachable');
-  const cache = new AnswerCache({ layers, lastLayers: shared ? [shared] : [], stages, clock });
+  const semanticBytes = Math.floor(settings.cacheSize * SEMANTIC_SHARE);
+  const semantic = memory && new SemanticLayer({ limitBytes: semanticBytes }, { clock, log });
+  const cache = new AnswerCache({ layers, shared, semantic, stages, clock });
   const hub: HubClient | undefined =
     modules.hub === undefined ? undefined : new HubClient(modules.hub, breaker, { clock, log });
   const privacy = new PrivacyDecisions({

@@ -7,7 +7,8 @@ interface JsonAnswer {
 }
 
 export function cacheReport(cache: AnswerCache): object {
-  return { ...cache.counts, models: cache.models(), stages: cache.stages?.counts ?? [] };
+  const stages = cache.stages?.counts ?? [];
+  return { ...cache.counts, models: cache.models(), stages, semantic: cache.semantic?.report() ?? [] };
 }
 
 /**

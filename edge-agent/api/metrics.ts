@@ -61,6 +61,13 @@ const STAGE_FAMILIES = {
   tidegate_cache_stage_misses_total: ['Lookups of kept outputs that found none', 'misses'],
 } as const;
 
+const SEMANTIC_FAMILIES = {
+  tidegate_cache_semantic_audits_total: ['Answers to similar inputs that were computed anyway', 'audits'],
+  tidegate_cache_semantic_disagreements_total: ['Of those, the ones that turned out wrong', 'disagreements'],
+  tidegate_cache_semantic_disagreement_ratio: ['Share of the audits of late that disagreed', 'disagreementRate'],
+  tidegate_cache_semantic_off: ['1 where it has ended by itself: it disagreed too often', 'off'],
+} as const;
+
 const HUB_FAMILIES = {
   tidegate_hub_calls_total: ['Requests sent to the hub', 'calls'],
   tidegate_hub_probes_total: ['Of those, probes while the breaker was open', 'probes'],
@@ -217,6 +224,14 @@ export class Metrics {
     for (const [name, [help, field]] of Object.entries(STAGE_FAMILIES)) {
       this.#scraped(name, help, ['model', 'graph'], () =>
         (cache.stages?.counts ?? []).map(({ model, graph, [field]: value }) => ({ labels: { model, graph }, value })),
+      );
+    }
+    for (const [name, [help, field]] of Object.entries(SEMANTIC_FAMILIES)) {
+      this.#scraped(name, help, ['model'], () =>
+        (cache.semantic?.report() ?? []).map(({ model, [field]: value }) => ({
+          labels: { model },
+          value: Number(value),
+        })),
       );
     }
     this.#scraped('tidegate_cache_aside', '1 while the cache stands aside: it cost more than it saved', ['model'], () =>

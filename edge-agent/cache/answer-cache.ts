@@ -18,6 +18,7 @@ import type {
   CacheSelection,
 } from './cache-layer.js';
 import { cacheKey, type CacheQuestion } from './cache-key.js';
+import type { SemanticLayer } from './semantic-layer.js';
 import { SelfBypass } from './self-bypass.js';
 import { SingleFlight } from './single-flight.js';
 import type { StageCache } from './stage-cache.js';
@@ -42,7 +43,7 @@ export interface ComputedAnswer extends CachedAnswer {
   readonly computeUs: number;
   readonly ranOn?: RanOn | undefined;
   /** Where it was not computed after all, but had from a layer that is asked last. */
-  readonly from?: { readonly layer: CacheLayerName; readonly ageMs: number };
+  readonly from?: { readonly layer: CacheLayerName; readonly ageMs: number; readonly note?: string };
 }
 
 export interface CacheOutcome {
@@ -54,6 +55,8 @@ export interface CacheOutcome {
   /** The layer that had it; undefined = computed now. */
   readonly layer: CacheLayerName | undefined;
   readonly ageMs: number | undefined;
+  /** What else is to be said of how it came: `to a similar input (...)`. */
+  readonly note?: string | undefined;
   /** Older than the model's TTL, and within what it allows on top. */
   readonly stale: boolean;
   /** The cache stood aside: it costs this model more than it saves. */
@@ -98,6 +101,8 @@ const RENEWAL_TIMEOUT_MS = 30_000;
 export class AnswerCache {
   /** Of pipelines; undefined where there is no memory to keep them in. */
   readonly stages: StageCache | undefined;
+  /** Answers to similar inputs. */
+  readonly semantic: SemanticLayer | undefined;
   readonly #layers: readonly CacheLayer[];
   readonly #lastLayers: readonly LastLayer[];
   readonly #clock: Clock;
@@ -112,12 +117,14 @@ export class AnswerCache {
 
   constructor(modules: {
     readonly layers: readonly CacheLayer[];
-    readonly lastLayers?: readonly LastLayer[];
+    readonly shared?: LastLayer | undefined;
+    readonly semantic?: SemanticLayer | undefined;
     readonly stages?: StageCache | undefined;
     readonly clock: Clock;
   }) {
     this.#layers = modules.layers;
-    this.#lastLayers = modules.lastLayers ?? [];
+    this.semantic = modules.semantic;
+    this.#lastLayers = [modules.shared, modules.semantic].filter((layer) => layer !== undefined);
     this.stages = modules.stages;
     this.#clock = modules.clock;
     this.#flights = new SingleFlight(modules);
@@ -135,7 +142,7 @@ export class AnswerCache {
       return fresh(await compute(signal, {}));
     }
     if (policy.mode === 'use' && this.#bypass.stepsAside(policy.model)) {
-      return { ...fresh(await compute(signal, {})), aside: true };
+      return { ...this.#had(policy.model, await compute(signal, {})), aside: true };
     }
     const labels = { model: policy.model, tags: question.tags ?? [] };
     const startedMs = this.#clock.monotonicMs();
@@ -152,10 +159,7 @@ export class AnswerCache {
     const { value, shared } = await this.#flights.fly(key, policy.deadlineMs, signal, (flightSignal) =>
       this.#computeAndKeep(key, labels, () => compute(flightSignal, { key })),
     );
-    if (value.from !== undefined) {
-      this.#byModel.hit(policy.model, value.from.layer, false);
-      return { ...fresh(value), layer: value.from.layer, ageMs: value.from.ageMs };
-    }
+    if (value.from !== undefined) return this.#had(policy.model, value);
     this.#byModel.missed(policy.model, shared);
     this.#bypass.computed(policy.model, (value.queueUs + value.computeUs) / 1000, shared);
     return fresh(value);
@@ -206,6 +210,13 @@ export class AnswerCache {
     }
   }
 
+  /** What was computed, or had from a layer that is asked last. */
+  #had(model: string, value: ComputedAnswer): CacheOutcome {
+    if (value.from === undefined) return fresh(value);
+    this.#byModel.hit(model, value.from.layer, false);
+    return { ...fresh(value), ...value.from };
+  }
+
   async #lookUp(
     key: string,
     maxAgeMs: number,
@@ -232,7 +243,7 @@ export class AnswerCache {
   ): Promise<ComputedAnswer> {
     const drops = this.#drops;
     const computed = await compute();
-    if (drops !== this.#drops) return computed;
+    if (drops !== this.#drops || computed.from?.layer === 'semantic') return computed; // the others are exact
     const { queueUs: _queueUs, computeUs, from, ...answer } = computed;
     for (const layer of this.#layers) await layer.put(key, { answer, labels, ageMs: from?.ageMs ?? 0, computeUs });
     return computed;

@@ -3,7 +3,7 @@
 // request: a layer that can't read answers undefined, and counts it.
 import type { NamedTensor } from '@tidegate/shared/tensor/tensor.js';
 
-export type CacheLayerName = 'memory' | 'disk' | 'hub';
+export type CacheLayerName = 'memory' | 'disk' | 'hub' | 'semantic';
 
 /** What is kept of an answer: enough to give it again byte for byte, and to say where it came from. */
 export interface CachedAnswer {

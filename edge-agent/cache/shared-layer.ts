@@ -141,7 +141,7 @@ export class SharedLayer {
     this.#enqueue(question, answer);
   }
 
-  /** The compute failed: an audit of it says nothing. */
+  /** It was not computed after all: an audit of it says nothing. */
   failed({ key }: SharedQuestion): void {
     this.#audits.delete(key);
   }

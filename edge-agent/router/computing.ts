@@ -1,17 +1,19 @@
 // What happens when no layer on the device had the answer: the hub is asked for one that other devices agreed on, where the model's
-// package shares answers and that can pay; then the device computes, with the stages that were kept. A request that says `placement: local`
+// package shares answers and that can pay; then the device computes, with the stages that were kept and, where the package asks for it, answers to similar inputs. A request that says `placement: local`
 // keeps even the hash of its input here.
 import type { InferRequest } from '@tidegate/shared/serving/inference-service.js';
 import type { KeptStages } from '@tidegate/shared/serving/kept-stages.js';
 import type { RunFacts, ServedModel } from '@tidegate/shared/serving/served-model.js';
+import type { NamedTensor } from '@tidegate/shared/tensor/tensor.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { AnswerCache, ComputedAnswer, FlightContext } from '../cache/answer-cache.js';
 import type { SharedLayer, SharedQuestion } from '../cache/shared-layer.js';
 import type { PrivacyDecisions } from '../privacy/privacy-decisions.js';
 import type { RequestTrail } from './request-trail.js';
+import { SimilarAnswers } from './similar-answers.js';
 
 interface ComputingModules {
-  readonly cache: Pick<AnswerCache, 'stages'>;
+  readonly cache: Pick<AnswerCache, 'stages' | 'semantic'>;
   /** Undefined where there is no hub to share with. */
   readonly shared: SharedLayer | undefined;
   readonly privacy: Pick<PrivacyDecisions, 'ask'>;
@@ -20,22 +22,25 @@ interface ComputingModules {
 
 export class Computing {
   readonly #modules: ComputingModules;
+  readonly #similar: SimilarAnswers | undefined;
 
   constructor(modules: ComputingModules) {
     this.#modules = modules;
+    this.#similar = modules.cache.semantic && new SimilarAnswers(modules.cache.semantic);
   }
 
   /** `trail`: undefined for a renewal, which nobody waits for. Rejects as ServedModel.infer. */
   async answer(
     request: InferRequest,
     model: ServedModel,
-    { key, renewal }: FlightContext,
+    flight: FlightContext,
     trail: RequestTrail | undefined,
     signal: AbortSignal,
   ): Promise<ComputedAnswer> {
     const { shared, clock } = this.#modules;
+    const { key, renewal } = flight;
     const question = key === undefined ? undefined : this.#sharedQuestion(request, model, key);
-    if (shared === undefined || question === undefined) return this.#compute(request, model, trail, signal);
+    if (shared === undefined || question === undefined) return this.#onDevice(request, model, flight, trail, signal);
     const asks = request.cache === 'use' && renewal === undefined;
     const hit = asks ? await shared.get(question, signal) : undefined;
     if (hit !== undefined) {
@@ -45,13 +50,29 @@ export class Computing {
     trail?.note('no answer of other devices is taken');
     const startedMs = clock.monotonicMs();
     try {
-      const computed = await this.#compute(request, model, trail, signal);
-      shared.computed(question, computed, clock.monotonicMs() - startedMs);
+      const computed = await this.#onDevice(request, model, flight, trail, signal);
+      if (computed.from === undefined) shared.computed(question, computed, clock.monotonicMs() - startedMs);
+      else shared.failed(question);
       return computed;
     } catch (error) {
       shared.failed(question);
       throw error;
     }
+  }
+
+  /** By the answer to a similar input where the package asks for that, else by computing. */
+  #onDevice(
+    request: InferRequest,
+    model: ServedModel,
+    { renewal }: FlightContext,
+    trail: RequestTrail | undefined,
+    signal: AbortSignal,
+  ): Promise<ComputedAnswer> {
+    const run = (inputs: readonly NamedTensor[], outputs: readonly string[]): Promise<ComputedAnswer> =>
+      this.#compute({ ...request, inputs, outputs }, model, trail, signal);
+    if (model.yaml.cache.semantic === undefined || this.#similar === undefined || renewal !== undefined)
+      return this.#compute(request, model, trail, signal);
+    return this.#similar.answer(request, model, run, trail);
   }
 
   async #compute(

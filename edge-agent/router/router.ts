@@ -331,11 +331,12 @@ function computedOf(answer: InferAnswer): ComputedAnswer {
 }
 
 function answerOf(request: InferRequest, outcome: CacheOutcome, because?: string): InferAnswer {
-  const { answer, layer, ageMs, queueUs, computeUs, ranOn, stale } = outcome;
+  const { answer, layer, ageMs, note, queueUs, computeUs, ranOn, stale } = outcome;
   const { modelDigest, variant, variantDigest, confidence, answeredBy } = answer;
   const own = layer === 'hub' ? 'computed alike by devices of this hub' : 'answered on the device';
   const where = answeredBy === 'edge' ? own : 'answered by the hub';
-  const kept = `${where} ${Math.round(ageMs ?? 0)} ms ago, kept in the ${layer} cache`;
+  const how = note === undefined ? '' : `, ${note}`;
+  const kept = `${where} ${Math.round(ageMs ?? 0)} ms ago${how}, kept in the ${layer} cache`;
   const found = layer === undefined ? where : stale ? `${kept}, past its time` : kept;
   return {
     model: request.model,

@@ -65,7 +65,7 @@ export interface Provenance {
   readonly computeUs: number;
   /** Absent where nothing ran for it, and where a server doesn't say it. */
   readonly ranOn?: RanOn | undefined;
-  readonly cacheLayer?: 'memory' | 'disk' | 'hub';
+  readonly cacheLayer?: 'memory' | 'disk' | 'hub' | 'semantic';
   /** The cached answer is older than the model's TTL; it is renewed when the device has time. */
   readonly cacheStale?: true;
   readonly confidence?: number;

@@ -53,6 +53,7 @@ export async function prepareDataflow(
     steps.set(planned, await inNode(planned, () => step.prepare(node.with, assets)));
   }
   const { types, graphInputs } = await inferTypes(yaml, plan, { steps, listNodes, signatures });
+  checkEmbedding(yaml, plan, types);
   const heavy = await prepareHeavy(yaml, plan, assets, catalogue);
   return { plan, steps, itemNodes, listNodes, graphInputs, types, heavy };
 }
@@ -64,6 +65,27 @@ function planOrThrow(yaml: ModelYaml, signatures: ReadonlyMap<string, GraphSigna
     if (!(cause instanceof DataflowError)) throw cause;
     throw invalidModel(cause.path.map(String).join('.'), cause.message, cause);
   }
+}
+
+/** An embedding that an input has no part in would mix up answers to inputs that differ in it. */
+function checkEmbedding(yaml: ModelYaml, plan: DataflowPlan, types: ReadonlyMap<string, ValueType>): void {
+  const { embedding, compare } = yaml.cache.semantic ?? {};
+  if (embedding === undefined) return;
+  const type = types.get(embedding);
+  const wrong = (name: string, message: string): Error => invalidModel(`cache.semantic.${name}`, message);
+  if (type === undefined) throw wrong('embedding', `'${embedding}' is no value of the pipeline, or a list`);
+  if (type.datatype !== 'FP32') throw wrong('embedding', `'${embedding}' must be FP32, but is ${type.datatype}`);
+  if (compare !== undefined && !yaml.outputs.some(({ name }) => name === compare))
+    throw wrong('compare', `the model has no output '${compare}'`);
+  const behind = new Set<string>();
+  const open = [embedding];
+  for (let value = open.pop(); value !== undefined; value = open.pop()) {
+    if (behind.has(value)) continue;
+    behind.add(value);
+    open.push(...(plan.makerOf.get(value)?.inputs ?? []).map((input) => input.value));
+  }
+  const idle = yaml.inputs.find(({ name }) => !behind.has(name));
+  if (idle !== undefined) throw wrong('embedding', `the input '${idle.name}' has no part in '${embedding}'`);
 }
 
 async function prepareHeavy(

@@ -119,6 +119,26 @@ export const modelYamlSchema = z.strictObject({
       staleWhileRevalidateMs: z.int().min(0).default(0),
       /** Graphs of the pipeline whose outputs are kept in memory on their own, for as long as answers are. */
       stages: z.array(packagePathSchema).max(64).default([]),
+      /** Opt-in, and not exact: an input whose embedding is near that of one that was answered gets that answer. */
+      semantic: z
+        .strictObject({
+          /** An FP32 value of the pipeline, or an input, that all inputs have part in. */
+          embedding: valueName,
+          distance: z.enum(['cosine', 'mean-abs']).default('cosine'),
+          /** Largest distance at which an answer is given. */
+          threshold: z.number().min(0),
+          /** Share of such answers that is computed anyway, to measure how often they are wrong. */
+          audit: z.number().min(0.01).max(1).default(0.05),
+          /** Where more of the audits disagree, it ends by itself. */
+          maxDisagreement: z.number().min(0).max(1).default(0.05),
+          /** The output that audits compare; default: the first. */
+          compare: valueName.optional(),
+          /** They agree within this in each element; without it by the largest element (FP32) or byte for byte. */
+          tolerance: z.number().min(0).optional(),
+          /** Answers of late that are searched. */
+          entries: z.int().min(1).max(4096).default(512),
+        })
+        .optional(),
     })
     .prefault({}),
   /** What a device must have to activate it; elsewhere activation fails and the rollout takes it back. The hub runs it all the same. */

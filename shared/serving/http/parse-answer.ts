@@ -64,7 +64,7 @@ function readProvenance(value: unknown): Provenance {
     queueUs: micros(from['queue_us']),
     computeUs: micros(from['compute_us']),
     ...readRanOn(from),
-    ...(layer === 'memory' || layer === 'disk' || layer === 'hub' ? { cacheLayer: layer } : {}),
+    ...(layer === 'memory' || layer === 'disk' || layer === 'hub' || layer === 'semantic' ? { cacheLayer: layer } : {}),
     ...(from['cache'] === 'stale' ? { cacheStale: true as const } : {}),
     ...(typeof confidence === 'number' ? { confidence } : {}),
   };

@@ -59,7 +59,7 @@ function device(hub: Map<string, SharedAnswer>, answers: 'hub' | 'none' = 'hub',
   const shared = new SharedLayer({ machine: 'x64', breaker }, { link, reachable: () => true, clock, log: silentLog });
   const cache = new AnswerCache({
     layers: [new MemoryLayer({ limitBytes: 1e6 }, { clock })],
-    lastLayers: [shared],
+    shared,
     clock,
   });
   const privacy = new PrivacyDecisions({

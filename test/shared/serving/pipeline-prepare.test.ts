@@ -43,6 +43,33 @@ describe('preparePipeline', () => {
       'pipeline.1.inputs.x: ',
     ],
     [
+      'an embedding that no node makes',
+      { cache: { semantic: { embedding: 'feeling', threshold: 0.1 } } },
+      signature,
+      "cache.semantic.embedding: 'feeling' is no value of the pipeline, or a list",
+    ],
+    [
+      'an embedding that is no vector',
+      { cache: { semantic: { embedding: 'label', threshold: 0.1 } } },
+      signature,
+      "cache.semantic.embedding: 'label' must be FP32, but is BYTES",
+    ],
+    [
+      'an embedding that an input has no part in',
+      {
+        inputs: [...YAML.inputs, { name: 'question', datatype: 'BYTES', shape: [-1] }],
+        cache: { semantic: { embedding: 'score', threshold: 0.1 } },
+      },
+      signature,
+      "cache.semantic.embedding: the input 'question' has no part in 'score'",
+    ],
+    [
+      'an audit of what is no output',
+      { cache: { semantic: { embedding: 'score', threshold: 0.1, compare: 'score' } } },
+      signature,
+      "cache.semantic.compare: the model has no output 'score'",
+    ],
+    [
       'an output that is another type',
       { outputs: [{ name: 'label', datatype: 'FP32', shape: [-1] }] },
       signature,
