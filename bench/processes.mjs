@@ -143,6 +143,9 @@ export function treePssMb(pid) {
   return kilobytes / 1024;
 }
 
+/** Resident memory of one process, in MiB. */
+export const residentMb = (pid) => Number(/^VmRSS:\s+(\d+) kB/m.exec(readIfThere(`/proc/${pid}/status`))?.[1]) / 1024;
+
 /** Pid -> fields of /proc/PID/stat after the name; only the process itself where there is no /proc. */
 function treeOf(root) {
   if (process.platform !== 'linux') return new Map([[root, []]]);
