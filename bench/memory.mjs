@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { startAgent } from './agent.mjs';
 import { writeLargeModel } from './large-model.mjs';
-import { PEERS } from './peers/peers.mjs';
+import { installPeers, SERVERS } from './peers/peers.mjs';
 import { residentMb, treeCpuUs, treePssMb } from './processes.mjs';
 import { inferRequest } from './requests.mjs';
 import { startLoad } from './throughput.mjs';
@@ -40,18 +40,17 @@ async function instances({ folder, peers, say }) {
       request,
     }));
   const servers = { tidegate: ours };
-  const notes = {};
-  const triton = peers.includes('triton') ? await PEERS.triton.install(say) : { missing: 'not asked for' };
-  if (triton.missing === undefined)
-    servers.triton = (count) => PEERS.triton.start(triton, model, { folder, instances: count });
-  notes.triton = triton.about;
+  const { installed, skipped } = await installPeers(['triton'], peers, say);
+  for (const [key, found] of Object.entries(installed)) {
+    servers[key] = (count) => SERVERS[key].start(found, model, { folder, instances: count });
+  }
   const contestants = {};
   for (const [key, start] of Object.entries(servers)) {
     say(`memory: ${key}`);
     const one = await underLoad(folder, await start(1), 1);
     const four = await underLoad(folder, await start(INSTANCES), INSTANCES);
     contestants[key] = {
-      note: notes[key],
+      note: installed[key]?.about,
       figures: { 'MiB, one at a time': one, [`MiB, ${INSTANCES} at a time`]: four },
     };
   }
@@ -65,7 +64,7 @@ async function instances({ folder, peers, say }) {
       median: ratioOf(one),
       ...(key === 'tidegate' ? { atMost: TARGET } : {}),
     })),
-    notes: triton.missing === undefined ? [] : [`triton is skipped: ${triton.missing}`],
+    notes: skipped,
   };
 }
 

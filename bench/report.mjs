@@ -15,11 +15,12 @@ export function verdict({ median, atLeast, atMost }) {
   return median >= (atLeast ?? -Infinity) && median <= (atMost ?? Infinity) ? 'reached' : 'missed';
 }
 
-/** Three digits that matter, no exponent. */
+/** Two or three digits that matter. */
 export function number(value) {
   if (!Number.isFinite(value)) return String(value);
   if (Math.abs(value) >= 100) return value.toFixed(0);
-  return value.toFixed(Math.abs(value) >= 10 ? 1 : 2);
+  if (Math.abs(value) >= 10) return value.toFixed(1);
+  return value !== 0 && Math.abs(value) < 0.1 ? value.toPrecision(2) : value.toFixed(2);
 }
 
 const target = ({ atLeast, atMost }) =>

@@ -9,6 +9,7 @@ import { cacheHits } from './cache-hits.mjs';
 import { coldLoad } from './cold-load.mjs';
 import { loadUnload } from './load-unload.mjs';
 import { memory } from './memory.mjs';
+import { ocr } from './ocr.mjs';
 import { PEERS } from './peers/peers.mjs';
 import { stopAll } from './processes.mjs';
 import { asText } from './report.mjs';
@@ -27,6 +28,7 @@ const ROWS = {
   'load-unload': ['memory after 1,000 loads and 200 that are refused (B21)', loadUnload],
   hub: ['local answers while the hub is stopped', stoppedHub],
   memory: ['memory of four instances against one, and of an idle agent (P10)', memory],
+  ocr: ['full OCR against RapidOCR', ocr],
   switches: ['answers while versions switch (B17)', versionSwitches],
   training: ['a training step against PyTorch (P8)', training],
   serving: ["the hub's answers while it trains", servingWhileTraining],

@@ -4,7 +4,7 @@
 import { ONE_RUN, startAgent } from './agent.mjs';
 import { ask, expectSame, oipFloats } from './answers.mjs';
 import { timedModels } from './bench-models.mjs';
-import { PEERS } from './peers/peers.mjs';
+import { installPeers, SERVERS } from './peers/peers.mjs';
 import { signalTree, startScript, treeCpuUs } from './processes.mjs';
 import { lastLine } from './python-environment.mjs';
 import { number } from './report.mjs';
@@ -55,30 +55,18 @@ async function server(started, request, { folder, warmUpMs, roundMs }) {
   };
 }
 
-/** Installs those wanted: name -> what `start` needs; those that can't be had: name -> why. */
-async function installPeers(names, say) {
-  const installed = {};
-  const missing = {};
-  for (const name of names) {
-    const found = await PEERS[name].install(say);
-    if (found.missing === undefined) installed[name] = found;
-    else missing[name] = found.missing;
-  }
-  return { installed, missing };
-}
-
-async function oneModel(model, { installed, missing }, bench) {
+async function oneModel(model, { installed, skipped }, bench) {
   const { name, about, input, shape, file, runMs } = model;
   const agent = await startAgent([file], ONE_RUN);
   const request = inferRequest({ model: name, input, shape, headers: [['tidegate-cache', 'bypass']] });
   const ours = await ask(agent, request).then(({ headers, body }) => oipFloats(headers, body));
   const contestants = { tidegate: await server(agent, request, bench) };
-  const notes = Object.entries(missing).map(([peer, reason]) => `${peer} is skipped: ${reason}`);
+  const notes = [...skipped];
   for (const [peer, found] of Object.entries(installed)) {
     try {
-      const started = await PEERS[peer].start(found, model, bench);
+      const started = await SERVERS[peer].start(found, model, bench);
       const { headers, body } = await ask(started, started.request);
-      expectSame(peer, ours, PEERS[peer].floats(headers, body));
+      expectSame(peer, ours, SERVERS[peer].floats(headers, body));
       contestants[peer] = await server(started, started.request, bench);
     } catch (error) {
       notes.push(`${peer} is skipped: ${lastLine(error)}`);
@@ -117,7 +105,7 @@ async function oneModel(model, { installed, missing }, bench) {
 function judged(targets, measured) {
   const { tidegate } = measured;
   const against = (what, list, target) => ({ what: `${what}, answers`, ...ratio(tidegate, list), ...target });
-  const peers = Object.keys(PEERS).filter((name) => measured[name] !== undefined);
+  const peers = Object.keys(SERVERS).filter((name) => measured[name] !== undefined);
   const python = PYTHON_PEERS.filter((name) => measured[name] !== undefined);
   const loops = Object.keys(LOOPS);
   return [
@@ -145,7 +133,7 @@ const best = (names, measured) =>
 
 /** One result a model. `bench.peers`: the names of those to install. */
 export async function throughput(bench) {
-  const peers = await installPeers(bench.peers, bench.say);
+  const peers = await installPeers(Object.keys(SERVERS), bench.peers, bench.say);
   const results = [];
   for (const model of await timedModels(bench.folder)) results.push(await oneModel(model, peers, bench));
   return results;

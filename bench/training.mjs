@@ -1,8 +1,9 @@
 // P8: the time of a training step (forward, backward, AdamW) of three networks, beside PyTorch's on the same number of threads. Each
 // side has a process of its own, and rests before the other is measured: threads that spin a while would take the other's cores.
 import { setTimeout as delay } from 'node:timers/promises';
-import { pythonEnvironment } from './python-environment.mjs';
-import { startProgram, startScript } from './processes.mjs';
+import { installPeers } from './peers/peers.mjs';
+import { pytorch } from './peers/pytorch.mjs';
+import { startScript } from './processes.mjs';
 import { figures, interleave, ratio } from './statistics.mjs';
 import { TRAINING_MODELS } from './training/models.mjs';
 
@@ -11,19 +12,14 @@ const THREADS = [1, 2];
 const WARM_UP_MS = 1_500;
 const REST_MS = 300;
 
-export async function training({ rounds, roundMs, say }) {
-  const requirements = new URL('training/requirements.txt', import.meta.url);
-  const { python, missing } = await pythonEnvironment('training', requirements, 'torch', say);
-  if (missing !== undefined) say(`P8: PyTorch is skipped: ${missing}`);
+export async function training({ rounds, roundMs, peers, say }) {
+  const { installed, skipped } = await installPeers(['pytorch'], peers, say);
   const results = [];
   for (const { name, about } of TRAINING_MODELS) {
     for (const threads of THREADS) {
       const args = [name, String(threads)];
       const sides = { tidegate: await startScript('training/our-step.mjs', args) };
-      if (python !== undefined) {
-        const script = new URL('training/torch_step.py', import.meta.url).pathname;
-        sides.pytorch = await startProgram(python, [script, ...args]);
-      }
+      if (installed.pytorch !== undefined) sides.pytorch = await pytorch.start(installed.pytorch, args);
       const turn = async (side) => {
         const answer = await side.ask(roundMs);
         await delay(REST_MS);
@@ -35,7 +31,6 @@ export async function training({ rounds, roundMs, say }) {
         say(`P8 ${name}, ${threads} threads: round ${round} of ${rounds}`),
       );
       await Promise.all(Object.values(sides).map((side) => side.stop()));
-      const skipped = missing === undefined ? [] : [`PyTorch is skipped: ${missing}`];
       results.push(judged(`P8 ${name}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`, about, measured, skipped));
     }
   }

@@ -57,8 +57,15 @@ describe('a report', () => {
     [{ median: 7 }, undefined],
   ])('judges %j: %s', (one, judged) => expect(verdict(one)).toBe(judged));
 
-  it('shows three digits', () => {
-    expect([1234.5, 99.96, 12.34, 0.123].map(number)).toEqual(['1235', '100.0', '12.3', '0.12']);
+  it('shows the digits that matter', () => {
+    expect([1234.5, 99.96, 12.34, 0.123, 0.00347, 0].map(number)).toEqual([
+      '1235',
+      '100.0',
+      '12.3',
+      '0.12',
+      '0.0035',
+      '0.00',
+    ]);
   });
 
   it('prints a table, the ratios with spread and target, versions, and what is missing', () => {
