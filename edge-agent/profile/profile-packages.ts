@@ -6,6 +6,7 @@ import type { ModelPackage } from '@tidegate/shared/package/model-package.js';
 import type { Provider } from '@tidegate/shared/runtime/engine.js';
 import type { GraphRunner, Runtime } from '@tidegate/shared/runtime/graph-runner.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
+import { carriedState } from '@tidegate/shared/package/graph-state.js';
 import { serveModel } from '@tidegate/shared/serving/open-served-model.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { Files } from '@tidegate/shared/system/files.js';
@@ -116,7 +117,9 @@ async function look(
       const { inputs, outputs } = await inspectGraphFile(path);
       const fed = recording.feeds.get(path);
       const batched = takesBatches(inputs, outputs);
-      const given = fed === undefined || shapes.size > 0 ? makeRow(inputs, shapes, seededRandom(1)) : fed;
+      const state = carriedState(pack.yaml, graph, { inputs, outputs })?.initial ?? []; // as a sequence begins
+      const free = inputs.filter(({ name }) => !state.some((carried) => carried.name === name));
+      const given = fed === undefined || shapes.size > 0 ? [...makeRow(free, shapes, seededRandom(1)), ...state] : fed;
       found.push({
         label,
         graph,

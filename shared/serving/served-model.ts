@@ -374,7 +374,7 @@ export class ServedModel {
   async #run(request: ModelRequest, signal: AbortSignal): Promise<ModelAnswer> {
     if (this.#sequences === undefined) return this.#evaluate(request, signal, undefined);
     if (request.sequence === undefined) {
-      const text = `model '${this.identity.name}' has state: a request says which sequence it belongs to`;
+      const text = `model '${this.identity.name}' has state: each request says by sequence_id which sequence it belongs to`;
       throw new ServingError('invalid-argument', text, { field: 'parameters.sequence_id' });
     }
     return this.#sequences.run(request.sequence, signal, (turn) => this.#evaluate(request, signal, turn));

@@ -23,22 +23,22 @@ await describeWithPython('Python clients', CLIENTS, (python) => {
 
   test('tritonclient.http', async () => {
     const args = ['http', agent.address, agent.pictures];
-    await runPythonChecks('tritonclient.http 2.73.0', tritonclient, 'tritonclient_checks.py', args, 112);
+    await runPythonChecks('tritonclient.http 2.73.0', tritonclient, 'tritonclient_checks.py', args, 114);
   });
 
   test('tritonclient.http.aio', async () => {
     const args = ['aio', agent.address, agent.pictures];
-    await runPythonChecks('tritonclient.http.aio 2.73.0', tritonclient, 'tritonclient_checks.py', args, 112);
+    await runPythonChecks('tritonclient.http.aio 2.73.0', tritonclient, 'tritonclient_checks.py', args, 114);
   });
 
   test('tritonclient.grpc', async () => {
     const args = ['grpc', agent.grpcAddress, agent.pictures];
-    await runPythonChecks('tritonclient.grpc 2.73.0', tritonclientGrpc, 'tritonclient_grpc_checks.py', args, 45);
+    await runPythonChecks('tritonclient.grpc 2.73.0', tritonclientGrpc, 'tritonclient_grpc_checks.py', args, 49);
   });
 
   test('tritonclient.grpc.aio', async () => {
     const args = ['aio', agent.grpcAddress, agent.pictures];
-    await runPythonChecks('tritonclient.grpc.aio 2.73.0', tritonclientGrpc, 'tritonclient_grpc_checks.py', args, 45);
+    await runPythonChecks('tritonclient.grpc.aio 2.73.0', tritonclientGrpc, 'tritonclient_grpc_checks.py', args, 49);
   });
 
   test('KServe InferenceRESTClient', async () => {

@@ -1,4 +1,4 @@
-// A real agent process for other people's clients: identity graphs of every datatype, small graphs, the digit classifier
+// A real agent process for other people's clients: identity graphs of every datatype, small graphs, one with state, the digit classifier
 // and the text line recogniser, served without a hub. Beside it a folder of pictures with the texts expected of them.
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -8,6 +8,7 @@ import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { DATATYPES } from '@tidegate/shared/tensor/datatype.js';
+import { writeCountingPackage } from '../support/counting-package.js';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -34,7 +35,8 @@ export async function serveAgent(): Promise<ServedAgent> {
   const graph = (name: string): string => join(root, 'test/fixtures/onnx', `${name}.onnx`);
   const names = DATATYPES.map((datatype) => `identity-${datatype.toLowerCase()}`);
   names.push('identity-fp32-scalar', 'identity-fp32-3d', 'add', 'nonzero');
-  const models = [...names.map(graph), join(root, 'examples/digits'), ocr];
+  const counter = writeCountingPackage(join(folder, 'counter'));
+  const models = [...names.map(graph), join(root, 'examples/digits'), ocr, counter];
   const unixSocket = join(folder, 'agent.sock');
   const settings = [
     '--http-port',

@@ -16,6 +16,6 @@ await describeWithPython('the stream', 'aiohttp WebSocket', (python) => {
   afterAll(() => agent?.stop());
 
   test('aiohttp, with frames that tritonclient makes', async () => {
-    await runPythonChecks('aiohttp WebSocket', tritonclient, 'stream_checks.py', [agent.address], 17);
+    await runPythonChecks('aiohttp WebSocket', tritonclient, 'stream_checks.py', [agent.address], 19);
   });
 });

@@ -11,6 +11,7 @@ import numpy as np
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 
 from checks import check, equal, holds, run
+from tritonclient_shared import counting
 from values import ALL, any_bits
 import ml_dtypes
 
@@ -123,6 +124,40 @@ async def _(stream):
     holds("nosuch" in error["error"], error)
     await stream.ask([tensor("x", np.zeros(1, np.float32), "FP32")], request_id="good")
     equal((await stream.answer()).get_response()["id"], "good")
+
+
+async def added(stream, number, **sequence):
+    await stream.ask(counting(tensor, number), **sequence)
+    answer = await stream.answer()
+    return answer if isinstance(answer, dict) else float(answer.as_numpy("sum")[0])
+
+
+@check("many sequences over one connection")
+@streamed("?model=counter")
+async def _(stream):
+    for step in range(5):
+        for name in range(1, 9):
+            flags = dict(sequence_id=name, sequence_start=step == 0, sequence_end=step == 4)
+            equal(await added(stream, name, **flags), float(name * (step + 1)))
+
+
+@check("sequences are the connection's own, and end with it")
+@streamed("?model=counter")
+async def _(stream):
+    equal(await added(stream, 1, sequence_id=7, sequence_start=True), 1.0)
+    async with Stream(stream.loop, sys.argv[1], "?model=counter") as other:
+        error = await added(other, 1, sequence_id=7)
+        equal((error["code"], error["field"]), ("invalid-argument", "parameters.sequence_id"))
+        equal(await added(other, 10, sequence_id=7, sequence_start=True), 10.0)
+    equal(await added(stream, 1, sequence_id=7), 2.0)
+    url = f"http://{sys.argv[1]}/agent/v1/models"
+    for _ in range(100):
+        models = (await (await stream.session.get(url)).json())["models"]
+        (live,) = [model["sequences"]["live"] for model in models if model["name"] == "counter"]
+        if live == 1:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"{live} sequences live, expected 1")
 
 
 run(asyncio.new_event_loop(), sys.argv[1])

@@ -242,9 +242,6 @@ def _(client, _):
     shared = InferInput("x", [4], "FP32")
     shared.set_shared_memory("region", 16)
     refused(client, "400", "shared_memory_region", lambda: client.infer("identity-fp32", [shared]))
-    given = [tensor("x", np.zeros(4, np.float32), "FP32")]
-    sequence = dict(sequence_id=7, sequence_start=True)
-    refused(client, "501", "sequence", lambda: client.infer("identity-fp32", given, **sequence))
     refused(client, "501", "CUDA", lambda: client.get_cuda_shared_memory_status())
     refused(client, "501", "CUDA", lambda: client.unregister_cuda_shared_memory())
     refused(client, "501", "CUDA", lambda: client.register_cuda_shared_memory("r", b"handle", 0, 16))

@@ -18,7 +18,7 @@ from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
 
 from checks import check, equal, holds, run
-from tritonclient_shared import Synchronous, same, shared_checks
+from tritonclient_shared import Synchronous, counting, same, shared_checks
 from values import ALL, any_bits
 
 InferInput = tritonclient.grpc.InferInput
@@ -294,6 +294,30 @@ def _(client, _):
     holds(no_error is None and no_other is None, "the good ones")
     holds("nosuch" in error.message(), error)
     equal([first.get_response().id, last.get_response().id], ["0", "2"])
+
+
+@check("a stream with two sequences, sent without waiting")
+def _(client, _):
+    requests = [
+        dict(model_name="counter", inputs=counting(tensor, number), sequence_id=name, sequence_start=step == 0, sequence_end=step == 9)
+        for step in range(10)
+        for name, number in (("left", 1), ("right", 2))
+    ]
+    answers = client.stream(requests)
+    holds(not any(error for _, error in answers), answers)
+    sums = [float(result.as_numpy("sum")[0]) for result, _ in answers]
+    equal(sums, [float(number * (step + 1)) for step in range(10) for number in (1, 2)], "sums")
+
+
+@check("the configuration tells what sequences carry")
+def _(client, _):
+    batching = client.get_model_config("counter").config.sequence_batching
+    equal(batching.WhichOneof("strategy_choice"), "direct", "strategy")
+    equal(batching.max_sequence_idle_microseconds, 60_000_000, "idle")
+    (state,) = batching.state
+    equal([state.input_name, state.output_name, list(state.dims)], ["total", "total_next", [1]], "state")
+    metadata = client.get_model_metadata("counter")
+    equal([i.name for i in metadata.inputs], ["x", "rounds"], "inputs")
 
 
 @check("a stream says which answer is the last of its request")

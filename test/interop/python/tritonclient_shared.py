@@ -42,6 +42,11 @@ def same(actual, expected, datatype, text):
     equal(actual.shape, expected.shape, f"{text} shape")
 
 
+def counting(tensor, number):
+    """Inputs of the model `counter`, which adds up what a sequence sends."""
+    return [tensor("x", np.array([number], np.float32), "FP32"), tensor("rounds", np.array(1, np.int64), "INT64")]
+
+
 def shared_checks(tensor, requested_output, refused, statuses):
     """`refused(client, status, text, call)`; `statuses` are those of a wrong request and of an unknown model."""
     wrong, unknown = statuses
@@ -68,6 +73,29 @@ def shared_checks(tensor, requested_output, refused, statuses):
         refused(client, wrong, "given twice", lambda: client.infer("add", [a, a, b]))
         ask = [requested_output("nosuch")]
         refused(client, wrong, "outputs[0].name", lambda: client.infer("add", [a, b], outputs=ask))
+
+    def add(client, number, **sequence):
+        return float(client.infer("counter", counting(tensor, number), **sequence).as_numpy("sum")[0])
+
+    @check("sequences with state: numbers and texts, mixed, each its own")
+    def _(client, _):
+        ids = [7, "7", 2**53 + 1, 2**53 + 2, "front door"]
+        for step in range(4):
+            for i, each in enumerate(ids):
+                flags = dict(sequence_id=each, sequence_start=step == 0, sequence_end=step == 3)
+                equal(add(client, i + 1, **flags), float((i + 1) * (step + 1)), f"{each!r} after {step + 1}")
+
+    @check("a sequence that has not begun, one that is over, one that begins again; a model without state")
+    def _(client, _):
+        refused(client, wrong, "sequence_start", lambda: add(client, 1, sequence_id=99))
+        refused(client, wrong, "sequence_id", lambda: add(client, 1))
+        equal(add(client, 1, sequence_id=99, sequence_start=True), 1.0, "start")
+        equal(add(client, 5, sequence_id=99, sequence_start=True), 5.0, "start again")
+        equal(add(client, 5, sequence_id=99, sequence_end=True), 10.0, "end")
+        refused(client, wrong, "sequence_start", lambda: add(client, 1, sequence_id=99))
+        x = np.arange(3, dtype=np.float32)
+        result = client.infer("identity-fp32", [tensor("x", x, "FP32")], sequence_id=3, sequence_start=True)
+        same(result.as_numpy("y"), x, "FP32", "without state")
 
     @check("200 distinct inputs, 16 in flight, each with its own answer")
     def _(client, _):
