@@ -109,7 +109,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
   const runtime = new ExecutorRuntime({ clock, log, concurrency, engine, cores, compiledCache });
   const statistics = new InferenceStatistics();
   const slots = new EngineSlots(
-    { providers, intraOpThreads, queueDepthMax, heavy: false, callerWeights },
+    { providers, intraOpThreads, queueDepthMax, heavy: false, keepCompiled: true, callerWeights },
     {
       runtime,
       inspect: inspectGraphFile,

@@ -56,6 +56,7 @@ export async function openInference(
           intraOpThreads: settings.threads,
           queueDepthMax: QUEUE_DEPTH,
           heavy: true,
+          keepCompiled: true,
           restartLimits: { ...RESTART_LIMITS, heldMs: RESTART_LIMITS.windowMs }, // nobody stands by a hub to end a quarantine
           callerWeights: settings.callerWeights,
         },

@@ -59,11 +59,13 @@ export async function serveModel(
       const { providers, intraOpThreads, queueDepthMax, callerWeights } = options;
       const path = pack.pathOf(graph);
       const state = hasState(pack.yaml) ? carriedState(pack.yaml, graph, await inspect(path)) : undefined;
-      const content = `${identity.variantDigest} ${graph}`;
-      const carrying = state === undefined ? {} : { state };
+      const carrying = {
+        ...(state === undefined ? {} : { state }),
+        ...(options.keepCompiled === true ? { content: `${identity.variantDigest} ${graph}` } : {}),
+      };
       const traits = await graphTraits(path);
       const { timeVaries } = traits;
-      const loading = { label, path, content, timeVaries, providers, intraOpThreads, crashes, ...carrying };
+      const loading = { label, path, timeVaries, providers, intraOpThreads, crashes, ...carrying };
       const runner = await runtime.load(loading, signal);
       deterministic &&= traits.deterministic && state === undefined;
       const maxRows = traits.rowsMayBatch && state === undefined ? pack.yaml.batching.maxRows : 1;

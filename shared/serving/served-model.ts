@@ -9,7 +9,7 @@ import type { OpenPackageDeps } from '../package/open-package.js';
 import { runGoldens, type GoldensResult } from '../package/run-goldens.js';
 import type { CrashRecord, Quarantine } from '../runtime/crash-record.js';
 import type { CarriedState, EngineCapabilities, Provider, ProviderReport } from '../runtime/engine.js';
-import type { GraphRunner, Runtime } from '../runtime/graph-runner.js';
+import type { CompiledReport, GraphRunner, Runtime } from '../runtime/graph-runner.js';
 import type { RestartLimits } from '../runtime/restart-policy.js';
 import type { Scheduler, SchedulerCounts } from '../scheduling/scheduler.js';
 import type { Clock } from '../system/clock.js';
@@ -41,6 +41,8 @@ export interface ServedModelOptions {
   readonly queueDepthMax: number;
   /** Answer with the package's `heavy` variations where it has them: the hub. */
   readonly heavy: boolean;
+  /** Keep its graphs as the engine makes them, where the runtime has a cache for that: a model that is loaded again and again. */
+  readonly keepCompiled?: boolean;
   /** When its executors' deaths are a crash loop; by default what a device wants. */
   readonly restartLimits?: RestartLimits;
   /** Of callers that get more or less than the others, whose weight is 1. */
@@ -104,6 +106,9 @@ interface ServedGraph {
   readonly capabilities: EngineCapabilities;
   readonly provider: ProviderReport;
   readonly loadMs: number;
+  readonly sessionMs: number | undefined;
+  /** Whether the engine cache had it, or why not; undefined where there is no cache. */
+  readonly compiled: CompiledReport | undefined;
   readonly concurrency: number;
   readonly counts: SchedulerCounts;
 }
@@ -253,6 +258,8 @@ export class ServedModel {
       capabilities: runner.engine.capabilities,
       provider: runner.provider,
       loadMs: runner.loadMs,
+      sessionMs: runner.sessionMs,
+      compiled: runner.compiled,
       concurrency: runner.concurrency,
       counts: scheduler.counts,
     }));

@@ -1,5 +1,5 @@
 // The whole agent in one process with real executors: its own routes, metrics, and switching versions under load.
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,6 +14,7 @@ import { systemClock } from '@tidegate/shared/system/clock.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import { sha256 } from '@tidegate/shared/wire/digest.js';
 import { digitInput } from '../support/digit-inputs.js';
+import { writeWeightyModel } from '../support/weighty-model.js';
 
 const path = fileURLToPath(new URL('../../examples/digits', import.meta.url));
 const finished: FinishedRequest[] = [];
@@ -157,5 +158,28 @@ describe('the agent', () => {
     expect(agent.slots.names()).toEqual([]);
     expect((await get('/agent/v1/cache')).body['layers']).toMatchObject({ memory: { entries: 0, sizeBytes: 0 } });
     await expect(ask(1)).rejects.toMatchObject({ code: 'not-found' });
+  });
+});
+
+describe('the engine cache of the agent', () => {
+  const loadedBy = async (mode: 'run' | 'serve', flags: object): Promise<unknown> => {
+    const modules = { clock: systemClock, log: silentLog, version: '9.9.9', mode, hub: undefined, observers: [] };
+    const one = createAgent(readAgentSettings({ flags: { dataDir: folder, ...flags }, environment: {} }), modules);
+    const weighty = { ...source('1'), name: 'weighty', path: join(folder, 'weighty.onnx') };
+    one.slots.activate(await one.slots.prepare(weighty, signal()));
+    const [graph] = one.slots.active('weighty')!.served.graphs;
+    await one.close(5000);
+    return graph?.compiled;
+  };
+
+  it('lets `run` load what it knows from its data folder; `serve` writes there only when told to', async () => {
+    await writeWeightyModel(join(folder, 'weighty.onnx'));
+    expect(await loadedBy('serve', {})).toBeUndefined();
+    expect(await loadedBy('run', { engineCache: '0' })).toBeUndefined();
+    expect(await readdir(folder)).not.toContain('engine-cache');
+    expect(await loadedBy('run', {})).toEqual({ kind: 'used' });
+    expect(await readdir(join(folder, 'engine-cache'))).toHaveLength(1);
+    expect(await loadedBy('serve', { engineCache: '1GiB' })).toEqual({ kind: 'used' });
+    expect(await readdir(join(folder, 'engine-cache'))).toHaveLength(1);
   });
 });

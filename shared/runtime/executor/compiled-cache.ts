@@ -21,8 +21,9 @@ const FORMAT = 1;
 const GRAPH_MIN_BYTES = 4 << 20;
 /** An entry may hold the weights twice, as they were and as kernels want them. */
 const ENTRY_PER_GRAPH = 2;
-/** What is left of the volume to others. */
+/** What is left of the volume to others, and how much of it the cache may be whatever its limit. */
 const KEPT_FREE_BYTES = 256 << 20;
+const VOLUME_SHARE = 0.1;
 const MANIFEST = 'manifest.json';
 const VERIFIED = 'verified';
 const UNFINISHED = '.building-';
@@ -99,14 +100,15 @@ async function build(
   signal: AbortSignal,
 ): Promise<void> {
   await fs.mkdir(cache.folder, { recursive: true, mode: 0o700 });
-  const { bavail, bsize } = await fs.statfs(cache.folder);
+  const { bavail, blocks, bsize } = await fs.statfs(cache.folder);
   if (bavail * bsize < ENTRY_PER_GRAPH * graphBytes + KEPT_FREE_BYTES) throw new Error('no room on the volume');
   const unfinished = join(cache.folder, `${UNFINISHED}${randomUUID()}`);
   try {
     await fs.mkdir(unfinished, { mode: 0o700 });
     await (await engine.load({ ...options, saveTo: unfinished }, signal)).close();
     await seal(unfinished);
-    await makeRoom(cache, await sizeOf(unfinished));
+    const limitBytes = Math.min(cache.limitBytes, Math.floor(VOLUME_SHARE * blocks * bsize));
+    await makeRoom({ ...cache, limitBytes }, await sizeOf(unfinished));
     await fs.rename(unfinished, entry).catch(async (error: unknown) => {
       if (!(await exists(join(entry, MANIFEST)))) throw error; // another executor was faster: its entry does
     });

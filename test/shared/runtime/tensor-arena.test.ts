@@ -53,6 +53,12 @@ describe.runIf(process.platform === 'linux')('the memory shared with an executor
     expect(arena.lend([feed(4 * MIB)]).feeds).toEqual([{ at: 0, sizeBytes: 4 * MIB }]); // written before: not growth
   });
 
+  it('leaves feeds to the pipe where the file takes no more', () => {
+    open();
+    arena.close();
+    expect(arena.lend([feed(MIB)]).feeds).toEqual([undefined]);
+  });
+
   it('is not there where the folder is no tmpfs: a disk would be written to', () => {
     open();
     expect(TensorArena.open(undefined, () => statfsSync('/proc'))).toBeUndefined();

@@ -1,4 +1,4 @@
-import { fstatSync } from 'node:fs';
+import { closeSync, fstatSync, openSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MappedArena } from '@tidegate/shared/runtime/executor/mapped-arena.js';
 import { FrameError } from '@tidegate/shared/runtime/frames.js';
@@ -35,6 +35,18 @@ describe.runIf(process.platform === 'linux')("the executor's view of the shared 
     const places = copies.map((output) => mapped.placeOf(output));
     expect(places).toEqual([loan.answer!.at, undefined, loan.answer!.at + SIZE, undefined]); // no room for the last
     expect(Buffer.compare(arena.read(loan, places[2]!, SIZE), outputs[2]!)).toBe(0);
+  });
+
+  it('puts outputs into memory of their own where the file takes no more, as on a full volume', () => {
+    const fd = openSync(`/proc/self/fd/${arena.fd}`, 'r');
+    const readOnly = new MappedArena(fd, arena.sizeBytes);
+    const output = Buffer.alloc(SIZE, 3);
+    const copy = readOnly.copier({ at: 0, sizeBytes: SIZE })(output);
+    closeSync(fd);
+    expect(readOnly.placeOf(copy)).toBeUndefined();
+    expect(Buffer.compare(copy, output)).toBe(0);
+    output.fill(4); // the engine's memory is gone after the call
+    expect(copy[0]).toBe(3);
   });
 
   it('touches no page that nobody has written: a full volume would end the process', () => {
