@@ -27,7 +27,7 @@ export const RECOGNISER = {
 
 /** Both, in `folder` under their names, `runMs` near 20 and 1: `{ name, about, file, input, shape, runMs }`. */
 export async function timedModels(folder) {
-  const recogniser = await sized(RECOGNISER, folder, 20, (by) => [1, 3, 48, stepped(240 * by, 16, 960)]);
+  const recogniser = await timedRecogniser(folder, 20);
   const conv = await sized(CONV, folder, 1, (by) => {
     const side = stepped(64 * Math.sqrt(by), 8, 256);
     return [1, 3, side, side];
@@ -36,6 +36,11 @@ export async function timedModels(folder) {
     { ...recogniser, about: `PP-OCRv4 line recogniser, [${recogniser.shape}]` },
     { ...conv, about: `three convolutions, [${conv.shape}]` },
   ];
+}
+
+/** The recogniser at a width at which a run takes about `wantedMs`. */
+export function timedRecogniser(folder, wantedMs) {
+  return sized(RECOGNISER, folder, wantedMs, (by) => [1, 3, 48, stepped(240 * by, 16, 960)]);
 }
 
 const stepped = (value, step, most) => Math.min(most, Math.max(step, Math.round(value / step) * step));

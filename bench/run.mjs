@@ -10,6 +10,8 @@ import { coldLoad } from './cold-load.mjs';
 import { loadUnload } from './load-unload.mjs';
 import { memory } from './memory.mjs';
 import { ocr } from './ocr.mjs';
+import { fairness } from './fairness.mjs';
+import { overload } from './overload.mjs';
 import { PEERS } from './peers/peers.mjs';
 import { stopAll } from './processes.mjs';
 import { asText } from './report.mjs';
@@ -23,9 +25,11 @@ import { versionSwitches } from './version-switches.mjs';
 /** Name -> what it measures, and a function that gets `{ folder, rounds, roundMs, warmUpMs, quick, peers, say }` and answers results (report.mjs). */
 const ROWS = {
   throughput: ['HTTP infer against bare loops and other servers (P1, P2, P11)', throughput],
+  overload: ['twice what the machine can answer, mixed deadlines (P3)', overload],
   p4: ['cache hits against plain node:http', cacheHits],
   'cold-load': ['loading a known model, and four of it at once (P10)', coldLoad],
   'load-unload': ['memory after 1,000 loads and 200 that are refused (B21)', loadUnload],
+  fairness: ['a caller beside another at 100 times its rate', fairness],
   hub: ['local answers while the hub is stopped', stoppedHub],
   memory: ['memory of four instances against one, and of an idle agent (P10)', memory],
   ocr: ['full OCR against RapidOCR', ocr],

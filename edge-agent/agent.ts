@@ -168,6 +168,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     ...protocols,
     logControl: modules.logControl,
     sharedMemory,
+    onRefused: (code, tookMs) => metrics.refused(code, tookMs),
   });
   const streams = new InferStreams({ ...protocols, sharedMemory, apiToken: settings.apiToken });
   const startedMonotonicMs = clock.monotonicMs();

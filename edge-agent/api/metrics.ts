@@ -4,6 +4,7 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { AnswerCache } from '../cache/answer-cache.js';
 import type { CaptureStatus } from '../capture/captures.js';
 import type { EngineSlots } from '../engine/engine-slots.js';
+import type { ServingErrorCode } from '@tidegate/shared/serving/serving-error.js';
 import type { HubClient } from '../router/hub-client.js';
 import type { RequestEnd } from '../router/request-trail.js';
 
@@ -22,6 +23,8 @@ interface Sample {
 
 const LATENCY_BUCKETS_S = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
+const REFUSAL_BUCKETS_S = [0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.1, 1];
+
 const MODEL_FAMILIES = {
   tidegate_executor_runs_total: ['Runs that executors were given', 'runs'],
   tidegate_executor_rows_total: ['Rows in those runs; more than runs where requests were batched', 'rows'],
@@ -29,6 +32,7 @@ const MODEL_FAMILIES = {
   tidegate_scheduler_expired_total: ['Requests whose deadline passed in the queue or in a run', 'expired'],
   tidegate_scheduler_cancelled_total: ['Requests whose caller went away before the answer', 'cancelled'],
   tidegate_scheduler_retried_total: ['Requests repeated after their executor died or hung', 'retried'],
+  tidegate_scheduler_repeated_total: ["Runs that made way for a light caller's request, and were repeated", 'repeated'],
   tidegate_scheduler_queue_depth: ['Requests waiting now', 'queueDepth'],
   tidegate_scheduler_running: ['Runs in flight now', 'running'],
 } as const;
@@ -81,6 +85,7 @@ export class Metrics {
   readonly #registry = new Registry();
   readonly #requests: Counter<'model' | 'outcome' | 'code'>;
   readonly #seconds: Histogram<'model' | 'outcome'>;
+  readonly #refusals: Histogram;
   /** Looked up once per combination of labels: hashing them for each request costs more than the counting. */
   readonly #series = new Map<
     string,
@@ -100,6 +105,12 @@ export class Metrics {
       help: 'From acceptance to answer',
       labelNames: ['model', 'outcome'],
       buckets: LATENCY_BUCKETS_S,
+      registers,
+    });
+    this.#refusals = new Histogram({
+      name: 'tidegate_refusal_duration_seconds',
+      help: 'Of requests refused at admission over HTTP, from their last byte to the refusal',
+      buckets: REFUSAL_BUCKETS_S,
       registers,
     });
     this.#scraped('tidegate_build_info', '1, with the version as label', ['version'], () => [
@@ -124,6 +135,11 @@ export class Metrics {
     }
     series.count.inc();
     series.seconds.observe(totalMs / 1000);
+  }
+
+  /** An inference request over HTTP was refused, so long after it had been read. */
+  refused(code: ServingErrorCode, tookMs: number): void {
+    if (code === 'would-miss-deadline' || code === 'queue-full') this.#refusals.observe(tookMs / 1000);
   }
 
   get contentType(): string {

@@ -1,12 +1,14 @@
 // Admission against the deadline: pure. A request that can't be answered in time is refused at once, while its caller can
 // still go elsewhere, and not after it has waited (Clockwork's rule). The queue is played forward over the executor's slots,
-// in the order of turns (fair-shares.ts) with the measured times. The request is refused when it would end late, when it would
-// make one late that was admitted before, or when the queue is full.
+// in the order of turns (fair-shares.ts) with the measured times and their deviations. The request is refused when it might end
+// late, when it might make one late that was admitted before, or when the queue is full: what is admitted is a promise, and the
+// executor has enough to do without those that are doubtful.
 //
 // But a caller who has had its share is no reason to refuse one who hasn't: what the request would make late, or has no room
 // beside, is displaced where its turn comes after the request's and it is another caller's. The heavy caller's excess is
 // refused, if need be a little later; the light caller is served as if the other weren't there.
 import type { Share, Turn } from './fair-shares.js';
+import { HEAVY_TIMES } from './recent-use.js';
 
 export interface PlannedRun extends Share {
   readonly deadlineMs: number;
@@ -27,6 +29,8 @@ export interface AdmissionView<T extends PlannedRun> {
   readonly turnsWith: (candidate: PlannedRun) => readonly Turn<T | PlannedRun>[];
   /** Monotonic time of the newest measurement. */
   readonly lastObservedMs: number;
+  /** Had the candidate's caller many times as much lately as another one (recent-use.ts)? */
+  readonly heavy: boolean;
 }
 
 type AdmissionDecision<T> =
@@ -58,7 +62,8 @@ export function admit<T extends PlannedRun>(candidate: PlannedRun, view: Admissi
 
   let order = view.turnsWith(candidate);
   const displaced: T[] = [];
-  const full = view.queueDepth >= view.queueDepthMax;
+  const room = view.heavy ? view.queueDepthMax * (1 - 1 / HEAVY_TIMES) : view.queueDepthMax;
+  const full = view.queueDepth >= room;
   if (full) {
     const last = order.at(-1);
     if (last === undefined || !yieldsTo(last, order, candidate)) return queueFull(view);
@@ -69,16 +74,17 @@ export function admit<T extends PlannedRun>(candidate: PlannedRun, view: Admissi
 
   let onTime: ReadonlySet<Share> | undefined;
   while (displaced.length <= DISPLACED_MAX) {
-    const ends = playForward(view, order);
+    const ends = playForward(view, order, candidate);
     const at = order.findIndex(({ share }) => share === candidate);
-    const endMs = (ends[at] ?? nowMs) - candidate.costMs + candidate.boundMs;
-    if (endMs > candidate.deadlineMs) return late(endMs, candidate.deadlineMs, nowMs);
-    const lateNow = order.filter(({ share }, i) => i > at && (ends[i] ?? 0) > share.deadlineMs);
-    if (lateNow.length > 0) onTime ??= onTimeWithoutIt(view);
-    const hurt = lateNow.find(({ share }) => onTime?.has(share) === true);
+    const { boundMs } = ends[at] ?? NOW;
+    const latestMs = boundMs + (view.heavy ? reserveMs(boundMs - nowMs, candidate) : 0);
+    if (latestMs > candidate.deadlineMs) return late(latestMs, candidate.deadlineMs, nowMs);
+    const atRisk = order.filter(({ share }, i) => i > at && (ends[i] ?? NOW).boundMs > share.deadlineMs);
+    if (atRisk.length > 0) onTime ??= onTimeWithoutIt(view);
+    const hurt = atRisk.find(({ share }) => onTime?.has(share) === true);
     if (hurt === undefined) return { admit: true, displaced };
     if (!yieldsTo(hurt, order, candidate)) {
-      const lateMs = (ends[order.indexOf(hurt)] ?? 0) - hurt.share.deadlineMs;
+      const lateMs = (ends[order.indexOf(hurt)] ?? NOW).boundMs - hurt.share.deadlineMs;
       return wouldMiss(lateMs, 'it would make a request late that was admitted before');
     }
     displaced.push(hurt.share as T);
@@ -96,15 +102,20 @@ function yieldsTo<T extends Share>(turn: Turn<T>, order: readonly Turn<T>[], can
   return own !== undefined && turn.tag > own.tag;
 }
 
-/** Those who wait and end in time if the candidate doesn't come. */
+/** What a heavy caller's request leaves of its time for the light callers that may come and go first, and to run twice. */
+function reserveMs(waitMs: number, { costMs }: PlannedRun): number {
+  return waitMs / HEAVY_TIMES + 2 * costMs;
+}
+
+/** Those who wait and are expected to end in time if the candidate doesn't come. */
 function onTimeWithoutIt<T extends PlannedRun>(view: AdmissionView<T>): ReadonlySet<Share> {
   const turns = view.turns();
   const ends = playForward(view, turns);
-  return new Set(turns.flatMap(({ share }, i) => ((ends[i] ?? 0) <= share.deadlineMs ? [share] : [])));
+  return new Set(turns.flatMap(({ share }, i) => ((ends[i] ?? NOW).expectedMs <= share.deadlineMs ? [share] : [])));
 }
 
 function queueFull<T extends PlannedRun>(view: AdmissionView<T>) {
-  const drainMs = Math.max(0, ...playForward(view, view.turns()).map((endMs) => endMs - view.nowMs));
+  const drainMs = Math.max(0, ...playForward(view, view.turns()).map(({ expectedMs }) => expectedMs - view.nowMs));
   const reason = `${view.queueDepth} requests are waiting`;
   return { admit: false, code: 'queue-full', retryAfterMs: Math.ceil(drainMs / 2), reason } as const;
 }
@@ -118,19 +129,28 @@ function wouldMiss(lateMs: number, reason: string) {
   return { admit: false, code: 'would-miss-deadline', retryAfterMs: Math.ceil(lateMs), reason } as const;
 }
 
-/** Expected end of each run when they go in order to the slot that is free first. */
+interface End {
+  readonly expectedMs: number;
+  /** When it will hardly have failed to end. */
+  readonly boundMs: number;
+}
+const NOW: End = { expectedMs: 0, boundMs: 0 };
+
+/**
+ * The end of each run when they go in order to the slot that is free first. Of runs one after the other the means add up, the
+ * deviations as their squares. A busy slot's run is taken to be as uncertain as `like`'s.
+ */
 function playForward(
   { slotsFreeMs, nowMs }: Pick<AdmissionView<PlannedRun>, 'slotsFreeMs' | 'nowMs'>,
   turns: readonly Turn<PlannedRun>[],
-): number[] {
-  const slots = slotsFreeMs.map((freeMs) => Math.max(freeMs, nowMs));
+  like?: PlannedRun,
+): End[] {
+  const busy = like === undefined ? 0 : (like.boundMs - like.costMs) ** 2;
+  const slots = slotsFreeMs.map((ms) => ({ freeMs: Math.max(ms, nowMs), squares: ms > nowMs ? busy : 0 }));
   return turns.map(({ share }) => {
-    let earliest = 0;
-    for (let i = 1; i < slots.length; i += 1) {
-      if ((slots[i] ?? 0) < (slots[earliest] ?? 0)) earliest = i;
-    }
-    const endMs = (slots[earliest] ?? nowMs) + share.costMs;
-    slots[earliest] = endMs;
-    return endMs;
+    const slot = slots.reduce((earliest, other) => (other.freeMs < earliest.freeMs ? other : earliest));
+    slot.freeMs += share.costMs;
+    slot.squares += (share.boundMs - share.costMs) ** 2;
+    return { expectedMs: slot.freeMs, boundMs: slot.freeMs + Math.sqrt(slot.squares) };
   });
 }

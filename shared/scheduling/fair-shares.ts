@@ -85,17 +85,16 @@ export class FairShares {
     this.#virtualMs = 0;
   }
 
-  /** A run begins: its caller's turn is over until the others have had as much. */
-  began(share: Share): void {
+  /** A run begins that counts so much: its caller's turn is over until the others have had as much. */
+  began(share: Share, countedMs: number): void {
     const tag = this.#tagOf(share.account);
     this.#virtualMs = Math.max(this.#virtualMs, tag);
-    this.#move(share.account, tag, countedMs(share));
+    this.#move(share.account, tag, countedMs);
   }
 
-  /** What the run took in truth, where `began` counted an estimate; less than nothing was never taken. */
-  ended(share: Share, tookMs: number): void {
-    const tag = this.#accounts.get(share.account)?.tag ?? 0;
-    this.#move(share.account, tag, tookMs - countedMs(share));
+  /** What it counted was so much too little; less than 0, too much. */
+  correct({ account }: Share, byMs: number): void {
+    this.#move(account, this.#accounts.get(account)?.tag ?? 0, byMs);
   }
 
   /** `waiting`, which is sorted by rank, in the order in which its turns come if nothing else comes. */
@@ -112,7 +111,7 @@ export class FairShares {
       const { line, share } = first;
       turns.push({ share, tag: line.tag });
       line.next += 1;
-      line.tag += countedMs(share) / line.weight;
+      line.tag += expectedMs(share) / line.weight;
     }
     return turns;
   }
@@ -138,7 +137,8 @@ export class FairShares {
   }
 }
 
-function countedMs({ costMs }: Share): number {
+/** What a run is counted before its time is known. */
+export function expectedMs({ costMs }: Share): number {
   return costMs === 0 ? UNKNOWN_MS : costMs;
 }
 

@@ -5,6 +5,8 @@
 
 const SHAPES_MAX = 64;
 const GAIN = 1 / 8;
+/** A deviation is forgotten slowly: one slow run in twenty shall still be reckoned with when it comes. */
+const CALM_GAIN = 1 / 64;
 /** The device's pace follows faster than the means: other work comes and goes at once, and slows every shape alike. */
 const PACE_GAIN = 1 / 3;
 const SLOWEST_PACE = 4;
@@ -55,7 +57,8 @@ export class RunTimes {
       return;
     }
     this.#pace += PACE_GAIN * (Math.min(ms / known.meanMs, SLOWEST_PACE) - this.#pace);
-    known.deviationMs += GAIN * 2 * (Math.abs(ms - known.meanMs) - known.deviationMs);
+    const off = Math.abs(ms - known.meanMs) - known.deviationMs;
+    known.deviationMs += (off > 0 ? 2 * GAIN : Math.max(CALM_GAIN, 1 / known.count)) * off;
     known.meanMs += GAIN * (ms - known.meanMs);
     known.count += 1;
     known.lastMs = nowMs;

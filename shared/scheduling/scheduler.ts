@@ -13,6 +13,7 @@ import { ServingError } from '../serving/serving-error.js';
 import type { Clock } from '../system/clock.js';
 import type { NamedTensor } from '../tensor/tensor.js';
 import { admit, type PlannedRun } from './admission.js';
+import { makeWay } from './make-way.js';
 import { pickBatch } from './pick-batch.js';
 import { rankOf } from './rank.js';
 import { canBatch, concatRows, rowsOf, sameOutputs, shapeOf, splitRows } from './rows.js';
@@ -70,6 +71,8 @@ export interface SchedulerCounts {
   readonly expired: number;
   readonly cancelled: number;
   readonly retried: number;
+  /** Runs that were ended for a light caller's request, and repeated. */
+  readonly repeated: number;
   readonly queueDepth: number;
   readonly running: number;
 }
@@ -97,6 +100,10 @@ interface Run {
   readonly expectedMs: number;
   /** When it got a slot; undefined while it waits inside the executor, sent ahead. */
   beganMs: number | undefined;
+  /** It is ended for another caller's run, and its members run again. */
+  makesWay: boolean;
+  /** False where it began before the slot was really free: its time says nothing. */
+  readonly timed: boolean;
 }
 
 export class Scheduler {
@@ -113,7 +120,7 @@ export class Scheduler {
   #trial: readonly Item[] = [];
   #closed = false;
   #runId = 0;
-  #counts = { runs: 0, rows: 0, refused: 0, expired: 0, cancelled: 0, retried: 0 };
+  #counts = { runs: 0, rows: 0, refused: 0, expired: 0, cancelled: 0, retried: 0, repeated: 0 };
 
   /** `onRun` hears of each run that ended well. */
   constructor(
@@ -155,9 +162,10 @@ export class Scheduler {
       turns: () => this.#queue.turns(),
       turnsWith: (candidate) => this.#queue.turnsWith(candidate),
       lastObservedMs: this.#times.lastObservedMs,
+      heavy: this.#queue.use.isHeavy(plan.account, nowMs),
     });
     if (!decision.admit) {
-      this.#queue.leave(plan);
+      this.#queue.turnedAway(plan);
       this.#counts.refused += 1;
       const { code, reason, retryAfterMs } = decision;
       return Promise.reject(new ServingError(code, `refused: ${reason}`, { retryAfterMs }));
@@ -188,6 +196,7 @@ export class Scheduler {
         },
       };
       this.#queue.add(item);
+      this.#makeWay(item);
       this.#startRuns();
     });
   }
@@ -222,7 +231,8 @@ export class Scheduler {
     return slots;
   }
 
-  #startRuns(): void {
+  /** `timed` is false where a run before was ended: its slot may be free a little later. */
+  #startRuns(timed = true): void {
     const { concurrency } = this.#runner;
     this.#shedHopeless();
     while (this.#queue.length > 0 && this.#runs.size <= concurrency) {
@@ -242,7 +252,7 @@ export class Scheduler {
       if (!this.#rowsProven && members.length > 1) this.#trial = members;
       for (const member of members) {
         this.#queue.remove(member);
-        this.#queue.began(member);
+        this.#queue.began(member, nowMs);
       }
       this.#runId += 1;
       const run: Run = {
@@ -251,6 +261,8 @@ export class Scheduler {
         abort: new AbortController(),
         expectedMs: members.reduce((sum, member) => sum + member.costMs, 0),
         beganMs: this.#runs.size < concurrency ? nowMs : undefined,
+        makesWay: false,
+        timed,
       };
       for (const member of members) member.run = run;
       this.#runs.add(run);
@@ -285,16 +297,17 @@ export class Scheduler {
       this.#onRun?.(rows, result.computeUs);
       const endedMs = this.#clock.monotonicMs();
       const beganMs = run.beganMs ?? endedMs - result.computeUs / 1000;
-      if (!first.retried) this.#times.observe(first.shape, rows, endedMs - beganMs, endedMs);
-      for (const member of members) this.#queue.ended(member, ((endedMs - beganMs) * member.rows) / rows);
+      if (!first.retried && run.timed) this.#times.observe(first.shape, rows, endedMs - beganMs, endedMs);
+      for (const member of members) this.#queue.ended(member, ((endedMs - beganMs) * member.rows) / rows, endedMs);
       this.#deliver(run, result.outputs, result.computeUs, beganMs, rows);
     } catch (cause) {
-      this.#recover(run, cause);
+      if (run.makesWay) this.#repeat(run);
+      else this.#recover(run, cause);
     } finally {
       this.#runs.delete(run);
       const waitsInside = [...this.#runs].find((other) => other.beganMs === undefined);
       if (waitsInside !== undefined) waitsInside.beganMs = this.#clock.monotonicMs();
-      this.#startRuns();
+      this.#startRuns(!run.abort.signal.aborted);
     }
   }
 
@@ -346,6 +359,38 @@ export class Scheduler {
       this.#again(waiting); // one member's input failed all: each alone, so that it fails only itself
     } else {
       for (const member of waiting) this.#settle(member, () => member.reject(servingErrorOf(error, 'once')));
+    }
+  }
+
+  /** Ends others' runs for this request, where make-way.ts says so; they run again behind it. */
+  #makeWay(item: Item): void {
+    if (this.#runs.size < this.#runner.concurrency || this.#queue.turns()[0]?.share !== item) return;
+    const nowMs = this.#clock.monotonicMs();
+    const runs = [...this.#runs].map((run) => ({
+      run,
+      accounts: run.members.map(({ account }) => account),
+      beganMs: run.beganMs,
+      expectedMs: run.expectedMs,
+      deadlineMs: Math.min(...run.members.map(({ deadlineMs }) => deadlineMs)),
+      mayRepeat: run.members.every(
+        (member) => !member.retried && !this.#trial.includes(member) && member.work.sequence === undefined,
+      ),
+    }));
+    const { cancellable } = this.#runner.engine.capabilities;
+    const use = (account: string): number => this.#queue.use.of(account, nowMs);
+    for (const { run, beganMs } of makeWay(item, { nowMs, runs, cancellable, use })) {
+      run.makesWay = true;
+      this.#counts.repeated += 1;
+      if (beganMs !== undefined) this.#queue.used(item.account, nowMs - beganMs, nowMs);
+      run.abort.abort(new RuntimeError('cancelled', "another caller's request goes first"));
+    }
+  }
+
+  /** Back into the queue, before others of their rank. Their caller's turn stays over, or they would go first again. */
+  #repeat({ members }: Run): void {
+    for (const member of [...members].reverse()) {
+      member.run = undefined;
+      if (!member.settled) this.#queue.add(member, member.rank - BEFORE_EQUALS);
     }
   }
 

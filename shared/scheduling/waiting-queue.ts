@@ -1,10 +1,14 @@
-// The requests that wait for a graph: sorted by rank, handed out by turns (fair-shares.ts). A request counts on its caller's
-// account from when it comes until it is settled, also while it runs.
-import { FairShares, type Share, type Turn } from './fair-shares.js';
+// The requests that wait for a graph: sorted by rank, handed out by turns (fair-shares.ts), light callers' first (recent-use.ts). A
+// request counts on its caller's account from when it comes until it is settled, also while it runs.
+import { expectedMs, FairShares, type Share, type Turn } from './fair-shares.js';
+import { RecentUse } from './recent-use.js';
 
 export class WaitingQueue<T extends Share> {
   readonly #shares: FairShares;
   readonly #byRank: T[] = [];
+  readonly #use = new RecentUse();
+  /** What the runs under way were counted. */
+  readonly #counted = new Map<T, number>();
 
   constructor(weights?: ReadonlyMap<string, number>) {
     this.#shares = new FairShares(weights);
@@ -24,7 +28,13 @@ export class WaitingQueue<T extends Share> {
     return this.#shares.enter(caller);
   }
 
-  leave({ account }: Share): void {
+  leave(item: T): void {
+    this.#counted.delete(item);
+    this.#shares.leave(item.account);
+  }
+
+  /** One that came and is not taken. */
+  turnedAway({ account }: Share): void {
     this.#shares.leave(account);
   }
 
@@ -51,14 +61,30 @@ export class WaitingQueue<T extends Share> {
     return this.#shares.turns<T | C>([...this.#byRank.slice(0, at), candidate, ...this.#byRank.slice(at)]);
   }
 
-  /** A run of it begins. */
-  began(item: T): void {
-    this.#shares.began(item);
+  /** A run of it begins. A light caller's is not counted: it goes before the heavy ones until it had a tenth of what they had. */
+  began(item: T, nowMs: number): void {
+    const before = this.#counted.get(item);
+    if (before !== undefined) this.#shares.correct(item, -before); // it made way: counted, and not had
+    const countedMs = this.#use.isLight(item.account, item.costMs, nowMs) ? 0 : expectedMs(item);
+    this.#counted.set(item, countedMs);
+    this.#shares.began(item, countedMs);
   }
 
   /** Its part of the run took so long. */
-  ended(item: T, tookMs: number): void {
-    this.#shares.ended(item, tookMs);
+  ended(item: T, tookMs: number, nowMs: number): void {
+    const countedMs = this.#counted.get(item) ?? 0;
+    if (countedMs > 0) this.#shares.correct(item, tookMs - countedMs);
+    this.#counted.delete(item);
+    this.used(item.account, tookMs, nowMs);
+  }
+
+  /** A caller made others lose so much time, or had it. */
+  used(account: string, ms: number, nowMs: number): void {
+    this.#use.add(account, ms, nowMs);
+  }
+
+  get use(): Pick<RecentUse, 'of' | 'isHeavy'> {
+    return this.#use;
   }
 }
 

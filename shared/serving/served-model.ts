@@ -282,7 +282,17 @@ export class ServedModel {
 
   /** Summed over the graphs. */
   get counts(): SchedulerCounts {
-    const sum = { runs: 0, rows: 0, refused: 0, expired: 0, cancelled: 0, retried: 0, queueDepth: 0, running: 0 };
+    const sum = {
+      runs: 0,
+      rows: 0,
+      refused: 0,
+      expired: 0,
+      cancelled: 0,
+      retried: 0,
+      repeated: 0,
+      queueDepth: 0,
+      running: 0,
+    };
     for (const { scheduler } of this.#slots) {
       const { counts } = scheduler;
       for (const key of Object.keys(sum) as (keyof typeof sum)[]) sum[key] += counts[key];

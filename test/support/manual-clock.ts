@@ -9,7 +9,8 @@ interface Timer {
 export class ManualClock implements Clock {
   #nowMs: number;
   #monotonicMs = 0;
-  #timers: Timer[] = [];
+  /** In the order in which they come due. */
+  readonly #timers: Timer[] = [];
 
   constructor(nowMs = Date.UTC(2026, 0, 1)) {
     this.#nowMs = nowMs;
@@ -25,10 +26,17 @@ export class ManualClock implements Clock {
 
   after(delayMs: number, callback: () => void): () => void {
     const timer = { atMs: this.#monotonicMs + delayMs, callback };
-    this.#timers.push(timer);
+    const at = this.#timers.findLastIndex(({ atMs }) => atMs <= timer.atMs);
+    this.#timers.splice(at + 1, 0, timer);
     return () => {
-      this.#timers = this.#timers.filter((other) => other !== timer);
+      const found = this.#timers.indexOf(timer);
+      if (found >= 0) this.#timers.splice(found, 1);
     };
+  }
+
+  /** Monotonic time at which the next timer comes due. */
+  get nextMs(): number | undefined {
+    return this.#timers[0]?.atMs;
   }
 
   get timerCount(): number {
@@ -38,9 +46,9 @@ export class ManualClock implements Clock {
   advance(byMs: number): void {
     const untilMs = this.#monotonicMs + byMs;
     for (;;) {
-      const next = this.#timers.filter((timer) => timer.atMs <= untilMs).sort((a, b) => a.atMs - b.atMs)[0];
-      if (next === undefined) break;
-      this.#timers = this.#timers.filter((timer) => timer !== next);
+      const [next] = this.#timers;
+      if (next === undefined || next.atMs > untilMs) break;
+      this.#timers.shift();
       this.#nowMs += next.atMs - this.#monotonicMs;
       this.#monotonicMs = next.atMs;
       next.callback();

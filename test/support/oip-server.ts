@@ -13,6 +13,8 @@ export interface OipServer {
   readonly service: EchoService;
   readonly handler: OipHandler;
   readonly logControl: { level: string };
+  /** Codes of the refusals that the handler told of. */
+  readonly refused: string[];
   readonly http: HttpServer;
   readonly url: string;
   close(): Promise<void>;
@@ -22,11 +24,13 @@ export async function startOipServer(limits: Partial<OipLimits> = {}, memoryFold
   const service = new EchoService();
   const statistics = new InferenceStatistics();
   const logControl = { level: 'info' };
+  const refused: string[] = [];
   const sharedMemory = new SharedMemoryRegions(memoryFolder);
   const handler = createOipHandler({
     service: new CountedService(service, { statistics, own: 'edge', clock: systemClock }),
     logControl,
     sharedMemory,
+    onRefused: (code, tookMs) => void refused.push(tookMs < 0 ? 'before its time' : code),
     limits: { ...DEFAULT_OIP_LIMITS, lingerMs: 500, ...limits },
     defaultTimeoutMs: 30_000,
     clock: systemClock,
@@ -43,5 +47,5 @@ export async function startOipServer(limits: Partial<OipLimits> = {}, memoryFold
     listen: { host: '127.0.0.1', port: 0 },
     flag: '--http-port',
   });
-  return { service, handler, logControl, http, url: `http://${http.address}`, close: () => http.close(1000) };
+  return { service, handler, logControl, refused, http, url: `http://${http.address}`, close: () => http.close(1000) };
 }

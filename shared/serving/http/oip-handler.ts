@@ -8,7 +8,7 @@ import type { Log } from '../../system/log.js';
 import type { TensorSpec } from '../../tensor/tensor.js';
 import type { InferRequest, InferenceService, ModelMetadata } from '../inference-service.js';
 import type { LogControl } from '../log-settings.js';
-import { asServingError, ServingError, shuttingDown } from '../serving-error.js';
+import { asServingError, ServingError, shuttingDown, type ServingErrorCode } from '../serving-error.js';
 import type { SharedMemoryRegions } from '../shared-memory.js';
 import { BodyBudget, type BodyShare } from './body-budget.js';
 import { clientOf } from './client-signal.js';
@@ -30,6 +30,8 @@ interface OipHandlerOptions {
   readonly defaultTimeoutMs: number;
   readonly clock: Clock;
   readonly log: Log;
+  /** Hears of each inference request that was refused after it had been read, with the time from then on. */
+  readonly onRefused?: (code: ServingErrorCode, tookMs: number) => void;
   readonly serverName: string;
   readonly serverVersion: string;
   /** For the logging extension; absent where callers may not change the log. */
@@ -164,9 +166,11 @@ class OipFront {
     const { sharedMemory, limits } = this.#options;
     const memory = memoryAccess(sharedMemory, local, { bodyBytesMax: limits.bodyBytesMax, share });
     this.inFlight++;
+    let readMs: number | undefined;
     try {
       if (this.#draining) throw shuttingDown();
       const { body: received, jsonBytes } = await this.#read(request, share);
+      readMs = this.#options.clock.monotonicMs();
       const { headers } = request;
       const { body, provenance } = await this.#exchange.answer(
         { body: received, jsonBytes, headers, model, version, identity, arrivedMs, memory },
@@ -174,7 +178,8 @@ class OipFront {
       );
       await sendAnswer(request, response, body, provenance);
     } catch (error) {
-      this.#refuse(request, response, error);
+      const { code } = this.#refuse(request, response, error);
+      if (readMs !== undefined) this.#options.onRefused?.(code, this.#options.clock.monotonicMs() - readMs);
     } finally {
       memory.release();
       share.release();
@@ -199,10 +204,11 @@ class OipFront {
     return { body, jsonBytes };
   }
 
-  #refuse(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+  #refuse(request: IncomingMessage, response: ServerResponse, error: unknown): ServingError {
     const { clock, limits, log } = this.#options;
     const refusal = asServingError(error, log, 'an inference request', { url: request.url });
     sendError(request, response, refusal, clock, limits.lingerMs);
+    return refusal;
   }
 }
 

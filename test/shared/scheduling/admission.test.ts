@@ -21,7 +21,7 @@ function view(part: Partial<View> = {}, served: Readonly<Record<string, number>>
   const waiting = new WaitingQueue<PlannedRun>();
   for (const [caller, servedMs] of Object.entries(served)) {
     waiting.enter(caller);
-    waiting.began(run(0, servedMs, caller));
+    waiting.began(run(0, servedMs, caller), 0);
   }
   for (const one of queue) {
     waiting.enter(one.account);
@@ -33,6 +33,7 @@ function view(part: Partial<View> = {}, served: Readonly<Record<string, number>>
     queueDepth: queue.length,
     queueDepthMax: 10,
     lastObservedMs: 0,
+    heavy: false,
     turns: () => waiting.turns(),
     turnsWith: (candidate) => waiting.turnsWith(candidate),
     ...rest,
@@ -83,6 +84,13 @@ describe('admit', () => {
     const slow = run(100, 3000);
     expect(admit(slow, view({ nowMs: 1, lastObservedMs: 0 }))).toMatchObject({ admit: false });
     expect(admit({ ...slow, deadlineMs: 2100 }, view({ nowMs: 2000, lastObservedMs: 0 }))).toEqual(ADMITTED);
+  });
+
+  it('counts deviations: those of runs one after the other grow with the root of their number', () => {
+    const uneven = (deadlineMs: number): PlannedRun => ({ ...run(deadlineMs), boundMs: 16 });
+    const queue = [uneven(1000), uneven(1001), uneven(1002)];
+    expect(admit({ ...uneven(51), rank: 1003 }, view({ queue }))).toMatchObject({ code: 'would-miss-deadline' });
+    expect(admit({ ...uneven(52), rank: 1003 }, view({ queue }))).toEqual(ADMITTED); // 4 * 10 + sqrt(4) * 6
   });
 
   it('admits only what a simulated executor then finishes in time', () => {
@@ -147,6 +155,16 @@ describe('admit', () => {
         code: 'would-miss-deadline',
         reason: expect.stringContaining('admitted before') as string,
       });
+    });
+
+    it('lets a heavy caller keep room and time free for light ones', () => {
+      const queue = Array.from({ length: 9 }, () => run(1000, 10, 'heavy'));
+      expect(admit(run(1000, 10, 'heavy'), view({ queue, heavy: true }))).toMatchObject({ code: 'queue-full' });
+      expect(admit(run(1000, 10, 'heavy'), view({ queue }))).toEqual(ADMITTED);
+      const few = { queue: queue.slice(0, 4), heavy: true };
+      expect(admit(run(1075, 10, 'heavy'), view(few))).toEqual(ADMITTED); // ends at 50; + 2 runs + a tenth of the wait
+      expect(admit({ ...run(74, 10, 'heavy'), rank: 1001 }, view(few))).toMatchObject({ code: 'would-miss-deadline' });
+      expect(admit({ ...run(75, 10, 'heavy'), rank: 1001 }, view(few))).toEqual(ADMITTED);
     });
 
     it('takes no one for whom too many would have to go', () => {

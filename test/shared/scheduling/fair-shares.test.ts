@@ -14,7 +14,7 @@ function serve(callers: readonly { name: string; costMs: number }[], weights: Ma
   for (let atMs = 0; atMs < untilMs;) {
     const waiting = callers.map(({ name, costMs }, i) => share(name, i, costMs));
     const next = shares.turns(waiting)[0]?.share as Share;
-    shares.began(next);
+    shares.began(next, next.costMs);
     hadMs.set(next.account, (hadMs.get(next.account) ?? 0) + next.costMs);
     atMs += next.costMs;
   }
@@ -45,7 +45,7 @@ describe('FairShares', () => {
   it('serves who comes back before who had the machine alone, and gives nothing for the pause', () => {
     const shares = new FairShares();
     shares.enter('heavy');
-    for (let i = 0; i < 100; i += 1) shares.began(share('heavy', i));
+    for (let i = 0; i < 100; i += 1) shares.began(share('heavy', i), 10);
     shares.enter('light');
     const waiting = [1, 2, 3].map((rank) => share('heavy', rank)).concat([7, 8, 9].map((rank) => share('light', rank)));
     expect(ranks(shares, waiting)).toEqual(['light7', 'heavy1', 'light8', 'heavy2', 'light9', 'heavy3']);
@@ -55,8 +55,8 @@ describe('FairShares', () => {
     const shares = new FairShares();
     shares.enter('a');
     shares.enter('b');
-    shares.began(share('a', 1, 0)); // unknown
-    shares.ended(share('a', 1, 0), 35);
+    shares.began(share('a', 1), 10);
+    shares.correct(share('a', 1), 25);
     const waiting = [share('a', 1), ...[2, 3, 4, 5].map((rank) => share('b', rank))];
     expect(ranks(shares, waiting)).toEqual(['b2', 'b3', 'b4', 'b5', 'a1']);
   });
@@ -64,7 +64,7 @@ describe('FairShares', () => {
   it('forgets everything with the last request', () => {
     const shares = new FairShares();
     shares.enter('a');
-    shares.began(share('a', 1, 1000));
+    shares.began(share('a', 1), 1000);
     shares.leave('a');
     shares.enter('b');
     shares.enter('a');

@@ -164,6 +164,7 @@ describe('refusals', () => {
       expect(answer.json).toEqual({ error: 'because' });
       expect(answer.headers.get('tidegate-error')).toBe(code);
       expect(answer.headers.get('retry-after')).toBe('2');
+      expect(server.refused.at(-1)).toBe(code);
     }
     const bug = await call(
       '/v2/models/broken/infer',

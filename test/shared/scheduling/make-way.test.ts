@@ -1,0 +1,44 @@
+import { describe, expect, it } from 'vitest';
+import { makeWay, type OccupyingRun } from '@tidegate/shared/scheduling/make-way.js';
+
+const run = (part: Partial<OccupyingRun> = {}): OccupyingRun => ({
+  accounts: ['heavy'],
+  beganMs: 0,
+  expectedMs: 30,
+  deadlineMs: 1000,
+  mayRepeat: true,
+  ...part,
+});
+const USE: Readonly<Record<string, number>> = { heavy: 5000, other: 4000, light: 20 };
+const ask = (runs: readonly OccupyingRun[], part: { nowMs?: number; cancellable?: boolean; account?: string } = {}) => {
+  const { nowMs = 5, cancellable = true, account = 'light' } = part;
+  return makeWay({ account, costMs: 30 }, { nowMs, runs, cancellable, use: (name) => USE[name] ?? 0 });
+};
+
+describe('makeWay', () => {
+  it('takes back what was sent ahead, and ends the run that has done least', () => {
+    const [done, fresh, ahead] = [run(), run({ beganMs: 4 }), run({ beganMs: undefined })];
+    expect(ask([done, fresh, ahead])).toEqual([ahead, fresh]);
+  });
+
+  it('only takes back where the engine ends no runs, or one ends soon anyway', () => {
+    const ahead = run({ beganMs: undefined });
+    expect(ask([run(), ahead], { cancellable: false })).toEqual([ahead]);
+    expect(ask([run(), ahead], { nowMs: 27 })).toEqual([ahead]);
+    expect(ask([run(), run({ beganMs: 20 })], { nowMs: 27 })).toEqual([]);
+  });
+
+  it('leaves callers alone that had no more than ten times as much', () => {
+    expect(ask([run({ accounts: ['light'] })], { account: 'newcomer' })).toEqual([]);
+    expect(ask([run({ accounts: ['heavy', 'small'] })])).toEqual([]);
+    expect(ask([run({ accounts: ['other'] })], { account: 'heavy' })).toEqual([]);
+    expect(ask([run({ accounts: ['heavy', 'other'] })])).toHaveLength(1);
+  });
+
+  it('ends nothing that could not run again in time, or must not', () => {
+    expect(ask([run({ deadlineMs: 94 })])).toEqual([]);
+    expect(ask([run({ deadlineMs: 95 })])).toHaveLength(1);
+    expect(ask([run({ mayRepeat: false })])).toEqual([]);
+    expect(ask([run(), run({ beganMs: undefined, mayRepeat: false })])).toEqual([]);
+  });
+});

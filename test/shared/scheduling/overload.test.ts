@@ -1,0 +1,57 @@
+// The policies together, over simulated time: more is asked than can be answered. P3 of the targets, and fair shares.
+import { describe, expect, it } from 'vitest';
+import { simulateLoad, type CallerOutcome } from '../../support/simulated-load.js';
+
+const at = ({ times }: CallerOutcome, share: number): number => times[Math.floor(times.length * share)] ?? Number.NaN;
+const metShare = ({ offered, refused, times }: CallerOutcome): number => times.length / (offered - refused);
+
+describe('at twice the capacity, with mixed deadlines', () => {
+  const callers = [{ name: '', perSecond: 100, timeoutsMs: [60, 100, 200, 500, 1000] }];
+  it.each([
+    ['uneven runs, one in a hundred three times as long', { spread: 0.3, slowShare: 0.01 }],
+    ['one in twenty three times as long', { spread: 0.3, slowShare: 0.05 }],
+  ])('answers in time what it admits, and is never idle: %s', async (_, uneven) => {
+    const { callers: outcomes, goodShare } = await simulateLoad({ runMs: 20, ...uneven }, callers, 15_000);
+    const all = outcomes.get('') as CallerOutcome;
+    expect(all.refused).toBeGreaterThan(0.4 * all.offered);
+    expect(metShare(all)).toBeGreaterThanOrEqual(0.997); // the first slow runs surprise it; P3, later: 0.999
+    expect(goodShare).toBeGreaterThan(0.9);
+  });
+});
+
+describe('a light caller beside one that asks a hundred times as often', () => {
+  const light = { name: 'light', perSecond: 4, timeoutsMs: [1000] };
+  const heavy = { name: 'heavy', perSecond: 400, timeoutsMs: [1000] };
+  it.each([1, 2])('hardly notices the other, which loses little: %i runs at once', async (concurrency) => {
+    const server = { runMs: 10 * concurrency, spread: 0.1, concurrency };
+    const alone = (await simulateLoad(server, [light], 25_000)).callers.get('light') as CallerOutcome;
+    const { callers, goodShare } = await simulateLoad(server, [light, heavy], 25_000);
+    const beside = callers.get('light') as CallerOutcome;
+    expect(beside).toMatchObject({ refused: 0, displaced: 0, late: 0 });
+    expect(at(beside, 0.5) / at(alone, 0.5)).toBeLessThan(1.2);
+    expect(at(beside, 0.95) / at(alone, 0.95)).toBeLessThan(1.2);
+    expect(goodShare).toBeGreaterThan(0.95);
+    expect(metShare(callers.get('heavy') as CallerOutcome)).toBeGreaterThan(0.998);
+  });
+});
+
+describe('two callers that ask for more than there is', () => {
+  const flood = (name: string, perSecond: number) => ({ name, perSecond, timeoutsMs: [500] });
+
+  it('get equal shares whatever they ask for, and make no run of the other repeat', async () => {
+    const server = { runMs: 20, spread: 0.1 };
+    const { callers, repeated } = await simulateLoad(server, [flood('a', 200), flood('b', 40)], 10_000);
+    const [a, b] = [callers.get('a'), callers.get('b')] as [CallerOutcome, CallerOutcome];
+    expect(a.times.length / b.times.length).toBeGreaterThan(0.9);
+    expect(a.times.length / b.times.length).toBeLessThan(1.1);
+    expect(repeated).toBe(0);
+  });
+
+  it('get shares by their weights', async () => {
+    const server = { runMs: 20, spread: 0.1, callerWeights: new Map([['a', 3]]) };
+    const { callers } = await simulateLoad(server, [flood('a', 100), flood('b', 100)], 10_000);
+    const [a, b] = [callers.get('a'), callers.get('b')] as [CallerOutcome, CallerOutcome];
+    expect(a.times.length / b.times.length).toBeGreaterThan(2.6);
+    expect(a.times.length / b.times.length).toBeLessThan(3.4);
+  });
+});
