@@ -23,6 +23,7 @@ import { listenOnUnixSocket } from './api/unix-socket.js';
 import { Metrics } from './api/metrics.js';
 import { AnswerCache } from './cache/answer-cache.js';
 import { DiskLayer } from './cache/disk-layer.js';
+import { InputDigests } from './cache/input-digests.js';
 import { MemoryLayer } from './cache/memory-layer.js';
 import { SemanticLayer } from './cache/semantic-layer.js';
 import { SharedLayer, type SharedAnswersLink } from './cache/shared-layer.js';
@@ -43,6 +44,8 @@ import type { AnswerObserver } from './telemetry/answer-observer.js';
 const HUB_FAILURES_MAX = 3;
 /** Of --cache-size, on top of it: what answers to similar inputs may take, where a model has them. */
 const SEMANTIC_SHARE = 1 / 8;
+/** Of the cache's memory, what inputs that are asked again may take. */
+const INPUTS_SHARE = 1 / 16;
 const ENGINE_CACHE_BYTES = 2 * 2 ** 30;
 
 type CompiledCacheFolder = { readonly folder: string; readonly limitBytes: number } | undefined;
@@ -119,7 +122,9 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
       onRun: (...run) => statistics.ran(...run),
     },
   );
-  const memory = settings.cacheSize === 0 ? undefined : new MemoryLayer({ limitBytes: settings.cacheSize }, { clock });
+  const inputsBytes = Math.floor(settings.cacheSize * INPUTS_SHARE);
+  const answersBytes = settings.cacheSize - inputsBytes;
+  const memory = answersBytes === 0 ? undefined : new MemoryLayer({ limitBytes: answersBytes }, { clock });
   const disk = settings.diskCache === 0 ? undefined : diskLayer(settings, modules);
   const layers = [memory, disk].filter((layer) => layer !== undefined);
   const stages = memory === undefined ? undefined : new StageCache({ memory, clock });
@@ -127,7 +132,8 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
   const shared = modules.shared && sharedLayer(modules.shared, breaker, modules, () => hub?.state === 'reachable');
   const semanticBytes = Math.floor(settings.cacheSize * SEMANTIC_SHARE);
   const semantic = memory && new SemanticLayer({ limitBytes: semanticBytes }, { clock, log });
-  const cache = new AnswerCache({ layers, shared, semantic, stages, clock });
+  const inputs = new InputDigests({ limitBytes: inputsBytes });
+  const cache = new AnswerCache({ layers, shared, semantic, stages, inputs, clock });
   const hub: HubClient | undefined =
     modules.hub === undefined ? undefined : new HubClient(modules.hub, breaker, { clock, log });
   const privacy = new PrivacyDecisions({

@@ -19,6 +19,7 @@ import type {
 } from './cache-layer.js';
 import { cacheKey, type CacheQuestion } from './cache-key.js';
 import type { SemanticLayer } from './semantic-layer.js';
+import { InputDigests } from './input-digests.js';
 import { SelfBypass } from './self-bypass.js';
 import { SingleFlight } from './single-flight.js';
 import type { StageCache } from './stage-cache.js';
@@ -105,6 +106,7 @@ export class AnswerCache {
   readonly semantic: SemanticLayer | undefined;
   readonly #layers: readonly CacheLayer[];
   readonly #lastLayers: readonly LastLayer[];
+  readonly #inputs: InputDigests;
   readonly #clock: Clock;
   readonly #flights: SingleFlight<ComputedAnswer>;
   readonly #byModel = new CacheCounts();
@@ -120,12 +122,15 @@ export class AnswerCache {
     readonly shared?: LastLayer | undefined;
     readonly semantic?: SemanticLayer | undefined;
     readonly stages?: StageCache | undefined;
+    /** Remembers inputs that are asked again; one that holds nothing where there is none. */
+    readonly inputs?: InputDigests;
     readonly clock: Clock;
   }) {
     this.#layers = modules.layers;
     this.semantic = modules.semantic;
     this.#lastLayers = [modules.shared, modules.semantic].filter((layer) => layer !== undefined);
     this.stages = modules.stages;
+    this.#inputs = modules.inputs ?? new InputDigests({ limitBytes: 0 });
     this.#clock = modules.clock;
     this.#flights = new SingleFlight(modules);
   }
@@ -146,7 +151,7 @@ export class AnswerCache {
     }
     const labels = { model: policy.model, tags: question.tags ?? [] };
     const startedMs = this.#clock.monotonicMs();
-    const key = cacheKey(question);
+    const key = cacheKey(question, (data) => this.#inputs.of(data));
     if (policy.mode === 'refresh')
       return fresh(await this.#computeAndKeep(key, labels, () => compute(signal, { key })));
     const maxAgeMs = Math.min(policy.ttlMs + policy.staleWhileRevalidateMs, policy.maxStalenessMs ?? Infinity);
@@ -198,6 +203,7 @@ export class AnswerCache {
   /** Entries that went, by layer. */
   drop(selection: CacheSelection): Readonly<Record<string, number>> {
     this.#drops += 1;
+    this.#inputs.clear();
     for (const layer of this.#lastLayers) layer.drop(selection);
     return Object.fromEntries(this.#layers.map((layer) => [layer.name, layer.drop(selection)]));
   }

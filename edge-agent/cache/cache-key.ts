@@ -1,9 +1,8 @@
-// The exact key (design 5): SHA-256 over variant digest, input names, datatypes, shapes, bytes, requested outputs,
-// parameters and tags. The encoding is injective: a JSON head that states every name and length (JSON delimits itself), then the raw
-// bytes in the head's order. Two requests with one key are therefore the same question to the same weights; Triton's key
+// The exact key (design 5): SHA-256 over variant digest, input names, datatypes, shapes, digests of their bytes, requested outputs,
+// parameters and tags, as JSON, which delimits itself, so that the encoding is injective. Two requests with one key are therefore the same question to the same weights; Triton's key
 // omits shape, datatype, parameters and requested outputs, and mixes such answers up.
-import { createHash } from 'node:crypto';
 import type { NamedTensor } from '@tidegate/shared/tensor/tensor.js';
+import { sha256 } from './input-digests.js';
 
 export interface CacheQuestion {
   readonly variantDigest: string;
@@ -16,20 +15,21 @@ export interface CacheQuestion {
   readonly tags?: readonly string[];
 }
 
-/** 43 characters of base64url. The order of inputs and of parameters doesn't matter, that of outputs does. */
-export function cacheKey(question: CacheQuestion): string {
+/**
+ * 43 characters of base64url. The order of inputs and of parameters doesn't matter, that of outputs does. `digestOf` is SHA-256 of
+ * an input's bytes, for who has a shorter way to it.
+ */
+export function cacheKey(question: CacheQuestion, digestOf: (data: NamedTensor['data']) => string = sha256): string {
   const inputs = [...question.inputs].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
-  const head = JSON.stringify([
+  const parts = [
     question.variantDigest,
     question.answeredBy,
-    inputs.map((input) => [input.name, input.datatype, input.shape, input.data.byteLength]),
+    inputs.map(({ name, datatype, shape, data }) => [name, datatype, shape, digestOf(data)]),
     question.outputs,
     Object.keys(question.parameters)
       .sort()
       .map((name) => [name, question.parameters[name]]),
     [...(question.tags ?? [])].sort(),
-  ]);
-  const hash = createHash('sha256').update(head);
-  for (const input of inputs) hash.update(input.data);
-  return hash.digest('base64url');
+  ];
+  return sha256(JSON.stringify(parts));
 }

@@ -86,7 +86,7 @@ export const SETTINGS = {
     fallback: '64MiB',
     placeholder: 'BYTES',
     allowed: 'a size such as 512MiB; 0 turns the cache off',
-    description: 'Memory that cached answers may take.',
+    description: 'Memory that cached answers may take, a sixteenth of it for inputs that are asked again.',
   }),
   diskCache: setting({
     schema: bytesText,

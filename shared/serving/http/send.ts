@@ -9,8 +9,6 @@ import type { Provenance } from '../inference-service.js';
 
 /** Below this a body goes out as one piece; above, tensors are not copied. */
 const ONE_PIECE_BYTES = 32 * 1024;
-/** Below this it goes out in one write with its head, as text of one byte a character, which Node writes without allocating. */
-const ONE_WRITE_BYTES = 12 * 1024;
 
 /** An unread body up to this size is read away and the connection kept; after a larger one it closes. */
 const DISCARD_BYTES_MAX = 256 * 1024;
@@ -97,9 +95,7 @@ export async function sendAnswer(
   }
   headers.push('Content-Length', String(total));
   response.writeHead(200, headers);
-  if (total <= ONE_WRITE_BYTES) {
-    response.end(oneByteText(json, jsonBytes, binary), 'latin1');
-  } else if (binary === undefined) {
+  if (binary === undefined) {
     response.end(json);
   } else if (total <= ONE_PIECE_BYTES) {
     response.end(onePiece(json, jsonBytes, binary, total));
@@ -119,15 +115,6 @@ function onePiece(json: string, jsonBytes: number, binary: AnswerBody['binary'],
     at += part.byteLength;
   }
   return whole;
-}
-
-/** The body's bytes, each as the character of that number. */
-function oneByteText(json: string, jsonBytes: number, binary: AnswerBody['binary']): string {
-  let text = json.length === jsonBytes ? json : Buffer.from(json).toString('latin1'); // as long in UTF-8: it is ASCII
-  for (const { buffer, byteOffset, byteLength } of binary ?? []) {
-    text += Buffer.from(buffer, byteOffset, byteLength).toString('latin1');
-  }
-  return text;
 }
 
 /** No address: a unix socket. */

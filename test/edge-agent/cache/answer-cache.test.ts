@@ -8,6 +8,7 @@ import {
 } from '@tidegate/edge-agent/cache/answer-cache.js';
 import type { CacheQuestion } from '@tidegate/edge-agent/cache/cache-key.js';
 import type { CacheHit } from '@tidegate/edge-agent/cache/cache-layer.js';
+import { InputDigests } from '@tidegate/edge-agent/cache/input-digests.js';
 import { MemoryLayer } from '@tidegate/edge-agent/cache/memory-layer.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import { tensor } from '@tidegate/shared/tensor/tensor.js';
@@ -34,7 +35,8 @@ const policy: CachePolicy = {
 
 function setUp() {
   const clock = new ManualClock();
-  const cache = new AnswerCache({ layers: [new MemoryLayer({ limitBytes: 1e6 }, { clock })], clock });
+  const inputs = new InputDigests({ limitBytes: 1e6 });
+  const cache = new AnswerCache({ layers: [new MemoryLayer({ limitBytes: 1e6 }, { clock })], inputs, clock });
   let runs = 0;
   /** What a run waits for; nothing unless a test says so. */
   const gate = { open: Promise.resolve(), fails: false };
@@ -63,7 +65,7 @@ function setUp() {
       stale: outcome.stale,
     };
   };
-  return { clock, cache, ask, compute, gate, renewals, runs: () => runs };
+  return { clock, cache, inputs, ask, compute, gate, renewals, runs: () => runs };
 }
 
 describe('AnswerCache', () => {
@@ -141,6 +143,18 @@ describe('AnswerCache', () => {
     expect(cache.models()).toMatchObject([
       { model: 'm', layers: { memory: { entries: 0 } }, hits: { memory: 1 }, misses: 3 },
     ]);
+  });
+
+  it('tells large inputs that are asked again apart to the byte, and lets go of them with a drop', async () => {
+    const { ask, cache, inputs } = setUp();
+    const asked = (last: number) =>
+      ask({}, { inputs: [tensor('x', 'UINT8', [5000], new Uint8Array(5000).fill(last, 4999))] });
+    for (let i = 0; i < 3; i++) expect((await asked(7)).value).toBe(1);
+    for (let i = 0; i < 3; i++) expect((await asked(8)).value).toBe(2);
+    expect((await asked(7)).value).toBe(1);
+    expect(inputs.sizeBytes).toBeGreaterThan(0);
+    cache.drop({ model: 'm' });
+    expect(inputs.sizeBytes).toBe(0);
   });
 
   it('does not keep what was being computed while it was dropped', async () => {

@@ -31,7 +31,7 @@ describe('cacheKey', () => {
       { inputs: [tensor('x', 'UINT8', [2], bytes(1, 3)), tensor('y', 'UINT8', [1], bytes(3))] },
       { inputs: [tensor('w', 'UINT8', [2], bytes(1, 2)), tensor('y', 'UINT8', [1], bytes(3))] },
     ];
-    const keys = [base, ...others.map((other) => ({ ...base, ...other }))].map(cacheKey);
+    const keys = [base, ...others.map((other) => ({ ...base, ...other }))].map((question) => cacheKey(question));
     expect(new Set(keys).size).toBe(keys.length);
   });
 
