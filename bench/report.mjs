@@ -56,7 +56,7 @@ export function asText({ name, about, contestants = {}, ratios = [], notes = [] 
 }
 
 /** A whole run as Markdown: ratios first, then each result's figures. `plots`: [[title, file]]. */
-export function asMarkdown({ date, machine, settings, results }, plots = []) {
+export function asMarkdown({ date, machine, settings, results, failures = [] }, plots = []) {
   const row = (cells) => `| ${cells.map((cell) => String(cell).replaceAll('|', '\\|')).join(' | ')} |`;
   const head = (cells) => [row(cells), row(cells.map(() => '---'))];
   const judged = results.flatMap(({ name, ratios = [] }) =>
@@ -75,6 +75,7 @@ export function asMarkdown({ date, machine, settings, results }, plots = []) {
   return [
     `# Benchmark of ${date}\n\n${machine}. ${settings}. Medians of the rounds; ratios are taken within a round: median (lowest to highest).\n`,
     [...head(['', 'ratio', 'measured', 'target', '']), ...judged, ''].join('\n'),
+    ...failures.map(({ row: failed, reason }) => `The row ${failed} failed: ${reason}\n`),
     ...plots.map(([title, file]) => `![${title}](${file})\n`),
     ...parts.map((part) => `${part.trimEnd()}\n`),
   ].join('\n');

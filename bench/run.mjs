@@ -100,6 +100,7 @@ async function main(options) {
     settings: `${rounds} rounds of ${roundMs} ms; load average before the run ${loadavg()[0].toFixed(2)}`,
     results: [],
     failures: [],
+    seconds: {},
   };
   say(`${run.machine}; ${run.settings}`);
   const folder = mkdtempSync(join(tmpdir(), 'tidegate-bench-'));
@@ -114,6 +115,7 @@ async function main(options) {
     });
   }
   for (const name of options.only) {
+    const startedMs = performance.now();
     try {
       const results = await ROWS[name][1]({ folder, rounds, roundMs, warmUpMs, quick, peers, say });
       run.results.push(...results);
@@ -123,6 +125,8 @@ async function main(options) {
       say(`${name} FAILED: ${error.stack}`);
     }
     stopAll();
+    run.seconds[name] = Math.round((performance.now() - startedMs) / 1000);
+    say(`${name}: ${run.seconds[name]} s`);
     if (options.save) say(`saved: ${save(RESULTS, run)}`);
   }
   end();

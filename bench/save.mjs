@@ -44,8 +44,8 @@ export function ratioPanels(results) {
 function figurePanels(results) {
   return results
     .filter(({ plot }) => plot !== undefined)
-    .map(({ name, about, plot, contestants }) => ({
-      title: `${name}: ${about}; ${plot}`,
+    .map(({ name, plot, contestants }) => ({
+      title: `${name}; ${plot}`,
       bars: Object.entries(contestants)
         .filter(([, { figures }]) => figures[plot] !== undefined)
         .map(([label, { figures }], i) => {

@@ -7,9 +7,9 @@ export function median(values) {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-/** `{ median, low, high }` of one value a round. */
+/** `{ median, low, high }` of one value a round, and the values. */
 export function spread(values) {
-  return { median: median(values), low: Math.min(...values), high: Math.max(...values) };
+  return { median: median(values), low: Math.min(...values), high: Math.max(...values), values };
 }
 
 /** The value under which `share` of the sorted ones lie. */

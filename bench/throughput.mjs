@@ -14,6 +14,8 @@ import { figures, interleave, ratio } from './statistics.mjs';
 const CONNECTIONS = 4;
 /** P1 and P2 for each model; `python`: how many times the best of the Python servers, where that is a target. */
 const TARGETS = { recogniser: { loops: 0.95, peers: 1.1 }, conv: { loops: 0.85, peers: 1.1, python: 3 } };
+/** For who has no compiler that works while it serves. */
+const COMPILED_WARM_UP_MS = 1_500;
 const CPU_TARGET = 1.1;
 const PYTHON_PEERS = ['mlserver', 'bentoml'];
 const LOOPS = { 'bare loop, same engine': 'capi', 'bare loop, onnxruntime-node': 'binding' };
@@ -36,13 +38,13 @@ export async function served(client, { pid }, roundMs) {
 export const startLoad = (folder, { host, port }, connections, request) =>
   startScript('load.mjs', [host, String(port), String(connections), writeRequest(folder, request)]);
 
-async function loop(engine, { file, shape }, { warmUpMs, roundMs }) {
+async function loop(engine, { file, shape }, { roundMs }) {
   const script = await startScript('bare-loop.mjs', [engine, file, shape.join()]);
-  await script.ask(warmUpMs);
+  await script.ask(COMPILED_WARM_UP_MS);
   return { measure: () => script.ask(roundMs), stop: () => script.stop(), pause() {}, resume() {} };
 }
 
-async function server(started, request, { folder, warmUpMs, roundMs }) {
+async function server(started, request, { folder, roundMs }, warmUpMs) {
   const client = await startLoad(folder, started, CONNECTIONS, request);
   await client.ask(warmUpMs);
   const pause = () => signalTree(started.pid, 'SIGSTOP');
@@ -60,14 +62,15 @@ async function oneModel(model, { installed, skipped }, bench) {
   const agent = await startAgent([file], ONE_RUN);
   const request = inferRequest({ model: name, input, shape, headers: [['tidegate-cache', 'bypass']] });
   const ours = await ask(agent, request).then(({ headers, body }) => oipFloats(headers, body));
-  const contestants = { tidegate: await server(agent, request, bench) };
+  const contestants = { tidegate: await server(agent, request, bench, bench.warmUpMs) };
   const notes = [...skipped];
   for (const [peer, found] of Object.entries(installed)) {
     try {
       const started = await SERVERS[peer].start(found, model, bench);
       const { headers, body } = await ask(started, started.request);
       expectSame(peer, ours, SERVERS[peer].floats(headers, body));
-      contestants[peer] = await server(started, started.request, bench);
+      const warmUpMs = SERVERS[peer].justInTime === true ? bench.warmUpMs : COMPILED_WARM_UP_MS;
+      contestants[peer] = await server(started, started.request, bench, warmUpMs);
     } catch (error) {
       notes.push(`${peer} is skipped: ${lastLine(error)}`);
     }

@@ -42,4 +42,4 @@ async function start(_installed, { file, shape }) {
   return { ...started, host, port, request: rawRequest('/infer', shape) };
 }
 
-export const fastify = { install, start, floats: rawFloats };
+export const fastify = { install, start, floats: rawFloats, justInTime: true };

@@ -3,7 +3,7 @@
 //
 // A peer: `install(say)` answers `{ about }` (version and configuration) with what `start` needs, or `{ missing }`, why it can't be had.
 // A server: `start(installed, { name, file, input, output, shape }, { folder, instances })` answers `{ pid, host, port, stop, request }`;
-// `floats(headers, body)` reads an answer.
+// `floats(headers, body)` reads an answer; `justInTime`: it compiles itself while it serves, so it gets the long warm-up.
 import { bentoml } from './bentoml.mjs';
 import { fastify } from './fastify.mjs';
 import { mlserver } from './mlserver.mjs';

@@ -23,19 +23,19 @@ describe('statistics', () => {
   it('takes the middle, and the ends', () => {
     expect(median([3, 1, 2])).toBe(2);
     expect(median([4, 1, 2, 3])).toBe(2.5);
-    expect(spread([5, 1, 3])).toEqual({ median: 3, low: 1, high: 5 });
+    expect(spread([5, 1, 3])).toEqual({ median: 3, low: 1, high: 5, values: [5, 1, 3] });
     expect([quantile([1, 2, 3, 4], 0.5), quantile([1, 2, 3, 4], 1)]).toEqual([3, 4]);
   });
 
   it('compares within a round: what slows a round slows both', () => {
     const ours = [{ perSecond: 100 }, { perSecond: 50 }];
     const theirs = [{ perSecond: 200 }, { perSecond: 100 }];
-    expect(ratio(ours, theirs)).toEqual({ median: 0.5, low: 0.5, high: 0.5 });
+    expect(ratio(ours, theirs)).toEqual({ median: 0.5, low: 0.5, high: 0.5, values: [0.5, 0.5] });
   });
 
   it('leaves out figures that were not measured', () => {
     expect(figures([{ a: 1 }, { a: 2 }], { a: ({ a }) => a, b: ({ b }) => b })).toEqual({
-      a: { median: 1.5, low: 1, high: 2 },
+      a: { median: 1.5, low: 1, high: 2, values: [1, 2] },
     });
   });
 
@@ -81,11 +81,19 @@ describe('a report', () => {
   });
 
   it('writes Markdown in which a bar does not end a cell', () => {
-    const text = asMarkdown({ date: '2026-01-01', machine: 'M', settings: 'S', results: [result] }, [
-      ['Ratios', 'r.svg'],
-    ]);
+    const text = asMarkdown(
+      {
+        date: '2026-01-01',
+        machine: 'M',
+        settings: 'S',
+        results: [result],
+        failures: [{ row: 'p4', reason: 'broke' }],
+      },
+      [['Ratios', 'r.svg']],
+    );
     expect(text).toContain('| P1 conv | ours / theirs | 0.72 (0.64 to 0.80) | >= 0.85 | missed |');
     expect(text).toContain('| a \\| b | 1250 |');
+    expect(text).toContain('The row p4 failed: broke');
     expect(text).toContain('![Ratios](r.svg)');
     expect(text).toContain('- OVMS is skipped: not to be had');
   });
