@@ -15,6 +15,7 @@ import { usableCores, type CgroupLimits } from '@tidegate/shared/system/cgroup-l
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import { systemFiles } from '@tidegate/shared/system/files.js';
 import type { Log } from '@tidegate/shared/system/log.js';
+import { readProcessMemory } from '@tidegate/shared/system/process-memory.js';
 import type { Privacy } from '@tidegate/shared/wire/privacy.js';
 import { AgentFront } from './api/agent-front.js';
 import { openAgentGrpc } from './api/agent-grpc.js';
@@ -31,6 +32,9 @@ import { StageCache } from './cache/stage-cache.js';
 import type { CaptureStatus } from './capture/captures.js';
 import type { Settings } from './config/settings-table.js';
 import { EngineSlots } from './engine/engine-slots.js';
+import { memoryBudget } from './engine/memory-budget.js';
+import { startPrewarm } from './engine/prewarm.js';
+import { Residency } from './engine/residency.js';
 import { PrivacyDecisions } from './privacy/privacy-decisions.js';
 import type { BreakerOptions } from './router/breaker.js';
 import { Explanations } from './router/explanations.js';
@@ -106,15 +110,26 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     concurrency,
     engine,
     callerWeights,
+    keepAlive: keepAliveMs,
   } = settings;
   const cores = usableCores(modules.limits ?? {});
   const compiledCache = engineCache(settings, mode);
   const runtime = new ExecutorRuntime({ clock, log, concurrency, engine, cores, compiledCache });
   const statistics = new InferenceStatistics();
   const slots = new EngineSlots(
-    { providers, intraOpThreads, queueDepthMax, heavy: false, keepCompiled: true, callerWeights },
+    {
+      providers,
+      intraOpThreads,
+      queueDepthMax,
+      heavy: false,
+      keepCompiled: true,
+      callerWeights,
+      keepAliveMs,
+      pinned: new Set(settings.pin),
+    },
     {
       runtime,
+      residency: openResidency(settings, modules),
       inspect: inspectGraphFile,
       onRemoved: (model) => cache.drop({ model }),
       clock,
@@ -186,6 +201,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     apiToken: settings.apiToken,
     status: { ...status, moreStatus: modules.moreStatus },
   });
+  let stopPrewarm = (): void => undefined;
   const servers: Pick<HttpServer, 'close'>[] = [];
   return {
     slots,
@@ -209,10 +225,12 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     },
     open: () => {
       cache.keepOnly(slots.names());
+      stopPrewarm = startPrewarm(slots, clock);
       state = 'serving';
     },
     close: async (timeoutMs) => {
       state = 'draining';
+      stopPrewarm();
       oip.drain();
       await Promise.all([streams, ...servers].map((part) => part.close(timeoutMs)));
       await regions.unregister();
@@ -237,6 +255,15 @@ function sharedLayer(
   reachable: () => boolean,
 ): SharedLayer {
   return new SharedLayer({ machine: `${machine} ${version}`, breaker }, { link, reachable, clock, log });
+}
+
+function openResidency({ memoryBudget: asked }: Settings, { limits, clock, log }: AgentModules): Residency {
+  const limitBytes = memoryBudget(asked, limits?.memoryBytes);
+  const allowed = limits?.memoryBytes;
+  if (limitBytes !== undefined) log.info({ budgetBytes: limitBytes, asked, cgroupBytes: allowed }, 'memory budget');
+  const memoryOf = async (pid: number): Promise<number | undefined> =>
+    (await readProcessMemory(pid, systemFiles))?.proportionalBytes;
+  return new Residency({ limitBytes }, { clock, log, memoryOf, ownPid: process.pid });
 }
 
 function diskLayer({ dataDir, diskCache: limitBytes }: Settings, { clock, log }: AgentModules): DiskLayer {

@@ -37,6 +37,24 @@ const MODEL_FAMILIES = {
   tidegate_scheduler_running: ['Runs in flight now', 'running'],
 } as const;
 
+const MEMORY_FAMILIES = {
+  tidegate_memory_budget_bytes: ['What agent and executors may use together; 0 without a budget', 'budgetBytes'],
+  tidegate_memory_used_bytes: ['What agent and executors used when last measured', 'usedBytes'],
+  tidegate_memory_over_budget_total: [
+    'Times that more was used than the budget allows, and nothing could leave',
+    'overBudget',
+  ],
+} as const;
+
+const RESIDENCY_FAMILIES = {
+  tidegate_model_memory_bytes: ['What its executors use, as last measured; 0 while it is not in memory', 'bytes'],
+  tidegate_model_loads_total: [
+    'Times that it was loaded since the version is on the device, the first included',
+    'loads',
+  ],
+  tidegate_model_memory_refused_total: ['Requests that did not wait for it to be in memory, or could not', 'refusals'],
+} as const;
+
 const CACHE_FAMILIES = {
   tidegate_cache_hits_total: ['Answers given from the layer', 'hits'],
   tidegate_cache_misses_total: ['Lookups that the layer had nothing for', 'misses'],
@@ -156,6 +174,7 @@ export class Metrics {
         slots.names().map((model) => ({ labels: { model }, value: slots.serving(model)?.counts[field] ?? 0 })),
       );
     }
+    this.#addMemory(slots);
     this.#scraped(
       'tidegate_executor_deaths_total',
       'Executors that ended unasked, or were ended for hanging, since the version was loaded',
@@ -212,6 +231,25 @@ export class Metrics {
     this.#scraped('tidegate_sequences_ended_total', 'Sequences that have ended, by why', ['model', 'why'], () =>
       counts().flatMap(({ model, ended = {} }) =>
         Object.entries(ended).map(([why, value]) => ({ labels: { model, why }, value })),
+      ),
+    );
+  }
+
+  #addMemory(slots: EngineSlots): void {
+    for (const [name, [help, field]] of Object.entries(MEMORY_FAMILIES)) {
+      this.#scraped(name, help, [], () => [{ labels: {}, value: slots.memory[field] ?? 0 }]);
+    }
+    for (const [name, [help, field]] of Object.entries(RESIDENCY_FAMILIES)) {
+      this.#scraped(name, help, ['model'], () =>
+        slots.names().map((model) => ({ labels: { model }, value: slots.active(model)?.residency?.[field] ?? 0 })),
+      );
+    }
+    this.#scraped('tidegate_model_evictions_total', 'Times that the model left memory, by why', ['model', 'why'], () =>
+      slots.names().flatMap((model) =>
+        Object.entries(slots.active(model)?.residency?.evictions ?? {}).map(([why, value]) => ({
+          labels: { model, why },
+          value,
+        })),
       ),
     );
   }

@@ -13,6 +13,7 @@ const statusSchema = z.object({
   state: z.string(),
   uptimeMs: z.number(),
   residentBytes: z.number(),
+  memory: z.object({ budgetBytes: z.number().nullable(), usedBytes: z.number(), agentBytes: z.number() }).optional(),
   models: z.array(
     z.object({
       name: z.string(),
@@ -20,6 +21,7 @@ const statusSchema = z.object({
       variant: z.string(),
       variantDigest: z.string(),
       verified: z.boolean(),
+      residency: z.object({ state: z.string(), neededBytes: z.number(), pinned: z.boolean() }).nullish(),
       quarantine: z.object({ reason: z.string() }).nullish(),
       provider: z.object({ runs: z.string(), reason: z.string(), cpuNodesRatio: z.number().optional() }),
       counts: z.object({ runs: z.number(), queueDepth: z.number() }),
@@ -53,10 +55,14 @@ export const statusVerb: Verb = (program, context) => {
 
 /** As a person reads it. */
 export function statusText(status: Status): string {
-  const { version, mode, state, uptimeMs, residentBytes, models, hub, captures } = status;
+  const { version, mode, state, uptimeMs, residentBytes, memory, models, hub, captures } = status;
   const minutes = (uptimeMs / 60_000).toFixed(1);
-  const memory = (residentBytes / 2 ** 20).toFixed(0);
-  const lines = [`${state} (${mode}, version ${version}), up ${minutes} min, ${memory} MiB`];
+  const lines = [`${state} (${mode}, version ${version}), up ${minutes} min, ${mebibytes(residentBytes)}`];
+  if (memory !== undefined) {
+    const of = memory.budgetBytes === null ? 'no budget' : `of a budget of ${mebibytes(memory.budgetBytes)}`;
+    const { usedBytes, agentBytes } = memory;
+    lines.push(`memory: ${mebibytes(usedBytes)} with executors (${mebibytes(agentBytes)} the agent itself), ${of}`);
+  }
   if (hub !== null)
     lines.push(`hub ${hub.url}: ${hub.phase === 'open' ? 'does not answer, only probed' : 'asked when it is needed'}`);
   if (captures !== undefined) {
@@ -66,17 +72,19 @@ export function statusText(status: Status): string {
     lines.push(`captures: ${sent} sent, ${waiting.count} waiting for the hub (${kibibytes} KiB)${lost.join('')}`);
   }
   if (models.length === 0) lines.push('no models');
-  for (const {
-    name,
-    version: number,
-    variant,
-    variantDigest,
-    verified,
-    provider,
-    counts,
-    sequences,
-    quarantine,
-  } of models) {
+  for (const model of models) {
+    const {
+      name,
+      version: number,
+      variant,
+      variantDigest,
+      verified,
+      provider,
+      counts,
+      sequences,
+      residency,
+      quarantine,
+    } = model;
     const digest = variantDigest.slice(0, 'sha256:'.length + 8);
     const trust = verified ? 'verified' : 'not verified';
     const on = providerText({ provider: provider.runs, cpuNodesRatio: provider.cpuNodesRatio });
@@ -85,9 +93,18 @@ export function statusText(status: Status): string {
         `${counts.runs} runs, ${counts.queueDepth} waiting` +
         (sequences === undefined ? '' : `, ${sequences.live} of at most ${sequences.max} sequences live`),
     );
+    if (residency) {
+      const { state: where, neededBytes, pinned } = residency;
+      const loaded = where === 'resident' ? 'in memory' : where;
+      lines.push(`  ${loaded}: ${mebibytes(neededBytes)}${pinned ? ', pinned' : ''}`);
+    }
     if (quarantine) {
       lines.push(`  in quarantine: ${quarantine.reason}`, `  to try it again: tidegate-agent release ${name}`);
     }
   }
   return `${lines.join('\n')}\n`;
+}
+
+function mebibytes(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(0)} MiB`;
 }

@@ -15,6 +15,7 @@ import {
   type SettingsOf,
   type SettingsTable,
 } from '@tidegate/shared/system/settings.js';
+import { modelNameSchema } from '@tidegate/shared/wire/model-yaml.js';
 import { SERVER_SETTINGS } from '@tidegate/shared/system/server-settings.js';
 
 const httpUrl = z.string().refine((value) => {
@@ -26,6 +27,11 @@ const providers = z
   .string()
   .transform((value) => value.split(',').map((part) => part.trim()))
   .pipe(z.array(z.enum(PROVIDERS)).min(1));
+
+const modelNames = z
+  .string()
+  .transform((value) => value.split(',').map((part) => part.trim()))
+  .pipe(z.array(modelNameSchema).min(1));
 
 const MS = 'milliseconds';
 
@@ -133,6 +139,29 @@ export const SETTINGS = {
     allowed: '1 to 1024',
     description:
       'Runs of one model that compute at once. Without it, as many as the cores carry that affinity and cgroup leave: cores / --threads.',
+  }),
+  memoryBudget: setting({
+    schema: z.union([z.literal('none'), bytesText]) as z.ZodType<number | 'none', string>,
+    fallback: undefined,
+    placeholder: 'BYTES',
+    allowed: 'a size such as 512MiB; none',
+    description:
+      'Memory that the agent and its executors may use together, as measured. Models that do not fit leave and are loaded again when asked for. Without it, nine tenths of what the cgroup allows; without a limit there, none.',
+  }),
+  keepAlive: setting({
+    schema: wholeText(0, 2_147_483_647),
+    fallback: undefined,
+    placeholder: 'MS',
+    allowed: `0 to 2147483647 ${MS}`,
+    description:
+      'Without a request for so long, a model leaves memory; 0 at once. Packages may say otherwise (`memory.keepAliveMs`). Without it, models stay until their place is needed.',
+  }),
+  pin: setting({
+    schema: modelNames,
+    fallback: undefined,
+    placeholder: 'NAMES',
+    allowed: 'names of models, with commas between',
+    description: 'Models that never leave memory.',
   }),
   engine: setting({
     schema: choiceText('capi', 'binding'),

@@ -1,21 +1,34 @@
 // The device's models by name (port: model-slots.ts). Preparing loads in a spare executor while the active version serves
 // on; activating is one assignment, so every request is answered wholly by the version that it found; closing a model waits
-// for its requests (ServedModel's own promise). What `activate` returns stays loaded, for undoing, until it is closed.
-import { openServedModel } from '@tidegate/shared/serving/open-served-model.js';
+// for its requests (ServedModel's own promise). What `activate` returns is kept, for undoing, until it is closed. Whether a model
+// that is kept is in memory at the moment is the residency's matter.
+import { serveModel } from '@tidegate/shared/serving/open-served-model.js';
 import type { RunObserver, ServedModel, ServedModelOptions } from '@tidegate/shared/serving/served-model.js';
 import { unmetRequirement, type ProviderInUse } from '@tidegate/shared/serving/provider-in-use.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import type { Runtime } from '@tidegate/shared/runtime/graph-runner.js';
-import type { OpenPackageDeps } from '@tidegate/shared/package/open-package.js';
+import type { ModelPackage } from '@tidegate/shared/package/model-package.js';
+import { openPackage, type OpenPackageDeps } from '@tidegate/shared/package/open-package.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import { EndedSequences } from '@tidegate/shared/serving/ended-sequences.js';
 import type { SequenceAsked } from '@tidegate/shared/serving/inference-service.js';
 import type { SequenceCounts } from '@tidegate/shared/serving/sequences.js';
 import type { ServingModels } from '../router/router.js';
+import type { Lease, Residency, ResidencyAsk } from './residency.js';
+import type { ResidentReport, ResidentRules } from './resident.js';
+import { estimatedBytes } from './memory-budget.js';
 import type { GoldenOutcome, ModelSlots, ModelSource, PreparedModel } from './model-slots.js';
 
+interface EngineSlotsOptions extends ServedModelOptions {
+  /** For packages that don't say: how long a model stays in memory without a request; undefined = until its place is needed. */
+  readonly keepAliveMs?: number | undefined;
+  /** Models that never leave memory, whatever their packages say. */
+  readonly pinned?: ReadonlySet<string>;
+}
+
 interface EngineSlotsModules {
+  readonly residency: Residency;
   readonly runtime: Runtime;
   readonly inspect: OpenPackageDeps['inspect'];
   readonly clock: Clock;
@@ -26,17 +39,26 @@ interface EngineSlotsModules {
   readonly onRun?: RunObserver;
 }
 
+/** What a self-test may wait for memory. */
+const SELF_TEST_WAIT_MS = 300_000;
+
 /** A prepared model with what serving needs of it. */
 class LoadedModel implements PreparedModel {
   readonly source: ModelSource;
   readonly served: ServedModel;
+  /** Another version answers in its place; it is kept for undoing. */
+  replaced = false;
+  readonly #modules: EngineSlotsModules;
 
-  readonly #log: Log;
-
-  constructor(source: ModelSource, served: ServedModel, log: Log) {
+  constructor(source: ModelSource, served: ServedModel, modules: EngineSlotsModules) {
     this.source = source;
     this.served = served;
-    this.#log = log;
+    this.#modules = modules;
+  }
+
+  /** Is it in memory, and what does it take? */
+  get residency(): ResidentReport | undefined {
+    return this.#modules.residency.reportOf(this.served);
   }
 
   get provider(): ProviderInUse {
@@ -48,8 +70,14 @@ class LoadedModel implements PreparedModel {
   }
 
   async selfTest(signal: AbortSignal): Promise<GoldenOutcome> {
-    const { passed, score, threshold, count } = await this.served.runGoldens(signal);
-    return { passed, score, threshold, count };
+    const deadlineMs = this.#modules.clock.monotonicMs() + SELF_TEST_WAIT_MS;
+    const release = await this.#modules.residency.hold(this.served, { deadlineMs }, signal);
+    try {
+      const { passed, score, threshold, count } = await this.served.runGoldens(signal);
+      return { passed, score, threshold, count };
+    } finally {
+      release();
+    }
   }
 
   /** Sequences that began with it go on until they end, for as long as its package says. */
@@ -58,48 +86,75 @@ class LoadedModel implements PreparedModel {
     const sequences = this.served.sequenceCounts?.live ?? 0;
     if (sequences > 0) {
       const { name: model, version } = this.source;
-      this.#log.info({ model, version, sequences, drainTimeoutMs }, 'a version stays until its sequences have ended');
+      this.#modules.log.info(
+        { model, version, sequences, drainTimeoutMs },
+        'a version stays until its sequences have ended',
+      );
     }
     return this.served.close(drainTimeoutMs);
   }
 }
 
 export class EngineSlots implements ModelSlots, ServingModels {
-  readonly #options: ServedModelOptions;
+  readonly #options: EngineSlotsOptions;
   readonly #modules: EngineSlotsModules;
   readonly #active = new Map<string, LoadedModel>();
   /** Every loaded model that was not closed: active, prepared, kept for undoing. */
   readonly #loaded = new Set<LoadedModel>();
   readonly #endedSequences = new EndedSequences();
 
-  constructor(options: ServedModelOptions, modules: EngineSlotsModules) {
+  constructor(options: EngineSlotsOptions, modules: EngineSlotsModules) {
     this.#options = options;
     this.#modules = modules;
   }
 
   async prepare(source: ModelSource, signal: AbortSignal): Promise<LoadedModel> {
     const { name, version, versionDigest, variant, variantDigest, path } = source;
-    const served = await openServedModel(
-      path,
-      { name, version, versionDigest, variant, variantDigest },
-      this.#options,
-      { ...this.#modules, endedSequences: this.#endedSequences },
+    const { residency } = this.#modules;
+    const pack = await openPackage(path, this.#modules, { name, signal });
+    const { memory, pipeline } = pack.yaml;
+    const pin = memory.pinned || this.#options.pinned?.has(name) === true;
+    let loaded: LoadedModel | undefined;
+    const rules: ResidentRules = {
+      keepAliveMs: memory.keepAliveMs ?? this.#options.keepAliveMs,
+      pinned: () => pin && loaded?.replaced !== true,
+    };
+    const graphs = new Set(pipeline.flatMap((node) => ('graph' in node ? [node.graph] : []))).size;
+    const fileBytes = pack.files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    const identity = { name, version, versionDigest, variant, variantDigest };
+    const served = await residency.admit(
+      name,
+      { bytes: estimatedBytes(graphs, fileBytes), rules },
+      () => this.#open(pack, identity, signal),
       signal,
     );
-    const unmet = unmetRequirement(served.yaml.require, served.provider);
-    if (unmet !== undefined) {
-      await served.close();
-      throw new ServingError('not-ready', unmet);
-    }
-    const loaded = new LoadedModel(source, served, this.#modules.log);
+    loaded = new LoadedModel(source, served, this.#modules);
     this.#loaded.add(loaded);
-    void served.closed.then(() => this.#loaded.delete(loaded));
+    const kept = loaded;
+    void served.closed.then(() => {
+      residency.forget(served);
+      this.#loaded.delete(kept);
+    });
     const { runs: provider, reason, cpuNodesRatio } = loaded.provider;
     this.#modules.log.info(
       { model: name, version, digest: variantDigest, provider, cpuNodesRatio, reason },
       'model loaded',
     );
     return loaded;
+  }
+
+  /** Loads it, where it then has what its package requires. */
+  async #open(
+    pack: ModelPackage,
+    identity: Parameters<typeof serveModel>[1],
+    signal: AbortSignal,
+  ): Promise<ServedModel> {
+    const modules = { ...this.#modules, endedSequences: this.#endedSequences };
+    const served = await serveModel(pack, identity, this.#options, modules, signal);
+    const unmet = unmetRequirement(served.yaml.require, served.provider);
+    if (unmet === undefined) return served;
+    await served.close();
+    throw new ServingError('not-ready', unmet);
   }
 
   activate(prepared: PreparedModel): LoadedModel | undefined {
@@ -110,7 +165,10 @@ export class EngineSlots implements ModelSlots, ServingModels {
     const before = this.#active.get(name);
     this.#active.set(name, prepared);
     this.#modules.log.info({ model: name, version, digest: variantDigest }, 'model active');
-    return before === prepared ? undefined : before;
+    prepared.replaced = false;
+    if (before === undefined || before === prepared) return undefined;
+    before.replaced = true;
+    return before;
   }
 
   /** Closes a version that was replaced. Resolves when it has gone, or at once where live sequences hold it for a while yet. */
@@ -167,6 +225,34 @@ export class EngineSlots implements ModelSlots, ServingModels {
     return [...this.#loaded].filter(({ source }) => source.name === name);
   }
 
+  hold(model: ServedModel, ask: ResidencyAsk, signal: AbortSignal): Lease | Promise<Lease> {
+    return this.#modules.residency.hold(model, ask, signal);
+  }
+
+  inMemory(model: ServedModel): boolean {
+    return this.#modules.residency.reportOf(model)?.state === 'resident';
+  }
+
+  /** Loads the active version where it isn't in memory, if there is room for it; nobody waits. */
+  warm(name: string): void {
+    const active = this.#active.get(name);
+    if (active !== undefined) this.#modules.residency.warm(active.served);
+  }
+
+  /** Has the active version in memory now, whoever must leave for it. Rejects with ServingError where it doesn't fit. */
+  async load(name: string, signal: AbortSignal): Promise<void> {
+    const active = this.#active.get(name);
+    if (active !== undefined) await this.#modules.residency.load(active.served, signal);
+  }
+
+  prewarmTimes(name: string): readonly string[] {
+    return this.#active.get(name)?.served.yaml.memory.prewarm ?? [];
+  }
+
+  get memory(): Residency['report'] {
+    return this.#modules.residency.report;
+  }
+
   /** Ends the quarantine of the active version. False where it is in none, undefined where there is no such model. */
   release(name: string): boolean | undefined {
     const released = this.#active.get(name)?.served.release();
@@ -180,6 +266,7 @@ export class EngineSlots implements ModelSlots, ServingModels {
 
   async closeAll(): Promise<void> {
     this.#active.clear();
+    this.#modules.residency.close();
     await Promise.all([...this.#loaded].map(({ served }) => served.close()));
   }
 }

@@ -63,8 +63,11 @@ export class LocalModels implements ModelControl {
     });
     const fresh = found.find(({ source }) => source.name === model);
     if (fresh === undefined) throw notFound(model, `is not under ${under.join(', ')}`);
-    if (this.#slots.active(model)?.source.versionDigest === fresh.source.versionDigest) return; // the same files
     try {
+      if (this.#slots.active(model)?.source.versionDigest === fresh.source.versionDigest) {
+        await this.#slots.load(model, signal); // the same files: only into memory, where it had left
+        return;
+      }
       const before = this.#slots.activate(await this.#slots.prepare(fresh.source, signal));
       this.#known.set(model, { under: fresh.under, version: fresh.source.version });
       if (before !== undefined) await this.#slots.retire(before);

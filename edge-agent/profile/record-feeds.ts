@@ -48,6 +48,8 @@ function recording(runner: GraphRunner, heard: (feeds: readonly NamedTensor[]) =
     ...{ inputs, outputs, provider, engine, loadMs, concurrency, pid, run },
     forget: (key) => runner.forget?.(key),
     measuredUs: (feeds) => runner.measuredUs(feeds),
+    park: () => runner.park(),
+    wake: (signal) => runner.wake(signal),
     close: () => runner.close(),
   };
 }

@@ -8,11 +8,22 @@ import type { NamedTensor } from '@tidegate/shared/tensor/tensor.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { AnswerCache, ComputedAnswer, FlightContext } from '../cache/answer-cache.js';
 import type { SharedLayer, SharedQuestion } from '../cache/shared-layer.js';
+import type { Lease, ResidencyAsk } from '../engine/residency.js';
 import type { PrivacyDecisions } from '../privacy/privacy-decisions.js';
 import type { RequestTrail } from './request-trail.js';
 import { SimilarAnswers } from './similar-answers.js';
 
+/** Models that may have to be loaded first. */
+export interface HeldModels {
+  /** Keeps the model in memory until the lease is given back. Rejects with ServingError `not-ready` where it can't be there in time. */
+  hold(model: ServedModel, ask: ResidencyAsk, signal: AbortSignal): Lease | Promise<Lease>;
+}
+
+/** What is to be computed, and who else could answer it: as ResidencyAsk. */
+type Asked = FlightContext & Pick<ResidencyAsk, 'elsewhereMs'>;
+
 interface ComputingModules {
+  readonly models: HeldModels;
   readonly cache: Pick<AnswerCache, 'stages' | 'semantic'>;
   /** Undefined where there is no hub to share with. */
   readonly shared: SharedLayer | undefined;
@@ -29,11 +40,11 @@ export class Computing {
     this.#similar = modules.cache.semantic && new SimilarAnswers(modules.cache.semantic);
   }
 
-  /** `trail`: undefined for a renewal, which nobody waits for. Rejects as ServedModel.infer. */
+  /** `trail`: undefined for a renewal, which nobody waits for. Rejects as HeldModels.hold and ServedModel.infer. */
   async answer(
     request: InferRequest,
     model: ServedModel,
-    flight: FlightContext,
+    flight: Asked,
     trail: RequestTrail | undefined,
     signal: AbortSignal,
   ): Promise<ComputedAnswer> {
@@ -64,14 +75,14 @@ export class Computing {
   #onDevice(
     request: InferRequest,
     model: ServedModel,
-    { renewal }: FlightContext,
+    { renewal, elsewhereMs }: Asked,
     trail: RequestTrail | undefined,
     signal: AbortSignal,
   ): Promise<ComputedAnswer> {
     const run = (inputs: readonly NamedTensor[], outputs: readonly string[]): Promise<ComputedAnswer> =>
-      this.#compute({ ...request, inputs, outputs }, model, trail, signal);
+      this.#compute({ ...request, inputs, outputs }, model, trail, signal, elsewhereMs);
     if (model.yaml.cache.semantic === undefined || this.#similar === undefined || renewal !== undefined)
-      return this.#compute(request, model, trail, signal);
+      return this.#compute(request, model, trail, signal, elsewhereMs);
     return this.#similar.answer(request, model, run, trail);
   }
 
@@ -80,14 +91,25 @@ export class Computing {
     model: ServedModel,
     trail: RequestTrail | undefined,
     signal: AbortSignal,
+    elsewhereMs: ResidencyAsk['elsewhereMs'],
   ): Promise<ComputedAnswer> {
     const { inputs, outputs, deadlineMs, priority, caller, sequence } = request;
     const { version, versionDigest, variant, variantDigest } = model.identity;
     const onRun = (run: RunFacts): void => trail?.ran(run);
     const stages = this.#stages(request, model, trail);
-    const work = { inputs, outputs, deadlineMs, priority, caller, sequence, onRun, stages };
-    const answer = await model.infer(work, signal);
-    return { ...answer, answeredBy: 'edge', version, modelDigest: versionDigest, variant, variantDigest };
+    let lease = this.#modules.models.hold(model, { deadlineMs, elsewhereMs }, signal);
+    if (typeof lease !== 'function') {
+      trail?.note('the model is not in memory');
+      lease = await lease;
+      trail?.note('the model was loaded again');
+    }
+    try {
+      const work = { inputs, outputs, deadlineMs, priority, caller, sequence, onRun, stages };
+      const answer = await model.infer(work, signal);
+      return { ...answer, answeredBy: 'edge', version, modelDigest: versionDigest, variant, variantDigest };
+    } finally {
+      lease();
+    }
   }
 
   #sharedQuestion(request: InferRequest, model: ServedModel, key: string): SharedQuestion | undefined {

@@ -18,7 +18,7 @@ import type { CacheQuestion } from '../cache/cache-key.js';
 import type { SharedLayer } from '../cache/shared-layer.js';
 import type { PrivacyDecisions } from '../privacy/privacy-decisions.js';
 import type { AnswerObserver } from '../telemetry/answer-observer.js';
-import { Computing } from './computing.js';
+import { Computing, type HeldModels } from './computing.js';
 import type { Explanations } from './explanations.js';
 import type { HubClient } from './hub-client.js';
 import { hubWaitMs } from './hub-wait.js';
@@ -26,11 +26,12 @@ import type { ModelControl } from './model-control.js';
 import { place, rescue, type PlaceView, type RescueView } from './place.js';
 import { RequestTrail, type RequestEnd } from './request-trail.js';
 
-export interface ServingModels {
+export interface ServingModels extends HeldModels {
   /** The model that answers now under this name. */
   serving(name: string, sequence?: SequenceAsked): ServedModel | undefined;
   endSequences(scope: string): void;
   names(): readonly string[];
+  inMemory(model: ServedModel): boolean;
 }
 
 interface RouterModules {
@@ -55,6 +56,9 @@ const RESCUED = new Set<string>([
   'failed',
   'not-ready',
 ] satisfies RescueView['trouble'][]);
+
+/** What a hub is taken to need that was never asked. */
+const HUB_UNMEASURED_MS = 200;
 
 /** Of a run that renews a stale answer: the scheduler's lowest level, behind all who wait. */
 const RENEWAL_PRIORITY = 10;
@@ -172,7 +176,8 @@ export class Router implements InferenceService {
       outcome = await this.#cached(request, model, 'edge', signal, async (asked, flight, inner) => {
         if (flight.renewal !== undefined) return this.#computing.answer(asked, model, flight, undefined, inner);
         trail.note(whyComputed(request, model));
-        const answer = await this.#computing.answer(request, model, flight, trail, inner);
+        const elsewhereMs = (): number | undefined => this.#elsewhereMs(now());
+        const answer = await this.#computing.answer(request, model, { ...flight, elsewhereMs }, trail, inner);
         if (answer.from === undefined) computed = answer;
         return answer;
       });
@@ -272,6 +277,13 @@ export class Router implements InferenceService {
     return asked === undefined ? answerOf(request, outcome, reason) : fromHub(asked, reason);
   }
 
+  /** How soon the hub could answer instead, were the device not ready; undefined = it may not be asked. */
+  #elsewhereMs(view: PlaceView): number | undefined {
+    const { hub } = this.#modules;
+    const { place } = rescue({ ...view, trouble: 'not-ready', detail: '' });
+    return hub === undefined || place === 'local' ? undefined : (hub.times.meanMs ?? HUB_UNMEASURED_MS);
+  }
+
   #cached(
     request: InferRequest,
     model: ServedModel,
@@ -299,7 +311,9 @@ export class Router implements InferenceService {
         maxStalenessMs,
         deadlineMs: request.deadlineMs,
         mayRenew: () =>
-          answeredBy === 'edge' ? model.counts.queueDepth === 0 : this.#modules.hub?.state === 'reachable',
+          answeredBy === 'edge'
+            ? model.counts.queueDepth === 0 && this.#modules.models.inMemory(model)
+            : this.#modules.hub?.state === 'reachable',
       },
       (inner, flight) => {
         const { renewal } = flight;

@@ -101,6 +101,7 @@ type State =
   | { readonly kind: 'up'; readonly executor: ExecutorProcess }
   | { readonly kind: 'replacing'; readonly done: Promise<void> }
   | { readonly kind: 'down' }
+  | { readonly kind: 'parked' }
   | { readonly kind: 'closed' };
 
 class SupervisedRunner implements GraphRunner {
@@ -113,6 +114,8 @@ class SupervisedRunner implements GraphRunner {
   #state: State;
   /** The last executor that loaded: what it said holds until the next one says otherwise. */
   #last: ExecutorProcess;
+  /** Did the last one die without having answered any run? */
+  #suspect = false;
   readonly #crashes: CrashRecord;
 
   constructor(
@@ -182,6 +185,18 @@ class SupervisedRunner implements GraphRunner {
     if (this.#state.kind === 'up') this.#state.executor.forget(key);
   }
 
+  async park(): Promise<void> {
+    const before = this.#state;
+    if (before.kind !== 'up' && before.kind !== 'replacing') return;
+    this.#state = { kind: 'parked' };
+    if (before.kind === 'up') await before.executor.close();
+    else await before.done;
+  }
+
+  async wake(signal: AbortSignal): Promise<void> {
+    await this.#ready(signal);
+  }
+
   async close(): Promise<void> {
     if (this.#state.kind === 'closed') return;
     const before = this.#state;
@@ -209,7 +224,7 @@ class SupervisedRunner implements GraphRunner {
         continue;
       }
       if (state.kind === 'closed') throw new RuntimeError('closed', `${this.#options.label} was closed`);
-      if (state.kind === 'down') {
+      if (state.kind === 'down' || state.kind === 'parked') {
         this.#replace();
         continue;
       }
@@ -221,6 +236,7 @@ class SupervisedRunner implements GraphRunner {
     void executor.ended.then((error) => {
       if (this.#state.kind !== 'up' || this.#state.executor !== executor) return;
       this.#modules.log.warn({ label: this.#options.label, pid: executor.pid, error: error.message }, 'executor ended');
+      this.#suspect = !executor.fruitful;
       this.#replace(this.#crashes.died(error.message));
     });
   }
@@ -228,46 +244,50 @@ class SupervisedRunner implements GraphRunner {
   /** `delayMs` undefined: not at all, the model is in quarantine. */
   #replace(delayMs: number | undefined = 0): void {
     // Begins after the state says so: a restart that ends at once would be overwritten otherwise.
-    const done = Promise.resolve()
-      .then(() => this.#restart(delayMs))
+    const done: Promise<void> = Promise.resolve()
+      .then(() => this.#restart(delayMs, () => this.#state === state))
       .catch((error: unknown) => {
-        if (this.#state.kind === 'closed') return;
+        if (this.#state !== state) return;
         this.#modules.log.error({ label: this.#options.label, error: String(error) }, 'replacing an executor failed');
         this.#state = { kind: 'down' };
       });
-    this.#state = { kind: 'replacing', done };
+    const state: State = { kind: 'replacing', done };
+    this.#state = state;
   }
 
-  /** Starts executors until one is up, or the model is in quarantine. */
-  async #restart(firstDelayMs: number | undefined): Promise<void> {
+  /** Starts executors until one is up, the model is in quarantine, or it is no longer `wanted`: closed or parked meanwhile. */
+  async #restart(firstDelayMs: number | undefined, wanted: () => boolean): Promise<void> {
     const { clock, log } = this.#modules;
     const { label } = this.#options;
     for (let delayMs = firstDelayMs; ;) {
       if (delayMs === undefined) {
         log.error({ label, reason: this.#crashes.quarantine?.reason }, 'executor not replaced: quarantined');
-        if (this.#state.kind !== 'closed') this.#state = { kind: 'down' };
+        if (wanted()) this.#state = { kind: 'down' };
         return;
       }
       if (delayMs > 0) await delay(clock, delayMs, this.#closing.signal);
+      if (!wanted()) return;
       try {
         const limit = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(RELOAD_LIMIT_MS)]);
         const { compiledCache: cache } = this.#options;
-        const discard = !this.#last.fruitful; // what is kept may be why it ended
+        const discard = this.#suspect; // what is kept may be why it ended
         const compiledCache = cache === undefined ? undefined : { ...cache, discard };
         const executor = await startExecutor({ ...this.#options, compiledCache }, this.#modules, limit);
-        if (this.#closing.signal.aborted) {
+        if (!wanted()) {
           await executor.close();
           return;
         }
-        log.info({ label, ...loadFacts(executor) }, 'executor replaced');
+        log.info({ label, ...loadFacts(executor) }, 'executor started again');
         this.#last = executor;
+        this.#suspect = false;
         this.#state = { kind: 'up', executor };
         this.#supervise(executor);
         return;
       } catch (error) {
-        if (this.#closing.signal.aborted) return;
+        if (!wanted()) return;
         const how = error instanceof Error ? error.message : String(error);
         log.warn({ label, error: how }, 'executor not replaced');
+        this.#suspect = true;
         delayMs = this.#crashes.died(how);
       }
     }

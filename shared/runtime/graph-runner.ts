@@ -47,6 +47,10 @@ export interface GraphRunner {
   forget?(key: number): void;
   /** The executor's process id, for status and fault tests. */
   readonly pid: number | undefined;
+  /** Ends the executor after its runs in flight, and keeps what is known of the graph. A run that comes nevertheless wakes it. */
+  park(): Promise<void>;
+  /** Resolves when there is an executor; rejects with RuntimeError, `quarantined` when it can't be loaded again and again. */
+  wake(signal: AbortSignal): Promise<void>;
   /** Ends after runs in flight; then the executor exits. */
   close(): Promise<void>;
 }

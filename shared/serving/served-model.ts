@@ -265,6 +265,21 @@ export class ServedModel {
     }));
   }
 
+  /** Would parking it lose what sequences carry? */
+  get holdsState(): boolean {
+    return (this.#sequences?.counts.live ?? 0) > 0;
+  }
+
+  /** Of its executors, as many as are there. */
+  get pids(): readonly number[] {
+    return this.#slots.flatMap(({ runner: { pid } }) => (pid === undefined ? [] : [pid]));
+  }
+
+  /** What loading it took the last time, all graphs together. */
+  get loadMs(): number {
+    return this.#slots.reduce((sum, { runner }) => sum + runner.loadMs, 0);
+  }
+
   /** Times that an executor died, or was replaced for hanging, since it was loaded. */
   get executorDeaths(): number {
     return this.#crashes.deaths;
@@ -344,6 +359,16 @@ export class ServedModel {
     } finally {
       this.#selfTests -= 1;
     }
+  }
+
+  /** Frees what its executors use, once their runs have ended; what is known of the model stays. */
+  async park(): Promise<void> {
+    await Promise.all(this.#slots.map(({ runner }) => runner.park()));
+  }
+
+  /** Loads again what park() let go. Rejects with RuntimeError. */
+  async wake(signal: AbortSignal): Promise<void> {
+    for (const { runner } of this.#slots) await runner.wake(signal); // one after the other: loading takes more than what it loads
   }
 
   /**

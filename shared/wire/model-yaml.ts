@@ -68,6 +68,8 @@ const pipelineNodeSchema = z.union([stepNodeSchema, graphNodeSchema], {
 export type PipelineNode = z.infer<typeof pipelineNodeSchema>;
 export type GraphNode = z.infer<typeof graphNodeSchema>;
 
+const LOCAL_TIME = /^([01][0-9]|2[0-3]):[0-5][0-9]$/;
+
 export const GOLDEN_METRICS = ['exact', 'character-accuracy', 'max-abs-error', 'top1'] as const;
 
 export const modelYamlSchema = z.strictObject({
@@ -156,6 +158,17 @@ export const modelYamlSchema = z.strictObject({
       { error: 'must be `gpu`, or `gpu: { cpuNodesMax: 0..1 }`' },
     )
     .optional(),
+  /** When the model is in the device's memory (docs/memory.md). What the agent's settings say holds where this says nothing. */
+  memory: z
+    .strictObject({
+      /** Without a request for so long it leaves memory, and the next request loads it again; 0 = at once. */
+      keepAliveMs: z.int().min(0).max(2_147_483_647).optional(),
+      /** It never leaves memory, whatever else needs the room. */
+      pinned: z.boolean().default(false),
+      /** Local times of the day at which it is loaded ahead, if there is room for it. */
+      prewarm: z.array(z.string().regex(LOCAL_TIME, 'must be a time of day such as 06:30')).max(48).default([]),
+    })
+    .prefault({}),
   /** What may leave the device. */
   privacy: privacySchema.prefault({}),
   /** Which answers become samples, where `privacy.capture` allows it: all under `confidence.threshold`, and a share of the rest. */

@@ -19,6 +19,7 @@ import { assemble as assembleOcr } from '../../examples/ocr/assemble.mjs';
 import { assemble as assembleLine } from '../../examples/ocr-line/assemble.mjs';
 import { cudaDevice, useDevice, webgpuDevice, type GpuDevice } from '../support/gpu-devices.js';
 import { temporaryFolders } from '../support/temporary-folder.js';
+import { unlimitedResidency } from '../support/unlimited-residency.js';
 
 const fixture = fileURLToPath(new URL('../fixtures/onnx/matmul.onnx', import.meta.url));
 const digits = fileURLToPath(new URL('../../examples/digits', import.meta.url));
@@ -65,7 +66,8 @@ describe.each(devices.map((device) => [`${device.provider} (${device.kind})`, de
   });
 
   const serve = async (name: string, path: string, on: Provider): Promise<ServedModel> => {
-    const modules = { runtime, inspect: inspectGraphFile, clock: systemClock, log: silentLog };
+    const residency = unlimitedResidency();
+    const modules = { runtime, residency, inspect: inspectGraphFile, clock: systemClock, log: silentLog };
     const own = new EngineSlots({ providers: [on], intraOpThreads: 1, queueDepthMax: 64, heavy: false }, modules);
     slots.push(own);
     const identity = { version: '1', versionDigest: sha256(path), variant: 'fp32', variantDigest: sha256(path) };

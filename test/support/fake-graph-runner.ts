@@ -61,6 +61,14 @@ export class FakeGraphRunner implements GraphRunner {
     });
   }
 
+  park(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  wake(): Promise<void> {
+    return Promise.resolve();
+  }
+
   close(): Promise<void> {
     return Promise.resolve();
   }

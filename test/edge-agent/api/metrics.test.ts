@@ -13,10 +13,12 @@ it('counts what ended and reads what components count, each time it is scraped',
   const hub = new HubClient(link, { failuresMax: 1, probeIntervalMs: 1000 }, { clock, log: silentLog });
   let runs = 3;
   const ended = { ended: 4, idle: 2, restarted: 0, lost: 1, closed: 0 };
+  const residency = { bytes: 4096, loads: 2, refusals: 1, evictions: { budget: 1 } };
   const slots = {
     names: () => ['m'],
-    serving: () => ({ counts: { runs } }),
-    active: () => undefined,
+    serving: () => ({ counts: { runs }, executorDeaths: 3, quarantine: { reason: 'x' } }),
+    active: () => ({ residency, source: {}, provider: {} }),
+    memory: { budgetBytes: null, usedBytes: 8192, overBudget: 0 },
     sequenceCounts: () => ({ live: 3, started: 10, ended }),
   } as never;
   const cache = new AnswerCache({ layers: [new MemoryLayer({ limitBytes: 100 }, { clock })], clock });
@@ -39,6 +41,12 @@ it('counts what ended and reads what components count, each time it is scraped',
   expect(first).toContain('tidegate_refusal_duration_seconds_bucket{le="0.0005"} 1');
   expect(first).toContain('tidegate_refusal_duration_seconds_count 1');
   expect(first).toContain('tidegate_executor_runs_total{model="m"} 3');
+  expect(first).toContain('tidegate_executor_deaths_total{model="m"} 3');
+  expect(first).toContain('tidegate_model_quarantined{model="m"} 1');
+  expect(first).toContain('tidegate_memory_used_bytes 8192');
+  expect(first).toContain('tidegate_memory_budget_bytes 0');
+  expect(first).toContain('tidegate_model_loads_total{model="m"} 2');
+  expect(first).toContain('tidegate_model_evictions_total{model="m",why="budget"} 1');
   expect(first).toContain('tidegate_cache_limit_bytes{layer="memory"} 100');
   expect(first).toContain('tidegate_sequences_live{model="m"} 3');
   expect(first).toContain('tidegate_sequences_started_total{model="m"} 10');

@@ -16,6 +16,33 @@ describe('what status says', () => {
     expect(statusText(quiet)).toBe('serving (run, version 0.1.0), up 1.5 min, 100 MiB\nno models\n');
   });
 
+  test('of memory, and of a model that is on demand or in quarantine', () => {
+    const MIB = 2 ** 20;
+    const model = {
+      ...{ name: 'm', version: '2', variant: 'int8', variantDigest: 'sha256:0123456789', verified: true },
+      provider: { runs: 'cpu', reason: 'asked for' },
+      counts: { runs: 7, queueDepth: 0 },
+      residency: { state: 'on demand', neededBytes: 40 * MIB, pinned: false },
+    };
+    const pinned = { ...model, residency: { state: 'resident', neededBytes: 60 * MIB, pinned: true } };
+    const held = { ...model, residency: null, quarantine: { reason: 'its executors ended 3 times' } };
+    const memory = { budgetBytes: 512 * MIB, usedBytes: 160 * MIB, agentBytes: 50 * MIB };
+    expect(
+      statusText({ ...quiet, memory, models: [model, pinned, held] })
+        .split('\n')
+        .slice(1, -1),
+    ).toEqual([
+      'memory: 160 MiB with executors (50 MiB the agent itself), of a budget of 512 MiB',
+      'm@2 int8 sha256:01234567 (verified) on cpu: asked for; 7 runs, 0 waiting',
+      '  on demand: 40 MiB',
+      'm@2 int8 sha256:01234567 (verified) on cpu: asked for; 7 runs, 0 waiting',
+      '  in memory: 60 MiB, pinned',
+      'm@2 int8 sha256:01234567 (verified) on cpu: asked for; 7 runs, 0 waiting',
+      '  in quarantine: its executors ended 3 times',
+      '  to try it again: tidegate-agent release m',
+    ]);
+  });
+
   test('of captures: what was sent, what waits, and what was lost and why', () => {
     const captures = { sent: 3, waiting: { count: 2, bytes: 4096 }, dropped: { rate: 14, limit: 1 } };
     expect(statusText({ ...quiet, captures })).toContain(

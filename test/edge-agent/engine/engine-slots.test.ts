@@ -10,6 +10,7 @@ import type { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import { float32Of } from '@tidegate/shared/tensor/tensor.js';
+import { unlimitedResidency } from '../../support/unlimited-residency.js';
 import { sha256 } from '@tidegate/shared/wire/digest.js';
 import { countingInputs, writeCountingPackage } from '../../support/counting-package.js';
 import { digitInput } from '../../support/digit-inputs.js';
@@ -34,7 +35,7 @@ beforeEach(() => {
   const modules = { clock: systemClock, log: silentLog };
   runtime = new ExecutorRuntime(modules);
   const options = { providers: ['cpu'], intraOpThreads: 1, queueDepthMax: 8, heavy: false } as const;
-  slots = new EngineSlots(options, { runtime, inspect: inspectGraphFile, ...modules });
+  slots = new EngineSlots(options, { runtime, residency: unlimitedResidency(), inspect: inspectGraphFile, ...modules });
 });
 
 afterEach(async () => {

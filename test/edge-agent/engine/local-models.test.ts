@@ -10,6 +10,7 @@ import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
+import { unlimitedResidency } from '../../support/unlimited-residency.js';
 
 const fixtures = fileURLToPath(new URL('../../fixtures/onnx/', import.meta.url));
 const signal = new AbortController().signal;
@@ -26,7 +27,13 @@ beforeEach(async () => {
   runs = [];
   const options = { providers: ['cpu'], intraOpThreads: 1, queueDepthMax: 8, heavy: false } as const;
   const onRun = (model: string, _version: string, rows: number): unknown => runs.push([model, rows]);
-  slots = new EngineSlots(options, { runtime, inspect: inspectGraphFile, onRun, ...modules });
+  slots = new EngineSlots(options, {
+    runtime,
+    residency: unlimitedResidency(),
+    inspect: inspectGraphFile,
+    onRun,
+    ...modules,
+  });
   await copyFile(join(fixtures, 'add.onnx'), join(folder, 'sum.onnx'));
   models = new LocalModels([folder], slots);
   await models.loadAll(await findLocalModels([folder], signal), signal);

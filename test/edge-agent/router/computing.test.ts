@@ -67,7 +67,7 @@ function device(hub: Map<string, SharedAnswer>, answers: 'hub' | 'none' = 'hub',
     desired: () => ({ ...yaml.privacy, answers: desired }),
     log: silentLog,
   });
-  const computing = new Computing({ cache, shared, privacy, clock });
+  const computing = new Computing({ models: { hold: () => () => undefined }, cache, shared, privacy, clock });
   const ask = async (input: number, part: Partial<InferRequest> = {}): Promise<CacheOutcome> => {
     const request: InferRequest = {
       model: 'm',

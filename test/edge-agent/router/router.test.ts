@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { AnswerCache } from '@tidegate/edge-agent/cache/answer-cache.js';
 import { MemoryLayer } from '@tidegate/edge-agent/cache/memory-layer.js';
 import { Explanations } from '@tidegate/edge-agent/router/explanations.js';
+import type { HeldModels } from '@tidegate/edge-agent/router/computing.js';
 import { HubClient } from '@tidegate/edge-agent/router/hub-client.js';
 import { PrivacyDecisions } from '@tidegate/edge-agent/privacy/privacy-decisions.js';
 import { HUB_DECIDES } from '@tidegate/edge-agent/router/model-control.js';
@@ -19,6 +20,7 @@ import { settle } from '../../support/fake-graph-runner.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
 interface SetUpOptions {
+  readonly hold?: HeldModels['hold'];
   readonly confidence?: number;
   readonly error?: ServingError;
   readonly privacy?: 'local' | 'hub';
@@ -87,6 +89,8 @@ function setUp(options: SetUpOptions = {}) {
       serving: (name) => (name === 'm' ? model : undefined),
       names: () => ['m'],
       endSequences: () => undefined,
+      inMemory: () => true,
+      hold: options.hold ?? (() => () => undefined),
     },
     cache: new AnswerCache({ layers: [new MemoryLayer({ limitBytes: 1e6 }, { clock })], clock }),
     shared: undefined,
@@ -146,6 +150,22 @@ describe('Router', () => {
     const error = new ServingError('not-ready', 'in quarantine: its executors ended 3 times within 10 minutes');
     expect(await setUp({ error }).ask()).toMatchObject({ placement: 'hub', value: 2, reason: error.message });
     expect(await setUp({ error, hub: 'none' }).ask()).toEqual({ code: 'not-ready', reason: error.message });
+  });
+
+  it('sends a request to the hub for a model that is not in memory in time, and waits where nobody else may answer', async () => {
+    const elsewhere: (number | undefined)[] = [];
+    const hold: HeldModels['hold'] = (_model, { elsewhereMs }) => {
+      elsewhere.push(elsewhereMs?.());
+      if (elsewhere.at(-1) === undefined) return Promise.resolve(() => undefined);
+      return Promise.reject(new ServingError('not-ready', "'m' is not in memory", { retryAfterMs: 400 }));
+    };
+    const { ask, explanations } = setUp({ hold });
+    expect(await ask()).toMatchObject({ placement: 'hub', reason: "'m' is not in memory" });
+    expect(await ask({ placement: 'local' })).toMatchObject({ placement: 'edge' });
+    expect(explanations.get('r1')?.steps.map(({ what }) => what)).toContain('the model was loaded again');
+    expect(await setUp({ hold, privacy: 'local' }).ask()).toMatchObject({ placement: 'edge' });
+    expect(await setUp({ hold, hub: 'none' }).ask()).toMatchObject({ placement: 'edge' });
+    expect(elsewhere).toEqual([200, undefined, undefined, undefined]);
   });
 
   it('gives a stale answer at once, says so, and renews it when the device has time', async () => {

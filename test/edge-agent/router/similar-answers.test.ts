@@ -36,7 +36,13 @@ async function setUp(semantic: object = {}) {
     clock,
   });
   const privacy = { ask: () => ({ allowed: false, rule: '' }) };
-  const computing = new Computing({ cache: answers, shared: undefined, privacy, clock });
+  const computing = new Computing({
+    models: { hold: () => () => undefined },
+    cache: answers,
+    shared: undefined,
+    privacy,
+    clock,
+  });
   const ask = (word: string[], part: Partial<InferRequest> = {}): Promise<CacheOutcome> => {
     const request = {
       model: 'm',

@@ -1,0 +1,19 @@
+// How much memory agent and executors may use together: what was asked for, and never what the cgroup would kill them for.
+
+/** Of the cgroup's limit: the rest is the kernel's (page tables, sockets, files that are being read). */
+const SHARE_OF_CGROUP = 0.9;
+
+/** `asked`: the setting; undefined = as the cgroup allows. Undefined = no budget. */
+export function memoryBudget(asked: number | 'none' | undefined, cgroupBytes: number | undefined): number | undefined {
+  if (asked === 'none') return undefined;
+  const allowed = cgroupBytes === undefined ? undefined : Math.floor(cgroupBytes * SHARE_OF_CGROUP);
+  return asked === undefined ? allowed : Math.min(asked, allowed ?? Infinity);
+}
+
+/** Before a model was ever loaded here: an executor, and its weights with what the engine makes of them. */
+const EXECUTOR_BYTES = 40 * 2 ** 20;
+const WEIGHTS_FACTOR = 1.25;
+
+export function estimatedBytes(graphs: number, fileBytes: number): number {
+  return Math.round(graphs * EXECUTOR_BYTES + fileBytes * WEIGHTS_FACTOR);
+}

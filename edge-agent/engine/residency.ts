@@ -1,0 +1,383 @@
+// Keeps the models that answer here within the memory budget: the shell of residency-policy.ts. Memory is read from the system,
+// after each load and while requests come, never taken from an estimate but before a first load. A model that has left stays
+// known; a request for it loads it again where the policy lets it in, within the request's deadline, or is refused with the reason.
+//
+// Invariants: nothing leaves while a lease is out; what a load will need is set aside before it begins, so that two loads never
+// count on the same bytes; a refusal changes nothing.
+import { ServingError } from '@tidegate/shared/serving/serving-error.js';
+import type { Clock } from '@tidegate/shared/system/clock.js';
+import type { Log } from '@tidegate/shared/system/log.js';
+import { decideRoom, decideShrink, type Memory, type Occupant } from './residency-policy.js';
+import { Resident, type LeaveReason, type Parkable, type ResidentReport, type ResidentRules } from './resident.js';
+
+/** Requests that may wait for models to be loaded, over all models. */
+const WAITING_MAX = 256;
+/** While requests come, memory is looked at so often; an idle agent doesn't look. */
+const LOOK_INTERVAL_MS = 5000;
+
+export type Lease = () => void;
+const NO_LEASE: Lease = () => undefined;
+
+/** A request that needs the model in memory. */
+export interface ResidencyAsk {
+  /** Monotonic. */
+  readonly deadlineMs: number;
+  /** Who else could answer, and how soon; undefined = nobody. Then it waits for nothing that takes longer. */
+  readonly elsewhereMs?: (() => number | undefined) | undefined;
+}
+
+interface ResidencyOptions {
+  /** Of agent and executors together; undefined = no budget. */
+  readonly limitBytes: number | undefined;
+}
+
+interface ResidencyModules {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Bytes that a process uses; undefined where it is gone or the system doesn't tell. */
+  readonly memoryOf: (pid: number) => Promise<number | undefined>;
+  readonly ownPid: number;
+}
+
+interface MemoryReport {
+  readonly budgetBytes: number | null;
+  /** As last measured. */
+  readonly usedBytes: number;
+  readonly agentBytes: number;
+  /** Measurements that found more in use than the budget, and nobody who could leave. */
+  readonly overBudget: number;
+}
+
+export class Residency {
+  readonly #options: ResidencyOptions;
+  readonly #modules: ResidencyModules;
+  readonly #all = new Set<Resident>();
+  readonly #byModel = new WeakMap<object, Resident>();
+  readonly #closing = new AbortController();
+  #onChange: (() => void)[] = [];
+  #waiting = 0;
+  #ownBytes = 0;
+  #overBudget = 0;
+  #stopLooking: (() => void) | undefined;
+
+  constructor(options: ResidencyOptions, modules: ResidencyModules) {
+    this.#options = options;
+    this.#modules = modules;
+  }
+
+  /**
+   * Makes room, opens a model for the first time, and looks after it from then on. Rejects with ServingError `not-ready` where it
+   * doesn't fit, with what it needs and what is there, and with what `open` rejects; nothing stays loaded then.
+   */
+  async admit<M extends Parkable>(
+    name: string,
+    expected: { readonly bytes: number; readonly rules: ResidentRules },
+    open: () => Promise<M>,
+    signal: AbortSignal,
+  ): Promise<M> {
+    const { clock } = this.#modules;
+    const resident = new Resident(name, expected, { clock, onIdle: (idle) => this.#armKeepAlive(idle) });
+    await this.#read();
+    await this.#makeRoom(resident, signal);
+    let model: M | undefined;
+    try {
+      await Promise.all(this.#occupants().map((other) => (other.state === 'leaving' ? other.left : undefined)));
+      model = await open();
+      resident.model = model;
+      this.#byModel.set(model, resident);
+      await this.#settle(resident);
+      return model;
+    } catch (cause) {
+      this.forget(resident);
+      await model?.close();
+      throw cause;
+    }
+  }
+
+  /** Forgets a model that was closed. */
+  forget(model: Parkable | Resident): void {
+    const resident = model instanceof Resident ? model : this.#byModel.get(model);
+    if (resident === undefined) return;
+    resident.stopKeepAlive?.();
+    resident.state = 'on demand';
+    this.#all.delete(resident);
+    this.#changed();
+  }
+
+  /**
+   * Keeps the model in memory until the lease is given back; at once where it is there, else once it is loaded again. Rejects with
+   * ServingError `not-ready` with the time from which it may be there, `deadline-exceeded`, `cancelled`, `queue-full`.
+   */
+  hold(model: Parkable, ask: ResidencyAsk, signal: AbortSignal): Lease | Promise<Lease> {
+    const resident = this.#byModel.get(model);
+    if (resident === undefined) return NO_LEASE;
+    const nowMs = this.#modules.clock.monotonicMs();
+    resident.rate.note(nowMs);
+    resident.lastUsedMs = nowMs;
+    if (this.#stopLooking === undefined) this.#lookLater();
+    return resident.state === 'resident' ? resident.lease() : this.#holdLater(resident, ask, signal);
+  }
+
+  /** Loads it again where it isn't there and the policy lets it in; nobody waits. */
+  warm(model: Parkable): void {
+    const resident = this.#byModel.get(model);
+    if (resident === undefined || resident.state !== 'on demand') return;
+    const { kind, ...more } = this.#tryWake(resident, false);
+    if (kind !== 'load') this.#modules.log.info({ model: resident.name, ...more }, 'model not loaded ahead');
+  }
+
+  /** Loads it now, whoever has to leave for it. Rejects as hold does. */
+  async load(model: Parkable, signal: AbortSignal): Promise<void> {
+    const resident = this.#byModel.get(model);
+    if (resident === undefined) return;
+    while (resident.state !== 'resident' && this.#all.has(resident)) {
+      const decision = resident.state === 'loading' ? undefined : this.#tryWake(resident, true);
+      if (decision?.kind === 'never') throw this.#refusal(resident, decision.reason, undefined);
+      await this.#change(decision?.kind === 'wait' ? decision.untilMs : Infinity, signal);
+      if (model.quarantine !== undefined) return;
+    }
+  }
+
+  reportOf(model: Parkable): ResidentReport | undefined {
+    return this.#byModel.get(model)?.report();
+  }
+
+  get report(): MemoryReport {
+    const usedBytes = this.#occupants().reduce((sum, { bytes }) => sum + bytes, this.#ownBytes);
+    const { limitBytes } = this.#options;
+    return { budgetBytes: limitBytes ?? null, usedBytes, agentBytes: this.#ownBytes, overBudget: this.#overBudget };
+  }
+
+  close(): void {
+    this.#closing.abort();
+    this.#stopLooking?.();
+    for (const resident of this.#all) resident.stopKeepAlive?.();
+  }
+
+  async #holdLater(resident: Resident, ask: ResidencyAsk, signal: AbortSignal): Promise<Lease> {
+    if (this.#waiting >= WAITING_MAX) {
+      throw new ServingError('queue-full', `refused: ${WAITING_MAX} requests wait for models to be loaded`, {
+        retryAfterMs: 1000,
+      });
+    }
+    this.#waiting += 1;
+    resident.waiting += 1;
+    try {
+      for (;;) {
+        if (resident.model?.quarantine !== undefined) return NO_LEASE; // the model itself says so
+        if (!this.#all.has(resident) || this.#closing.signal.aborted)
+          throw new ServingError('not-ready', 'the model is being taken out of service');
+        if (resident.state === 'resident') return resident.lease();
+        await this.#waitFor(resident, ask, signal);
+      }
+    } finally {
+      this.#waiting -= 1;
+      resident.waiting -= 1;
+      this.#armKeepAlive(resident);
+    }
+  }
+
+  /** One step of waiting, where waiting can pay. */
+  async #waitFor(resident: Resident, ask: ResidencyAsk, signal: AbortSignal): Promise<void> {
+    const nowMs = this.#modules.clock.monotonicMs();
+    const loadMs = resident.model?.loadMs ?? 0;
+    const decision = resident.state === 'loading' ? undefined : this.#tryWake(resident, false);
+    if (decision?.kind === 'never') throw this.#refusal(resident, decision.reason, undefined);
+    const readyMs = decision?.kind === 'wait' ? decision.untilMs + loadMs : this.#loadStartMs(resident) + loadMs;
+    const reason = decision?.kind === 'wait' ? decision.reason : `loading it takes about ${Math.ceil(loadMs)} ms`;
+    if (nowMs >= ask.deadlineMs) throw new ServingError('deadline-exceeded', `the deadline passed: ${reason}`);
+    const elsewhereMs = ask.elsewhereMs?.() ?? Infinity;
+    if (readyMs - nowMs > elsewhereMs || readyMs > ask.deadlineMs) {
+      throw this.#refusal(resident, reason, Math.max(1, Math.ceil(readyMs - nowMs)));
+    }
+    await this.#change(Math.min(ask.deadlineMs, decision?.kind === 'wait' ? decision.untilMs : Infinity), signal);
+  }
+
+  #loadStartMs(resident: Resident): number {
+    return resident.state === 'loading' ? resident.sinceMs : this.#modules.clock.monotonicMs();
+  }
+
+  #refusal(resident: Resident, reason: string, retryAfterMs: number | undefined): ServingError {
+    resident.refusals += 1;
+    const text = `'${resident.name}' is not in memory: ${reason}`;
+    return new ServingError('not-ready', text, retryAfterMs === undefined ? {} : { retryAfterMs });
+  }
+
+  /** Sets the bytes aside and begins to load it again, where the policy lets it in. */
+  #tryWake(resident: Resident, urgent: boolean): ReturnType<typeof decideRoom> {
+    const decision = this.#decide(resident, urgent);
+    if (decision.kind === 'load') {
+      const before = resident.left;
+      this.#reserve(resident);
+      const leaving = decision.leave.map((other) => this.#leave(other.resident, 'budget', resident.name));
+      void this.#wake(resident, Promise.all([before, ...leaving]));
+    }
+    return decision;
+  }
+
+  async #wake(resident: Resident, room: Promise<unknown>): Promise<void> {
+    const { clock, log } = this.#modules;
+    const { name, model } = resident;
+    try {
+      await room;
+      const startMs = clock.monotonicMs();
+      await model?.wake(this.#closing.signal);
+      log.info({ model: name, loadMs: Math.round(clock.monotonicMs() - startMs) }, 'model loaded again');
+      await this.#settle(resident);
+    } catch (cause) {
+      const error = cause instanceof Error ? cause.message : String(cause);
+      if (this.#all.has(resident) && !this.#closing.signal.aborted)
+        log.error({ model: name, error }, 'model not loaded again');
+      await model?.park();
+      if (resident.state === 'loading') resident.state = 'on demand';
+    } finally {
+      this.#changed();
+    }
+  }
+
+  /** Waits until the policy lets it in. Rejects where it never will. */
+  async #makeRoom(resident: Resident, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      const decision = this.#decide(resident, true);
+      if (decision.kind === 'never') throw this.#refusal(resident, decision.reason, undefined);
+      if (decision.kind === 'load') {
+        this.#reserve(resident);
+        for (const other of decision.leave) void this.#leave(other.resident, 'budget', resident.name);
+        return;
+      }
+      await this.#change(decision.untilMs, signal);
+    }
+  }
+
+  /** It is loaded: measured, and let stay where it really fits. */
+  async #settle(resident: Resident): Promise<void> {
+    await this.#read();
+    const decision = this.#decide(resident, true);
+    if (decision.kind === 'never') throw this.#refusal(resident, decision.reason, undefined);
+    if (decision.kind === 'load') {
+      await Promise.all(decision.leave.map((other) => this.#leave(other.resident, 'budget', resident.name)));
+    }
+    if (resident.state !== 'loading') return; // closed meanwhile
+    resident.state = 'resident';
+    resident.loads += 1;
+    resident.sinceMs = resident.lastUsedMs = this.#modules.clock.monotonicMs();
+    this.#changed();
+    this.#armKeepAlive(resident);
+  }
+
+  #decide(resident: Resident, urgent: boolean): ReturnType<typeof decideRoom<Occupant & { resident: Resident }>> {
+    const others = this.#occupants().filter((other) => other !== resident && other.state !== 'leaving');
+    const occupants = others.map((other) => other.asOccupant());
+    return decideRoom(resident.asWanted(urgent), occupants, this.#memory(), this.#modules.clock.monotonicMs());
+  }
+
+  #reserve(resident: Resident): void {
+    resident.state = 'loading';
+    resident.sinceMs = this.#modules.clock.monotonicMs();
+    this.#all.add(resident);
+  }
+
+  #leave(resident: Resident, why: LeaveReason, wanted?: string): Promise<void> {
+    if (resident.state !== 'resident') return resident.left;
+    resident.state = 'leaving';
+    resident.stopKeepAlive?.();
+    resident.evictions[why] += 1;
+    const usesPerMinute = Number((60 * resident.rate.perSecond(this.#modules.clock.monotonicMs())).toFixed(2));
+    const fields = { model: resident.name, why, bytes: resident.bytes, usesPerMinute, ...(wanted && { for: wanted }) };
+    this.#modules.log.info(fields, 'model leaves memory');
+    resident.left = (async () => {
+      await resident.whenIdle();
+      await resident.model?.park();
+      if (resident.state === 'leaving') resident.state = 'on demand';
+      this.#changed();
+    })();
+    return resident.left;
+  }
+
+  #armKeepAlive(resident: Resident): void {
+    const { keepAliveMs, pinned } = resident.rules;
+    if (keepAliveMs === undefined || pinned() || resident.stopKeepAlive !== undefined) return;
+    if (resident.state !== 'resident' || !resident.idle || resident.waiting > 0) return;
+    const { clock } = this.#modules;
+    const { holdsState = false } = resident.model ?? {};
+    const restMs = Math.max(resident.lastUsedMs + keepAliveMs - clock.monotonicMs(), holdsState ? LOOK_INTERVAL_MS : 0);
+    if (restMs <= 0) {
+      void this.#leave(resident, 'keep-alive');
+      return;
+    }
+    const cancel = clock.after(restMs, () => {
+      resident.stopKeepAlive = undefined;
+      this.#armKeepAlive(resident); // it may have been used meanwhile
+    });
+    resident.stopKeepAlive = () => {
+      cancel();
+      resident.stopKeepAlive = undefined;
+    };
+  }
+
+  #lookLater(): void {
+    this.#stopLooking = this.#modules.clock.after(LOOK_INTERVAL_MS, () => void this.#look());
+  }
+
+  async #look(): Promise<void> {
+    await this.#read();
+    this.#stopLooking = undefined; // the next request has it looked at again
+    const occupants = this.#occupants().map((resident) => resident.asOccupant());
+    const present = occupants.filter(({ resident }) => resident.state !== 'leaving');
+    const { leave, overBytes } = decideShrink(present, this.#memory(), this.#modules.clock.monotonicMs());
+    for (const { resident } of leave) void this.#leave(resident, 'over-budget');
+    if (overBytes === 0) return;
+    this.#overBudget += 1;
+    const { limitBytes } = this.#options;
+    this.#modules.log.warn(
+      { overBytes, limitBytes },
+      'more memory is used than the budget allows, and nothing can leave',
+    );
+  }
+
+  /** Reads what the agent and each executor use now. */
+  async #read(): Promise<void> {
+    const { memoryOf, ownPid } = this.#modules;
+    this.#ownBytes = (await memoryOf(ownPid)) ?? this.#ownBytes;
+    for (const resident of this.#occupants()) {
+      if (resident.model?.quarantine !== undefined && resident.state === 'resident') resident.state = 'on demand';
+      const pids = resident.model?.pids ?? [];
+      const sizes = await Promise.all(pids.map((pid) => memoryOf(pid)));
+      const bytes = sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0);
+      if (bytes > 0) resident.bytes = bytes;
+    }
+  }
+
+  #occupants(): Resident[] {
+    return [...this.#all].filter(({ state }) => state !== 'on demand');
+  }
+
+  #memory(): Memory {
+    return { limitBytes: this.#options.limitBytes ?? Infinity, ownBytes: this.#ownBytes };
+  }
+
+  /** Resolves at the next change of who is in memory, or at `untilMs`. Rejects with `cancelled`. */
+  #change(untilMs: number, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#modules;
+    return new Promise((resolve, reject) => {
+      let cancelTimer = (): void => undefined;
+      const end = (settle: () => void) => (): void => {
+        cancelTimer();
+        signal.removeEventListener('abort', onAbort);
+        this.#onChange = this.#onChange.filter((other) => other !== onChange);
+        settle();
+      };
+      const onChange = end(resolve);
+      const onAbort = end(() => reject(new ServingError('cancelled', 'the caller went away')));
+      if (signal.aborted) return onAbort();
+      if (Number.isFinite(untilMs)) cancelTimer = clock.after(Math.max(0, untilMs - clock.monotonicMs()), onChange);
+      signal.addEventListener('abort', onAbort, { once: true });
+      this.#onChange.push(onChange);
+      return undefined;
+    });
+  }
+
+  #changed(): void {
+    for (const resolve of this.#onChange.splice(0)) resolve();
+  }
+}
