@@ -24,6 +24,8 @@ import type { BeginAnew, DiskRow, DiskStore, OpenedDiskStore } from './disk-stor
 import { RecentKeys } from './recent-keys.js';
 
 const FLUSH_AFTER_MS = 1000;
+/** Between two purges, each of some milliseconds. */
+const PURGE_EVERY_MS = 20;
 const LIMIT_QUEUE_ROWS = 1024;
 const LIMIT_QUEUE_BYTES = 4 * 2 ** 20;
 const LIMIT_BATCH_ROWS = 64;
@@ -62,6 +64,7 @@ export class DiskLayer implements CacheLayer {
   #rebuilds = 0;
   #reopening: Promise<void> | undefined;
   #cancelFlush: (() => void) | undefined;
+  #cancelPurge: (() => void) | undefined;
   #closed = false;
   /** Something was to be dropped while the file was not open: all goes, rather than too little. */
   #dropWhenOpen = false;
@@ -94,7 +97,10 @@ export class DiskLayer implements CacheLayer {
       this.#openedAtMs = wallMs;
       this.#openedMonotonicMs = clock.monotonicMs();
       if (this.#closed) store.close();
-      else this.#store = store;
+      else {
+        this.#store = store;
+        this.#schedulePurge(); // what was dropped before the process ended
+      }
     } catch (error) {
       this.#counts.broken += 1;
       log.warn({ error: String(error) }, 'disk cache is off');
@@ -138,6 +144,7 @@ export class DiskLayer implements CacheLayer {
     const store = this.#store;
     if (store === undefined) this.#dropWhenOpen = true;
     const gone = this.#try((open) => open.drop(selection), 'drop');
+    this.#schedulePurge();
     // What can't be deleted must not be answered: the whole file goes.
     if (gone === undefined && store !== undefined && this.#store === store)
       this.#reopen(store, 'discard', 'drop failed');
@@ -156,6 +163,7 @@ export class DiskLayer implements CacheLayer {
   /** Writes what waits, and closes the file. */
   async close(): Promise<void> {
     this.#cancelFlush?.();
+    this.#cancelPurge?.();
     await this.#reopening;
     while (this.#queue.size > 0 && this.#store !== undefined) {
       this.#writeBatch();
@@ -223,6 +231,13 @@ export class DiskLayer implements CacheLayer {
     if (this.#queue.size > 0 && this.#store !== undefined) {
       this.#cancelFlush = this.#modules.clock.after(1, () => this.#flush());
     }
+  }
+
+  #schedulePurge(): void {
+    this.#cancelPurge ??= this.#modules.clock.after(PURGE_EVERY_MS, () => {
+      this.#cancelPurge = undefined;
+      if (this.#try((store) => store.purge(), 'purge') === true) this.#schedulePurge();
+    });
   }
 
   #writeBatch(): void {

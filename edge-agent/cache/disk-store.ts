@@ -23,7 +23,10 @@ export interface DiskStore {
   remove(key: Uint8Array): void;
   /** All or none. Evicts what was not used since its last turn; `wasUsed` also clears. Returns how many were evicted. */
   write(rows: readonly DiskRow[], wasUsed: (key: Uint8Array) => boolean, clockMs: number): number;
+  /** From here on nothing of it is given, whatever happens to the device. Returns how many rows went. */
   drop(selection: CacheSelection): number;
+  /** Overwrites a little of what was dropped. Returns whether more is left to do. */
+  purge(): boolean;
   models(): Map<string, { entries: number; sizeBytes: number }>;
   /** Is the file itself to blame for what a call threw, so that a new one helps? */
   isBrokenBy(error: unknown): boolean;

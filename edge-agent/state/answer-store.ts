@@ -1,7 +1,8 @@
-// The disk layer's rows, in a SQLite file of their own: losing it loses nothing but time. WAL with synchronous=NORMAL: a commit
-// waits for no disk, kill -9 loses nothing that was committed, a power cut at most the last commits. No integrity check at
-// the start, which would read all of it from a slow card: each row carries its digest, and a broken page throws where it
-// is met. The file and its log together stay within the limit: an eighth is set aside for the log.
+// The disk layer's rows, in a SQLite file of their own: losing it loses nothing but time. WAL with synchronous=OFF: no commit waits for a
+// disk, nor does writing the log back; on a slow card that is what stalls an event loop. kill -9 loses nothing that was committed. A power
+// cut may lose the last commits or break the file: each row carries its digest, a broken page throws where it is met, and there is no
+// integrity check at the start, which would read all of it. Only a drop waits (dropped-answers.ts), and closing. The file and its log
+// together stay within the limit: an eighth is set aside for the log.
 //
 // Evicts by SIEVE in the order of `seq`; the bits are the caller's (`wasUsed`), so that a hit writes nothing.
 import Database from 'better-sqlite3';
@@ -9,19 +10,23 @@ import { dirname } from 'node:path';
 import type { Files } from '@tidegate/shared/system/files.js';
 import type { CacheSelection } from '../cache/cache-layer.js';
 import type { BeginAnew, DiskRow, DiskStore, OpenedDiskStore } from '../cache/disk-store.js';
+import { DroppedAnswers, DROPS_SCHEMA, LIVE } from './dropped-answers.js';
 
 const PAGE_BYTES = 4096;
 const LOG_SHARE = 1 / 8;
 /** Of the log's room: when it is written back, and the largest row. One batch may come on top. */
 const CHECKPOINT_SHARE = 1 / 4;
-const SCHEMA_VERSION = 1;
+/** The log is written back before it is larger than this, so that one commit doesn't copy many megabytes. */
+const CHECKPOINT_PAGES_MAX = 1024;
+const SCHEMA_VERSION = 2;
 const SCHEMA = `
   CREATE TABLE answers (
-    seq INTEGER PRIMARY KEY, key BLOB NOT NULL, model TEXT NOT NULL, tags TEXT NOT NULL, stored_ms INTEGER NOT NULL,
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL, model TEXT NOT NULL, tags TEXT NOT NULL, stored_ms INTEGER NOT NULL,
     size_bytes INTEGER NOT NULL, digest BLOB NOT NULL, body BLOB NOT NULL) STRICT;
   CREATE UNIQUE INDEX answers_by_key ON answers (key);
   CREATE INDEX answers_by_model ON answers (model, size_bytes);
   CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
+  ${DROPS_SCHEMA}
   PRAGMA user_version = ${SCHEMA_VERSION};`;
 
 /** The machine's trouble, not the file's: setting it aside would not help. */
@@ -76,6 +81,7 @@ class SqliteAnswerStore implements DiskStore {
   readonly #budgetBytes: number;
   readonly #database: Database.Database;
   readonly #statements: ReturnType<typeof prepare>;
+  readonly #dropped: DroppedAnswers;
   #hand = 0;
   #entries: number;
 
@@ -87,6 +93,8 @@ class SqliteAnswerStore implements DiskStore {
     try {
       this.#configure(logBytes);
       this.#statements = prepare(this.#database);
+      const checkpointPages = Math.floor((logBytes * CHECKPOINT_SHARE) / PAGE_BYTES);
+      this.#dropped = new DroppedAnswers(this.#database, Math.min(CHECKPOINT_PAGES_MAX, Math.max(1, checkpointPages)));
       this.#entries = this.#statements.count.get()?.count ?? 0;
     } catch (error) {
       this.#database.close();
@@ -100,8 +108,6 @@ class SqliteAnswerStore implements DiskStore {
     database.pragma(`page_size = ${PAGE_BYTES}`);
     database.pragma('auto_vacuum = INCREMENTAL');
     database.pragma('journal_mode = WAL');
-    database.pragma('synchronous = NORMAL');
-    database.pragma(`wal_autocheckpoint = ${Math.max(1, Math.floor((logBytes * CHECKPOINT_SHARE) / PAGE_BYTES))}`);
     database.pragma(`journal_size_limit = ${logBytes}`);
     database.pragma('secure_delete = FAST');
     const version = database.pragma('user_version', { simple: true });
@@ -112,13 +118,15 @@ class SqliteAnswerStore implements DiskStore {
 
   get(key: Uint8Array): DiskRow | undefined {
     const row = this.#statements.get.get(key);
-    if (row === undefined) return undefined;
-    const { tags, ...rest } = row;
+    if (row === undefined || this.#dropped.covers(row)) return undefined;
+    const { tags, seq: _seq, ...rest } = row;
     return { ...rest, key, tags: tags === '' ? [] : tags.slice(1, -1).split('\n') };
   }
 
   remove(key: Uint8Array): void {
-    this.#entries -= this.#statements.remove.run(key).changes;
+    const wasGiven = this.#dropped.isEmpty || this.get(key) !== undefined;
+    const { changes } = this.#statements.remove.run(key);
+    if (wasGiven) this.#entries -= changes;
   }
 
   write(rows: readonly DiskRow[], wasUsed: (key: Uint8Array) => boolean, clockMs: number): number {
@@ -136,7 +144,11 @@ class SqliteAnswerStore implements DiskStore {
     for (const row of rows) {
       this.remove(row.key);
       const { key, model, tags, storedMs, digest, body } = row;
-      while (this.#usedBytes + roomOf(body) > this.#budgetBytes && this.#evictOne(wasUsed)) evicted += 1;
+      while (this.#usedBytes + roomOf(body) > this.#budgetBytes) {
+        if (!this.#dropped.isEmpty) this.#dropped.purge();
+        else if (this.#evictOne(wasUsed)) evicted += 1;
+        else break;
+      }
       const tagText = tags.length === 0 ? '' : `\n${tags.join('\n')}\n`;
       this.#statements.insert.run(key, model, tagText, storedMs, body.byteLength, digest, body);
       this.#entries += 1;
@@ -145,16 +157,14 @@ class SqliteAnswerStore implements DiskStore {
     return evicted;
   }
 
-  drop({ model, tag }: CacheSelection): number {
-    // Overwritten, not only forgotten: an operator or the fleet took this off the device.
-    this.#database.pragma('secure_delete = ON');
-    const tagText = tag === undefined ? null : `\n${tag}\n`;
-    const { changes } = this.#statements.drop.run({ model: model ?? null, tag: tagText });
-    this.#entries -= changes;
-    this.#database.pragma('secure_delete = FAST');
-    this.#database.pragma('incremental_vacuum');
-    this.#database.pragma('wal_checkpoint(TRUNCATE)');
-    return changes;
+  drop(selection: CacheSelection): number {
+    const count = this.#dropped.add(selection);
+    this.#entries -= count;
+    return count;
+  }
+
+  purge(): boolean {
+    return this.#dropped.purge();
   }
 
   get clockMs(): number {
@@ -180,6 +190,8 @@ class SqliteAnswerStore implements DiskStore {
   }
 
   close(): void {
+    // What is written back on closing is to be on disk: a device is often switched off right after.
+    if (this.#database.open) this.#database.pragma('synchronous = NORMAL');
     this.#database.close();
   }
 
@@ -207,6 +219,7 @@ function roomOf(body: Uint8Array): number {
 }
 
 interface StoredRow {
+  readonly seq: number;
   readonly model: string;
   readonly tags: string;
   readonly storedMs: number;
@@ -217,7 +230,7 @@ interface StoredRow {
 function prepare(database: Database.Database) {
   return {
     get: database.prepare<[Uint8Array], StoredRow>(
-      'SELECT model, tags, stored_ms AS storedMs, digest, body FROM answers WHERE key = ?',
+      'SELECT seq, model, tags, stored_ms AS storedMs, digest, body FROM answers WHERE key = ?',
     ),
     insert: database.prepare(
       'INSERT INTO answers (key, model, tags, stored_ms, size_bytes, digest, body) VALUES (?, ?, ?, ?, ?, ?, ?)',
@@ -227,12 +240,9 @@ function prepare(database: Database.Database) {
     after: database.prepare<[number], { seq: number; key: Uint8Array }>(
       'SELECT seq, key FROM answers WHERE seq > ? ORDER BY seq LIMIT 1',
     ),
-    drop: database.prepare<{ model: string | null; tag: string | null }>(
-      'DELETE FROM answers WHERE (@model IS NULL OR model = @model) AND (@tag IS NULL OR instr(tags, @tag) > 0)',
-    ),
-    count: database.prepare<[], { count: number }>('SELECT count(*) AS count FROM answers'),
+    count: database.prepare<[], { count: number }>(`SELECT count(*) AS count FROM answers WHERE ${LIVE}`),
     models: database.prepare<[], { model: string; entries: number; sizeBytes: number }>(
-      'SELECT model, count(*) AS entries, sum(size_bytes) AS sizeBytes FROM answers GROUP BY model',
+      `SELECT model, count(*) AS entries, sum(size_bytes) AS sizeBytes FROM answers WHERE ${LIVE} GROUP BY model`,
     ),
     getFact: database.prepare<[string], { value: number }>('SELECT value FROM facts WHERE name = ?'),
     setFact: database.prepare(

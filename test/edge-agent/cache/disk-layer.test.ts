@@ -140,7 +140,7 @@ describe('DiskLayer', () => {
 
   it('drops by model and by tag, from the queue and from the file, and leaves no byte of it', async () => {
     const first = await setUp();
-    const { layer, path, put, valueOf, flush } = first;
+    const { layer, path, clock, put, valueOf, flush } = first;
     const secret = Buffer.from('a secret that nobody may find afterwards');
     put('a', { ...SLOW, labels: { model: 'gone', tags: [] } }, Buffer.concat([secret, Buffer.alloc(9000), secret]));
     put('b', { ...SLOW, labels: { model: 'stays', tags: ['t1', 't'] } });
@@ -148,6 +148,9 @@ describe('DiskLayer', () => {
     put('c', { ...SLOW, labels: { model: 'gone', tags: [] } });
     expect(layer.drop({ model: 'gone' })).toBe(2);
     expect(['a', 'b', 'c'].map((name) => valueOf(name))).toEqual([undefined, 1, undefined]);
+    expect(layer.counts.entries).toBe(1);
+    expect([...layer.models().keys()]).toEqual(['stays']);
+    for (let i = 0; i < 10; i += 1) clock.advance(20); // overwritten a little at a time
     for (const file of [path, `${path}-wal`]) {
       if (existsSync(file)) expect(readFileSync(file).includes(secret)).toBe(false);
     }
