@@ -26,7 +26,7 @@ interface ExecutorRuntimeModules extends ExecutorProcessModules {
   /** Cores that runs may use: no run gets more threads, and so many threads compute at once. Without it all of the machine's. */
   readonly cores?: number | undefined;
   /** Where graphs are kept as the engine made them for this machine; absent = nowhere. */
-  readonly compiledCache?: Omit<CompiledCache, 'content' | 'discard'> | undefined;
+  readonly compiledCache?: Pick<CompiledCache, 'folder' | 'limitBytes'> | undefined;
 }
 
 export class ExecutorRuntime implements Runtime {
@@ -271,7 +271,7 @@ class SupervisedRunner implements GraphRunner {
         const limit = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(RELOAD_LIMIT_MS)]);
         const { compiledCache: cache } = this.#options;
         const discard = this.#suspect; // what is kept may be why it ended
-        const compiledCache = cache === undefined ? undefined : { ...cache, discard };
+        const compiledCache = cache === undefined ? undefined : { ...cache, discard, useOnly: true };
         const executor = await startExecutor({ ...this.#options, compiledCache }, this.#modules, limit);
         if (!wanted()) {
           await executor.close();

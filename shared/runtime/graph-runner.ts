@@ -70,6 +70,8 @@ export interface CompiledCache {
   readonly content: string;
   /** An executor died over what is kept of this graph: it is removed, and the plain graph loaded. */
   readonly discard?: boolean;
+  /** Use what is there, compile nothing: requests are waiting. */
+  readonly useOnly?: boolean;
 }
 
 /** `used`: a compiled graph was loaded; `built`: it was made before; `none`: the plain graph was loaded, for this reason. */

@@ -51,6 +51,7 @@ export async function loadThroughCache(
     if (reason === undefined) {
       const found = await loadEntry(engine, options, entry, signal);
       if (found !== undefined) return { session: found, compiled: { kind: 'used' } };
+      if (cache.useOnly === true) throw new Error('it was not kept, and a replacement does not compile');
       await build(engine, options, cache, entry, graphBytes, signal);
       const built = await loadEntry(engine, options, entry, signal);
       if (built !== undefined) return { session: built, compiled: { kind: 'built' } };

@@ -105,6 +105,7 @@ describe.each([
     ['an entry larger than the limit', {}, { limitBytes: 5.5 * MIB }, /more than the cache may be/],
     ['a folder that is none', {}, { folder: '/proc/version' }, /EEXIST|ENOTDIR/],
     ['an entry that an executor died over', {}, { discard: true }, /died over/],
+    ['a replacement that finds no entry', {}, { useOnly: true }, /not kept/],
   ])('loads the plain graph for %s', async (_name, more, other, reason) => {
     const cache = { ...newCache(), ...other };
     expect(await load(cache, more)).toEqual({ kind: 'none', reason: expect.stringMatching(reason) });
