@@ -5,6 +5,7 @@ import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { alternating } from './alternating.mjs';
 import { cacheHits } from './cache-hits.mjs';
 import { coldLoad } from './cold-load.mjs';
 import { loadUnload } from './load-unload.mjs';
@@ -30,6 +31,7 @@ const ROWS = {
   p4: ['cache hits against plain node:http', cacheHits],
   'cold-load': ['loading a known model, and four of it at once (P10)', coldLoad],
   'load-unload': ['memory after 1,000 loads and 200 that are refused (B21)', loadUnload],
+  alternating: ['two models over the memory budget, asked in turns (B22)', alternating],
   fairness: ['a caller beside another at 100 times its rate', fairness],
   hub: ['local answers while the hub is stopped', stoppedHub],
   memory: ['memory of four instances against one, and of an idle agent (P10)', memory],

@@ -12,7 +12,16 @@ import { ADDRESS_SETTINGS, askAgent } from './agent-address.js';
 import { addSettingsOptions, settingsOf } from './settings-options.js';
 import type { Verb } from './verb.js';
 
-const DOCTOR_SETTINGS = [...ADDRESS_SETTINGS, 'grpcPort', 'dataDir', 'providers', 'threads', 'engine', 'hub'] as const;
+const DOCTOR_SETTINGS = [
+  ...ADDRESS_SETTINGS,
+  'grpcPort',
+  'dataDir',
+  'providers',
+  'threads',
+  'engine',
+  'memoryBudget',
+  'hub',
+] as const;
 const WORDS = { ok: 'ok  ', warn: 'warn', fail: 'FAIL' } as const;
 
 export const doctorVerb: Verb = (program, context) => {

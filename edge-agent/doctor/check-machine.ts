@@ -2,9 +2,12 @@
 import { availableParallelism, freemem, totalmem } from 'node:os';
 import type { Files } from '@tidegate/shared/system/files.js';
 import { readCgroupLimits } from '@tidegate/shared/system/cgroup-limits.js';
+import { memoryBudget } from '../engine/memory-budget.js';
 import { fail, fine, warn, type Verdict } from './finding.js';
 
 const MEMORY_LEAST_BYTES = 96 * 2 ** 20;
+/** An agent, and one small model in its executor. */
+const BUDGET_LEAST_BYTES = 96 * 2 ** 20;
 const MEMORY_COMFORTABLE_BYTES = 384 * 2 ** 20;
 /** By what a hub's Date header may differ before anybody cares: its own grain is a second. */
 const SKEW_MAX_MS = 30_000;
@@ -37,6 +40,20 @@ export function judgeMemory({ totalBytes, freeBytes, limitBytes, usedOfLimitByte
       : 'end other programs, or take smaller models or variants';
   if (left < MEMORY_LEAST_BYTES) return fail(found, mend);
   return left < MEMORY_COMFORTABLE_BYTES ? warn(found, mend) : fine(found);
+}
+
+/** `asked` is the setting --memory-budget. */
+export function judgeBudget({ totalBytes, limitBytes }: Machine, asked: number | 'none' | undefined): Verdict {
+  const budget = memoryBudget(asked, limitBytes);
+  if (budget === undefined) {
+    const mend = 'set --memory-budget, so that models beyond it are loaded when they are asked for';
+    return asked === 'none' ? warn('none: nothing bounds what all models use together', mend) : fine('none');
+  }
+  const of = limitBytes !== undefined && (asked === undefined || budget !== asked) ? ', by the cgroup limit' : '';
+  const found = `${size(budget)}${of}, ${size(totalBytes)} in the device`;
+  if (budget > totalBytes) return warn(found, 'set --memory-budget below what the device has, or it bounds nothing');
+  if (budget < BUDGET_LEAST_BYTES) return fail(found, `set --memory-budget to at least ${size(BUDGET_LEAST_BYTES)}`);
+  return fine(found);
 }
 
 /** `threads` is the setting: threads of one run. */

@@ -9,7 +9,7 @@ import { trustOf } from '../identity/hub-transport.js';
 import { loadIdentity } from '../identity/identity.js';
 import { checkHub, type HubAddress, type HubFindings } from './check-hub.js';
 import { checkInference } from './check-inference.js';
-import { judgeClock, judgeMemory, judgeProcessor, readMachine } from './check-machine.js';
+import { judgeBudget, judgeClock, judgeMemory, judgeProcessor, readMachine } from './check-machine.js';
 import { checkGrpcPort, checkHttpPort, checkUnixSocket, type AgentAnswer } from './check-ports.js';
 import { checkDataFolder, checkIdentity, checkModels, checkStateDatabase } from './check-storage.js';
 import { check, fine, type Finding } from './finding.js';
@@ -34,6 +34,7 @@ export async function examine(settings: Settings, modules: ExamineModules): Prom
   const findings: Finding[] = [
     { check: 'device', ...fine(`${platform()} ${arch()}, Node ${process.versions.node}`) },
     { check: 'memory', ...judgeMemory(machine) },
+    { check: 'memory budget', ...judgeBudget(machine, settings.memoryBudget) },
     { check: 'processor', ...judgeProcessor(machine, settings.threads) },
     await check(
       'inference',

@@ -260,6 +260,7 @@ export class Residency {
     if (resident.state !== 'loading') return; // closed meanwhile
     resident.state = 'resident';
     resident.loads += 1;
+    resident.loadedBytes = resident.bytes;
     resident.sinceMs = resident.lastUsedMs = this.#modules.clock.monotonicMs();
     this.#changed();
     this.#armKeepAlive(resident);
@@ -288,6 +289,7 @@ export class Residency {
     resident.left = (async () => {
       await resident.whenIdle();
       await resident.model?.park();
+      if (why === 'over-budget') resident.bytes = resident.loadedBytes; // it begins anew without what it has grown by
       if (resident.state === 'leaving') resident.state = 'on demand';
       this.#changed();
     })();

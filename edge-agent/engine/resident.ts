@@ -51,6 +51,8 @@ export class Resident {
   model: Parkable | undefined;
   state: ResidentState = 'loading';
   bytes: number;
+  /** Right after it was loaded. */
+  loadedBytes = 0;
   sinceMs: number;
   lastUsedMs: number;
   loads = 0;

@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
+  judgeBudget,
   judgeClock,
   judgeMemory,
   judgeProcessor,
@@ -37,6 +38,23 @@ describe('the machine', () => {
       level: 'warn',
       mend: expect.stringContaining('smaller models') as string,
     });
+  });
+
+  it('has a memory budget that bounds something, and leaves room for one model', () => {
+    expect(judgeBudget(machine, undefined)).toEqual({ level: 'ok', found: 'none' });
+    expect(judgeBudget(machine, 'none').level).toBe('warn');
+    expect(judgeBudget(machine, 512 * MIB)).toMatchObject({ level: 'ok', found: '512 MiB, 4.0 GiB in the device' });
+    expect(judgeBudget(machine, 8192 * MIB)).toMatchObject({ level: 'warn' });
+    expect(judgeBudget(machine, 64 * MIB)).toMatchObject({
+      level: 'fail',
+      mend: 'set --memory-budget to at least 96 MiB',
+    });
+    const limited = { ...machine, limitBytes: 1000 * MIB };
+    expect(judgeBudget(limited, undefined)).toMatchObject({
+      found: expect.stringMatching(/^900 MiB, by the cgroup/) as string,
+    });
+    expect(judgeBudget(limited, 2000 * MIB)).toMatchObject({ found: expect.stringMatching(/^900 MiB, by/) as string });
+    expect(judgeBudget(limited, 500 * MIB)).toMatchObject({ found: expect.stringMatching(/^500 MiB, 4/) as string });
   });
 
   it('warns of threads that the quota does not carry', () => {

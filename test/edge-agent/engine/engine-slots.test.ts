@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { EngineSlots } from '@tidegate/edge-agent/engine/engine-slots.js';
 import type { ModelSource } from '@tidegate/edge-agent/engine/model-slots.js';
+import { Residency } from '@tidegate/edge-agent/engine/residency.js';
 import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
 import type { ServingError } from '@tidegate/shared/serving/serving-error.js';
@@ -51,6 +52,16 @@ const ask = (rows: number): Promise<unknown> | undefined =>
       signal,
     );
 
+/** Asks as the router does. */
+async function held(version: Awaited<ReturnType<EngineSlots['prepare']>>): Promise<void> {
+  const release = await slots.hold(version.served, { deadlineMs: systemClock.monotonicMs() + 20_000 }, signal);
+  try {
+    await expect(ask(1)).resolves.toBeDefined();
+  } finally {
+    release();
+  }
+}
+
 describe('EngineSlots', () => {
   it('keeps the version before loaded, for undoing', async () => {
     const one = await slots.prepare(source('1'), signal);
@@ -93,6 +104,26 @@ describe('EngineSlots', () => {
     );
     expect(slots.active('digits')?.source.version).toBe('1');
     await expect(ask(1)).resolves.toMatchObject({ ranOn: { provider: 'cpu' } });
+  });
+
+  it('goes back to a version that had to leave memory meanwhile: the next request loads it', async () => {
+    const MIB = 2 ** 20;
+    const modules = { clock: systemClock, log: silentLog };
+    const memoryOf = (pid: number): Promise<number> => Promise.resolve(pid === 0 ? 0 : 40 * MIB);
+    const residency = new Residency({ limitBytes: 100 * MIB }, { ...modules, memoryOf, ownPid: 0 });
+    const options = { providers: ['cpu'], intraOpThreads: 1, queueDepthMax: 8, heavy: false } as const;
+    slots = new EngineSlots(options, { runtime, residency, inspect: inspectGraphFile, ...modules });
+    const one = await slots.prepare(source('1'), signal);
+    slots.activate(one);
+    const two = await slots.prepare(source('2'), signal);
+    expect(slots.activate(two)).toBe(one);
+    await held(two);
+    slots.activate(await slots.prepare({ ...source('1', `${examples}bare/scale-and-add.onnx`), name: 'bare' }, signal));
+    expect([one, two].map((version) => version.residency?.state)).toEqual(['on demand', 'resident']);
+    slots.activate(one);
+    await two.close();
+    await held(one);
+    expect(one.residency).toMatchObject({ state: 'resident', loads: 2 });
   });
 
   it('removing waits for the requests that were accepted', async () => {

@@ -260,6 +260,8 @@ describe('what really is in use', () => {
     a.bytes = 120;
     await world.pass(5100);
     expect(world.state(a)).toBe('on demand');
+    a.bytes = 100;
+    expect(await settledAsk(a)).toBe('here'); // what it had grown by is not held against it
   });
 
   async function settledAsk(model: Parkable): Promise<unknown> {
