@@ -6,6 +6,7 @@ import { RESTART_LIMITS } from '@tidegate/shared/runtime/restart-policy.js';
 import { CountedService } from '@tidegate/shared/serving/counted-service.js';
 import { InferenceStatistics } from '@tidegate/shared/serving/inference-statistics.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
+import { EndedSequences } from '@tidegate/shared/serving/ended-sequences.js';
 import { openServedModel } from '@tidegate/shared/serving/open-served-model.js';
 import type { openHubGrpc } from '../api/hub-grpc.js';
 import { HUB_VERSION } from '../hub-version.js';
@@ -38,6 +39,7 @@ export async function openInference(
     catalogue.refresh().catch((cause: unknown) => log.error({ err: cause }, 'the catalogue could not be read'));
   });
   const statistics = new InferenceStatistics();
+  const endedSequences = new EndedSequences();
   const inference = new HubInference(settings.loadedModels, {
     catalogue,
     clock,
@@ -60,7 +62,7 @@ export async function openInference(
           restartLimits: { ...RESTART_LIMITS, heldMs: RESTART_LIMITS.windowMs }, // nobody stands by a hub to end a quarantine
           callerWeights: settings.callerWeights,
         },
-        { runtime, inspect: inspectGraphFile, clock, onRun: (...run) => statistics.ran(...run) },
+        { runtime, inspect: inspectGraphFile, clock, endedSequences, onRun: (...run) => statistics.ran(...run) },
         new AbortController().signal, // the load is shared: one caller's going away doesn't end it
       ),
   });

@@ -8,7 +8,9 @@ import type {
   ModelDetails,
   ModelMetadata,
   ModelState,
+  SequenceAsked,
 } from '@tidegate/shared/serving/inference-service.js';
+import { SequencePlaces } from '@tidegate/shared/serving/sequence-places.js';
 import type { ModelAnswer, ServedModel } from '@tidegate/shared/serving/served-model.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
@@ -28,6 +30,8 @@ interface HubInferenceModules {
 export class HubInference implements InferenceService {
   readonly #modules: HubInferenceModules;
   readonly #loaded: LoadedModels<HubModel>;
+  /** The version that a sequence began with. */
+  readonly #homes = new SequencePlaces<CatalogueEntry>();
   #open = true;
 
   constructor(loadedMax: number, modules: HubInferenceModules) {
@@ -72,12 +76,16 @@ export class HubInference implements InferenceService {
     return {
       metadata,
       version: String(variant.version),
-      batchRowsMax: yaml.batching.maxRows,
+      batchRowsMax: hasState(yaml) ? 1 : yaml.batching.maxRows,
       cached: false,
       instances: [],
       labels,
+      ...(hasState(yaml) ? { sequences: { idleTimeoutMs: yaml.sequences.idleTimeoutMs, state: [] } } : {}),
     };
   }
+
+  /** No front of the hub has connections with sequences of their own: they are their callers'. */
+  endSequences(): void {}
 
   load(): Promise<never> {
     return registryDecides();
@@ -92,13 +100,13 @@ export class HubInference implements InferenceService {
     if (this.#modules.catalogue.find(request.model, request.version) === undefined) {
       await this.#modules.catalogue.refresh();
     }
-    const entry = this.#find(request.model, request.version);
+    const sequence = ofCaller(request);
+    const begun = this.#homes.get(request.model, sequence);
+    const goesOn = begun !== undefined && [undefined, String(begun.variant.version)].includes(request.version);
+    const entry = goesOn ? begun : this.#find(request.model, request.version);
+    if (hasState(entry.yaml)) this.#homes.goes(request.model, sequence, entry);
     const { variant } = entry;
-    if (hasState(entry.yaml)) {
-      const text = `${request.model} keeps state over a sequence of requests, and sequences are answered on devices only`;
-      throw new ServingError('unimplemented', text, { field: 'model' });
-    }
-    const answer = await this.#answer(entry, request, signal);
+    const answer = await this.#answer(entry, sequence === undefined ? request : { ...request, sequence }, signal);
     const readings = readingsOf(entry, request);
     return {
       model: request.model,
@@ -182,6 +190,11 @@ export class HubInference implements InferenceService {
 function registryDecides(): Promise<never> {
   const text = 'the hub serves every version of its registry and loads it when it is asked: publish one instead';
   return Promise.reject(new ServingError('forbidden', text, { field: 'model' }));
+}
+
+/** Two callers may number their sequences alike: each has its own. */
+function ofCaller({ sequence, caller = '' }: InferRequest): SequenceAsked | undefined {
+  return sequence && { ...sequence, scope: encodeURIComponent(caller) };
 }
 
 /** How many ways the package is read in for this request: a caller that enters behind the pipeline's beginning gets one. */

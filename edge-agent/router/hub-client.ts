@@ -42,6 +42,7 @@ const REQUESTS_OWN: ReadonlySet<string> = new Set([
   'too-large',
   'forbidden',
   'would-miss-deadline',
+  'sequence-lost',
 ]);
 
 export class HubClient {

@@ -12,6 +12,8 @@ export interface PlaceView {
   readonly hub: 'none' | 'reachable' | 'broken';
   /** The model keeps state over a sequence, which stays where it began. */
   readonly stateful: boolean;
+  /** Where the sequence began that the request goes on with; undefined for a start, and for no sequence. */
+  readonly begun: 'here' | 'hub' | undefined;
 }
 
 type PlaceDecision =
@@ -28,13 +30,13 @@ export function place(view: PlaceView): PlaceDecision {
         `the model's privacy policy keeps its inputs on the device (${view.privacy.rule}); placement hub is not allowed`,
       );
     }
-    if (view.stateful) {
-      return refuse(
-        'forbidden',
-        'the model keeps the state of its sequences on this device; placement hub is not allowed',
-      );
+    if (view.begun === 'here') {
+      return refuse('forbidden', 'its sequence began on this device, where its state is; placement hub is not allowed');
     }
     return askHub(view, 'the caller asked for the hub');
+  }
+  if (view.begun === 'hub' && view.asked !== 'local' && view.privacy.allowed) {
+    return askHub(view, 'its sequence began at the hub');
   }
   if (view.modelOnDevice) return { place: 'local' };
   if (view.asked === 'local')

@@ -10,6 +10,7 @@ import type {
   ModelState,
   SequenceAsked,
 } from '@tidegate/shared/serving/inference-service.js';
+import { SequencePlaces } from '@tidegate/shared/serving/sequence-places.js';
 import type { ServedModel } from '@tidegate/shared/serving/served-model.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
@@ -65,6 +66,8 @@ const RENEWAL_PRIORITY = 10;
 
 export class Router implements InferenceService {
   readonly #modules: RouterModules;
+  /** Sequences that the hub answers. */
+  readonly #atHub = new SequencePlaces<'hub'>();
   readonly #computing: Computing;
 
   constructor(modules: RouterModules) {
@@ -136,6 +139,7 @@ export class Router implements InferenceService {
       asked: request.placement,
       modelOnDevice: model !== undefined,
       stateful: model?.stateful ?? false,
+      begun: this.#begun(request, model),
       privacy: this.#modules.privacy.ask(request.model, 'fallback'),
       hub: this.#modules.hub?.state === undefined ? 'none' : this.#modules.hub.state,
     };
@@ -149,11 +153,13 @@ export class Router implements InferenceService {
       );
     }
     if (decision.place === 'hub' || model === undefined) {
+      this.#atHub.goes(request.model, request.sequence, 'hub');
       const reason = decision.place === 'hub' ? decision.reason : '';
       trail.note(`asking the hub: ${reason}`);
       const remainingMs = request.deadlineMs - this.#modules.clock.monotonicMs();
       return this.#askHub(request, model, reason, remainingMs, trail, signal);
     }
+    if (request.sequence !== undefined) this.#atHub.forget(request.model, request.sequence);
     trail.note(`here: the model is on the device${request.placement === 'local' ? ', and placement local' : ''}`);
     return this.#answerHere(request, model, view, trail, signal);
   }
@@ -322,6 +328,11 @@ export class Router implements InferenceService {
       },
       signal,
     );
+  }
+
+  #begun({ model: name, sequence }: InferRequest, model: ServedModel | undefined): PlaceView['begun'] {
+    if (sequence === undefined || sequence.start) return undefined;
+    return this.#atHub.get(name, sequence) ?? (model?.holds(sequence) === true ? 'here' : undefined);
   }
 
   #local(name: string, version: string | undefined, sequence?: SequenceAsked): ServedModel | undefined {

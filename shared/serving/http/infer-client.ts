@@ -4,7 +4,7 @@
 // certificate with them, are the injected Dispatcher's.
 import { Agent, errors, request as send, type Dispatcher } from 'undici';
 import { HTTP_STATUS, ServingError, type ServingErrorCode } from '../serving-error.js';
-import type { InferAnswer, InferRequest } from '../inference-service.js';
+import type { InferAnswer, InferRequest, SequenceAsked } from '../inference-service.js';
 import type { Clock } from '../../system/clock.js';
 import { parseAnswer } from './parse-answer.js';
 
@@ -143,7 +143,7 @@ class UndiciInferClient implements InferClient {
 
 /** JSON, then the tensors: one copy into one buffer, which the socket then writes at once. */
 function encodeRequest(request: InferRequest, remainingMs: number): { json: number; body: Buffer } {
-  const { id, inputs, outputs, priority, placement, cache, maxStalenessMs, cacheTags, parameters } = request;
+  const { id, inputs, outputs, priority, placement, cache, maxStalenessMs, cacheTags, sequence, parameters } = request;
   const said = {
     ...parameters,
     timeout: Math.max(1, Math.floor(remainingMs * 1000)),
@@ -154,9 +154,8 @@ function encodeRequest(request: InferRequest, remainingMs: number): { json: numb
     ...(cacheTags === undefined ? {} : { cache_tags: cacheTags.join(',') }),
     binary_data_output: true,
   };
-  const json = JSON.stringify({
+  const rest = JSON.stringify({
     ...(id === undefined ? {} : { id }),
-    parameters: said,
     inputs: inputs.map(({ name, datatype, shape, data }) => ({
       name,
       datatype,
@@ -165,8 +164,17 @@ function encodeRequest(request: InferRequest, remainingMs: number): { json: numb
     })),
     ...(outputs.length === 0 ? {} : { outputs: outputs.map((name) => ({ name })) }),
   });
-  const head = Buffer.from(json);
+  const head = Buffer.from(`{"parameters":${withSequence(said, sequence)},${rest.slice(1)}`);
   return { json: head.byteLength, body: Buffer.concat([head, ...inputs.map(({ data }) => data)]) };
+}
+
+/** The id as it came: JSON of 64 bits, which no number here holds. One of a connection's own is told apart from everybody's. */
+function withSequence(parameters: object, sequence: SequenceAsked | undefined): string {
+  const json = JSON.stringify(parameters);
+  if (sequence === undefined) return json;
+  const { id, start, end, scope } = sequence;
+  const told = scope === undefined ? id : JSON.stringify(`${scope} ${id}`);
+  return `{"sequence_id":${told},"sequence_start":${start},"sequence_end":${end},${json.slice(1)}`;
 }
 
 async function readBounded(answer: Dispatcher.ResponseData, bytesMax: number): Promise<Buffer> {
@@ -192,6 +200,7 @@ const CODE_OF_STATUS: Readonly<Record<number, ServingErrorCode>> = {
   401: 'forbidden',
   403: 'forbidden',
   404: 'not-found',
+  409: 'sequence-lost',
   413: 'too-large',
   429: 'queue-full',
   500: 'failed',

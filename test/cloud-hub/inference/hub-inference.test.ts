@@ -1,7 +1,7 @@
 // The hub as an inference service, over a real registry; the models behind it are told what to answer.
 import { Catalogue } from '@tidegate/cloud-hub/inference/catalogue.js';
 import { HubInference } from '@tidegate/cloud-hub/inference/hub-inference.js';
-import type { InferRequest } from '@tidegate/shared/serving/inference-service.js';
+import type { InferRequest, SequenceAsked } from '@tidegate/shared/serving/inference-service.js';
 import type { ModelAnswer } from '@tidegate/shared/serving/served-model.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
@@ -17,6 +17,8 @@ let desk: Publishing;
 let clock: ManualClock;
 let catalogue: Catalogue;
 let loads: string[];
+/** What the models were asked. */
+let asked: { readonly sequence?: SequenceAsked | undefined }[];
 /** Trained versions that are worse than their parents. */
 let failed: number[];
 let load: () => Promise<void>;
@@ -30,6 +32,7 @@ beforeEach(async () => {
   const evaluationOf = async (_model: string, version: number) => ({ passed: !failed.includes(version) });
   catalogue = new Catalogue({ ...desk, evaluationOf, log: silentLog });
   loads = [];
+  asked = [];
   load = async () => undefined;
   infer = async () => ANSWER;
   inference = new HubInference(2, {
@@ -38,7 +41,13 @@ beforeEach(async () => {
     load: async ({ variant }) => {
       loads.push(`${variant.model}@${variant.version}`);
       await load();
-      return { infer: () => infer(), close: async () => undefined };
+      return {
+        infer: (given) => {
+          asked.push(given);
+          return infer();
+        },
+        close: async () => undefined,
+      };
     },
   });
 });
@@ -66,6 +75,38 @@ const request = (version?: string, deadlineMs = 1000): InferRequest => ({
   parameters: {},
 });
 const ask = (version?: string, signal = new AbortController().signal) => inference.infer(request(version), signal);
+
+describe('a sequence of a model with state', () => {
+  const STATEFUL = { pipeline: '[{ graph: m.onnx, state: [{ input: h, output: h2 }] }]' };
+  const flags = { start: false, end: false };
+  const go = async (caller: string, sequence: Partial<SequenceAsked>) => {
+    const asked = { ...request(), caller, sequence: { id: '7', ...flags, ...sequence } };
+    return (await inference.infer(asked, new AbortController().signal)).version;
+  };
+
+  test('goes on with the version that it began with; new ones begin with the newest', async () => {
+    await publish('one', STATEFUL);
+    expect(await go('device-a', { start: true })).toBe('1');
+    await publish('two', STATEFUL);
+    await catalogue.refresh();
+    expect(await go('device-b', { start: true })).toBe('2');
+    expect(await go('device-a', {})).toBe('1');
+    expect(await go('device-b', {})).toBe('2');
+    expect(await go('device-a', { end: true })).toBe('1');
+    expect(await go('device-a', { start: true })).toBe('2');
+    expect(inference.details('tiny', undefined)).toMatchObject({
+      batchRowsMax: 1,
+      sequences: { idleTimeoutMs: 60_000 },
+    });
+  });
+
+  test("is its caller's: two devices may number theirs alike (B26)", async () => {
+    await publish('one', STATEFUL);
+    await go('token ops', { start: true });
+    await go('device-a', { start: true });
+    expect(asked.map(({ sequence }) => sequence?.scope)).toEqual(['token%20ops', 'device-a']);
+  });
+});
 
 describe('which version answers', () => {
   test('the newest ready one, or the one asked for; each is loaded once', async () => {

@@ -3,7 +3,14 @@ import { place, rescue, type PlaceView, type RescueView } from '@tidegate/edge-a
 
 const free = { allowed: true, rule: 'privacy.fallback: hub (served version)' };
 const bound = { allowed: false, rule: 'privacy.fallback: local (served version)' };
-const view: PlaceView = { asked: 'auto', modelOnDevice: true, privacy: free, hub: 'reachable', stateful: false };
+const view: PlaceView = {
+  asked: 'auto',
+  modelOnDevice: true,
+  privacy: free,
+  hub: 'reachable',
+  stateful: false,
+  begun: undefined,
+};
 
 describe('place', () => {
   it('answers on the device what is on the device', () => {
@@ -20,11 +27,22 @@ describe('place', () => {
   it('keeps a sequence where it began: its state is there', () => {
     const stateful = { ...view, stateful: true };
     expect(place(stateful)).toEqual({ place: 'local' });
-    expect(place({ ...stateful, asked: 'hub' })).toMatchObject({ place: 'refuse', code: 'forbidden' });
+    expect(place({ ...stateful, asked: 'hub' })).toMatchObject({ place: 'hub' }); // a start
+    expect(place({ ...stateful, begun: 'here', asked: 'hub' })).toMatchObject({ place: 'refuse', code: 'forbidden' });
     expect(rescue({ ...stateful, trouble: 'queue-full', detail: 'full' })).toEqual({
       place: 'local',
       reason: 'full; its sequence stays on this device',
     });
+  });
+
+  it('asks the hub for what goes on there, also once the model has come to the device', () => {
+    const begun = { ...view, stateful: true, begun: 'hub' } as const;
+    const reason = 'its sequence began at the hub';
+    expect(place(begun)).toEqual({ place: 'hub', reason });
+    expect(place({ ...begun, asked: 'hub' })).toMatchObject({ place: 'hub' });
+    expect(place({ ...begun, hub: 'broken' })).toMatchObject({ place: 'refuse', code: 'hub-unavailable' });
+    expect(place({ ...begun, asked: 'local' })).toEqual({ place: 'local' });
+    expect(place({ ...begun, privacy: bound })).toEqual({ place: 'local' });
   });
 
   it('a privacy policy local is not overridden by a caller', () => {

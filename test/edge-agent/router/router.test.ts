@@ -21,6 +21,7 @@ import { ManualClock } from '../../support/manual-clock.js';
 
 interface SetUpOptions {
   readonly hold?: HeldModels['hold'];
+  readonly stateful?: true;
   readonly confidence?: number;
   readonly error?: ServingError;
   readonly privacy?: 'local' | 'hub';
@@ -52,7 +53,9 @@ function fakeModel(options: SetUpOptions, runs: { count: number }): ServedModel 
   return {
     identity,
     yaml,
-    deterministic: true,
+    deterministic: options.stateful !== true,
+    stateful: options.stateful ?? false,
+    holds: () => options.stateful ?? false,
     counts: { queueDepth: options.queueDepth ?? 0 },
     infer,
     metadata: { name: 'm' },
@@ -144,6 +147,32 @@ describe('Router', () => {
       ['cache', undefined],
     ]);
     expect(explanations.get('r1')?.result).toContain('cache: answered on the device');
+  });
+
+  it('keeps a sequence on the device, whatever the hub could do', async () => {
+    const sequence = { id: '7', start: true, end: false };
+    const { ask, hubRequests, finished } = setUp({ stateful: true, confidence: 0.1 });
+    expect(await ask({ sequence })).toMatchObject({ placement: 'edge', confidence: 0.1 });
+    expect(await ask({ sequence: { ...sequence, start: false } })).toMatchObject({ placement: 'edge' });
+    expect(await ask({ sequence: { ...sequence, start: false }, placement: 'hub' })).toMatchObject({
+      code: 'forbidden',
+    });
+    expect(finished.map(({ own }) => own)).toEqual([undefined, undefined, undefined]); // no samples: they lack the state
+    const error = new ServingError('queue-full', 'full');
+    expect(await setUp({ stateful: true, error }).ask({ sequence })).toMatchObject({ code: 'queue-full' });
+    expect(hubRequests).toEqual([]);
+  });
+
+  it('goes on at the hub with a sequence that began there, until its end', async () => {
+    const { ask, hubRequests } = setUp({ stateful: true });
+    const go = (start: boolean, end: boolean, placement: 'auto' | 'hub' = 'auto') =>
+      ask({ sequence: { id: '7', start, end }, placement });
+    expect(await go(true, false, 'hub')).toMatchObject({ placement: 'hub', reason: 'the caller asked for the hub' });
+    expect(await go(false, false)).toMatchObject({ placement: 'hub', reason: 'its sequence began at the hub' });
+    expect(await go(false, true)).toMatchObject({ placement: 'hub' });
+    expect(hubRequests.map(({ sequence }) => sequence?.id)).toEqual(['7', '7', '7']);
+    expect(await go(true, false)).toMatchObject({ placement: 'edge' });
+    expect(await go(false, false)).toMatchObject({ placement: 'edge' });
   });
 
   it('asks the hub for a model in quarantine, and says why; without a hub it refuses with that reason', async () => {

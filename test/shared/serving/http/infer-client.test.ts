@@ -62,6 +62,14 @@ describe('against our own server', () => {
     expect(answer.provenance).toMatchObject({ placement: 'edge', reason: 'echoed — on the device', confidence: 0.5 });
   });
 
+  test('a sequence, its id exactly as it came; one of a connection is told apart', async () => {
+    const sequence = { id: '18446744073709551615', start: true, end: false };
+    await hub.infer(request({ sequence }), 1000, live());
+    expect(server.service.requests.at(-1)?.sequence).toEqual(sequence);
+    await hub.infer(request({ sequence: { ...sequence, id: '"a"', scope: 'stream-3' } }), 1000, live());
+    expect(server.service.requests.at(-1)?.sequence).toEqual({ ...sequence, id: '"stream-3 \\"a\\""' });
+  });
+
   test('several inputs, BYTES, no elements, a version', async () => {
     const inputs = [
       tensor('TEXT', 'BYTES', [1, 2], encodeBytes([new Uint8Array([255, 0]), new Uint8Array()])),
