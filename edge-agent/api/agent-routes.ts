@@ -67,7 +67,7 @@ function statusOf(modules: AgentRoutesModules): object {
     residentBytes: process.memoryUsage.rss(),
     memory: slots.memory,
     models: modelsOf(slots),
-    cache: cache.counts,
+    cache: { ...cache.counts, semantic: cache.semantic?.report() ?? [] },
     hub: hub === undefined ? null : hub.status,
     ...modules.moreStatus?.(),
   };

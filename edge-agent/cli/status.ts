@@ -29,6 +29,15 @@ const statusSchema = z.object({
     }),
   ),
   hub: z.object({ url: z.string(), phase: z.string() }).nullable(),
+  cache: z
+    .object({
+      layers: z.record(
+        z.string(),
+        z.object({ hits: z.number(), audits: z.number().default(0), disagreements: z.number().default(0) }),
+      ),
+      semantic: z.array(z.object({ model: z.string(), disagreementRate: z.number(), off: z.boolean() })).default([]),
+    })
+    .optional(),
   captures: z
     .object({
       sent: z.number(),
@@ -55,7 +64,7 @@ export const statusVerb: Verb = (program, context) => {
 
 /** As a person reads it. */
 export function statusText(status: Status): string {
-  const { version, mode, state, uptimeMs, residentBytes, memory, models, hub, captures } = status;
+  const { version, mode, state, uptimeMs, residentBytes, memory, models, hub, cache, captures } = status;
   const minutes = (uptimeMs / 60_000).toFixed(1);
   const lines = [`${state} (${mode}, version ${version}), up ${minutes} min, ${mebibytes(residentBytes)}`];
   if (memory !== undefined) {
@@ -65,6 +74,7 @@ export function statusText(status: Status): string {
   }
   if (hub !== null)
     lines.push(`hub ${hub.url}: ${hub.phase === 'open' ? 'does not answer, only probed' : 'asked when it is needed'}`);
+  if (cache !== undefined) lines.push(...cacheLines(cache));
   if (captures !== undefined) {
     const { sent, waiting, dropped } = captures;
     const kibibytes = (waiting.bytes / 1024).toFixed(0);
@@ -103,6 +113,19 @@ export function statusText(status: Status): string {
     }
   }
   return `${lines.join('\n')}\n`;
+}
+
+/** What the layers gave, and how far answers that this device did not compute are right. */
+function cacheLines({ layers, semantic }: NonNullable<Status['cache']>): string[] {
+  const given = Object.entries(layers).map(([name, { hits }]) => `${hits} from ${name}`);
+  const audited = Object.entries(layers)
+    .filter(([, { audits }]) => audits > 0)
+    .map(([name, { audits, disagreements }]) => `  ${name}: ${disagreements} of ${audits} audited answers were wrong`);
+  const models = semantic.map(({ model, disagreementRate, off }) => {
+    const ended = off ? ', too many: off' : '';
+    return `  ${model}, answers to similar inputs: ${(100 * disagreementRate).toFixed(1)}% of late were wrong${ended}`;
+  });
+  return given.length === 0 ? [] : [`cache: ${given.join(', ')}`, ...audited, ...models];
 }
 
 function mebibytes(bytes: number): string {

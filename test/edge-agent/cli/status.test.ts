@@ -43,6 +43,27 @@ describe('what status says', () => {
     ]);
   });
 
+  test('of the cache: what each layer gave, and how far answers that were not computed here are right', () => {
+    const layers = {
+      memory: { hits: 40, audits: 0, disagreements: 0 },
+      hub: { hits: 9, audits: 2, disagreements: 1 },
+    };
+    const semantic = [
+      { model: 'm', disagreementRate: 0.125, off: true },
+      { model: 'n', disagreementRate: 0, off: false },
+    ];
+    expect(
+      statusText({ ...quiet, cache: { layers, semantic } })
+        .split('\n')
+        .slice(1, -2),
+    ).toEqual([
+      'cache: 40 from memory, 9 from hub',
+      '  hub: 1 of 2 audited answers were wrong',
+      '  m, answers to similar inputs: 12.5% of late were wrong, too many: off',
+      '  n, answers to similar inputs: 0.0% of late were wrong',
+    ]);
+  });
+
   test('of captures: what was sent, what waits, and what was lost and why', () => {
     const captures = { sent: 3, waiting: { count: 2, bytes: 4096 }, dropped: { rate: 14, limit: 1 } };
     expect(statusText({ ...quiet, captures })).toContain(
