@@ -1,12 +1,11 @@
 // What serving reads from an .onnx file itself, without loading it: its signature, for a bare graph without a model.yaml;
 // whether it draws random numbers, in which case its answers are never cached; and whether it looks at a whole tensor at run
 // time, in which case requests are never batched together.
-import * as fs from 'node:fs/promises';
 import { externalDataOf, isExternal } from '../onnx/external-data.js';
 import { inspectModel } from '../onnx/inspect-model.js';
-import { decodeModel } from '../onnx/model-codec.js';
 import type { ModelProto, NodeProto } from '../onnx/model-proto.js';
 import { OnnxError } from '../onnx/onnx-error.js';
+import { readModelStructure } from '../onnx/read-structure.js';
 import { allGraphs, allTensors } from '../onnx/walk-graph.js';
 import type { GraphSignature } from '../package/model-package.js';
 import { PackageError } from '../package/package-error.js';
@@ -36,7 +35,7 @@ const ROW_COUPLING_OPERATORS: ReadonlySet<string> = new Set([
 
 /** For openPackage. Rejects with PackageError `invalid-model` for a file that is no graph that can be served. */
 export async function inspectGraphFile(path: string): Promise<GraphSignature> {
-  const model = await decodeFile(path);
+  const model = await structureOf(path);
   try {
     const { inputs, outputs } = inspectModel(model);
     const externalData = [...new Set(externalFiles(model))];
@@ -74,7 +73,7 @@ interface GraphTraits {
 }
 
 export async function graphTraits(path: string): Promise<GraphTraits> {
-  const model = await decodeFile(path);
+  const model = await structureOf(path);
   const { graph } = model;
   const nodes = graph === undefined ? [] : [...allGraphs(graph)].flatMap((inner) => inner.node);
   return {
@@ -100,11 +99,11 @@ function* externalFiles(model: ModelProto): Generator<string> {
   }
 }
 
-async function decodeFile(path: string): Promise<ModelProto> {
-  const bytes = await fs.readFile(path);
+async function structureOf(path: string): Promise<ModelProto> {
   try {
-    return decodeModel(bytes);
+    return await readModelStructure(path);
   } catch (cause) {
+    if (!(cause instanceof OnnxError)) throw cause; // it can't be read
     throw invalidGraph(path, cause);
   }
 }
