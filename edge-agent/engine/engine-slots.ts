@@ -239,10 +239,12 @@ export class EngineSlots implements ModelSlots, ServingModels {
     if (active !== undefined) this.#modules.residency.warm(active.served);
   }
 
-  /** Has the active version in memory now, whoever must leave for it. Rejects with ServingError where it doesn't fit. */
+  /** Has the active version in memory now, out of quarantine, whoever must leave for it. Rejects with ServingError where it doesn't fit. */
   async load(name: string, signal: AbortSignal): Promise<void> {
     const active = this.#active.get(name);
-    if (active !== undefined) await this.#modules.residency.load(active.served, signal);
+    if (active === undefined) return;
+    this.release(name);
+    await this.#modules.residency.load(active.served, signal);
   }
 
   prewarmTimes(name: string): readonly string[] {

@@ -268,6 +268,7 @@ class SupervisedRunner implements GraphRunner {
       if (delayMs > 0) await delay(clock, delayMs, this.#closing.signal);
       if (!wanted()) return;
       try {
+        await this.#options.verify?.();
         const limit = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(RELOAD_LIMIT_MS)]);
         const { compiledCache: cache } = this.#options;
         const discard = this.#suspect; // what is kept may be why it ended

@@ -87,6 +87,8 @@ export interface LoadGraphOptions {
   readonly concurrency?: number;
   /** Where deaths of its executors are noted; graphs of one model share it. By default each has its own. */
   readonly crashes?: CrashRecord;
+  /** Asked before the graph is loaded again; what it rejects with counts as a failed load. */
+  readonly verify?: () => Promise<void>;
   /** It takes as long as its data make it: no run of it is held to what others took (hang-policy.ts). */
   readonly timeVaries?: boolean;
   /** Names the graph's bytes, as a digest does, for the cache of compiled graphs; without it nothing is kept. */

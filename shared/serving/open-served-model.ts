@@ -1,8 +1,10 @@
 // Loading a package so that it answers: one executor and one scheduler per graph, what its sequences carry, its pipeline with all
 // types checked. Nothing stays loaded where any of it fails.
+import { posix } from 'node:path';
 import { carriedState, hasState } from '../package/graph-state.js';
 import type { ModelPackage } from '../package/model-package.js';
 import { openPackage } from '../package/open-package.js';
+import { UnchangedFiles } from '../package/unchanged-files.js';
 import { CrashRecord } from '../runtime/crash-record.js';
 import { canBatch } from '../scheduling/rows.js';
 import { Scheduler } from '../scheduling/scheduler.js';
@@ -65,7 +67,10 @@ export async function serveModel(
       };
       const traits = await graphTraits(path);
       const { timeVaries } = traits;
-      const loading = { label, path, timeVaries, providers, intraOpThreads, crashes, ...carrying };
+      const read = [graph, ...traits.externalData.map((data) => posix.join(posix.dirname(graph), data))];
+      const unchanged = new UnchangedFiles(pack, read);
+      const verify = (): Promise<void> => unchanged.check();
+      const loading = { label, path, timeVaries, providers, intraOpThreads, crashes, verify, ...carrying };
       const runner = await runtime.load(loading, signal);
       deterministic &&= traits.deterministic && state === undefined;
       const maxRows = traits.rowsMayBatch && state === undefined ? pack.yaml.batching.maxRows : 1;

@@ -62,6 +62,16 @@ describe('local models', () => {
     await first?.served.closed; // the one before is not left behind
   });
 
+  it('are not loaded again from files that changed meanwhile, but on the order to', async () => {
+    const before = slots.active('sum');
+    await before?.served.park();
+    await copyFile(join(fixtures, 'identity-fp32.onnx'), join(folder, 'sum.onnx'));
+    const asked = before?.served.wake(signal);
+    await expect(asked).rejects.toThrow(/in quarantine: .* sum.onnx: was changed since the model was loaded/);
+    await models.load('sum', signal);
+    expect(inputsOf('sum')).toEqual(['x']);
+  });
+
   it('come into service when they appear', async () => {
     await copyFile(join(fixtures, 'nonzero.onnx'), join(folder, 'late.onnx'));
     await models.load('late', signal);
