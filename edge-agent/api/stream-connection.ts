@@ -115,7 +115,7 @@ export class StreamConnection {
       if (this.#draining) throw shuttingDown();
       body = readFrame(frame, binary);
       share.grow(frame.byteLength);
-      const received = { ...body, headers, model, version, scope, identity: undefined, arrivedMs, memory };
+      const received = { headers, model, version, scope, identity: undefined, arrivedMs, memory, ...body };
       const sent = await exchange.answer(received, this.#abort.signal);
       await this.#send(answerFrame(sent.body));
     } catch (error) {

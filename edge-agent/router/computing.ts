@@ -106,7 +106,7 @@ export class Computing {
     try {
       const work = { inputs, outputs, deadlineMs, priority, caller, sequence, onRun, stages };
       const answer = await model.infer(work, signal);
-      return { ...answer, answeredBy: 'edge', version, modelDigest: versionDigest, variant, variantDigest };
+      return { answeredBy: 'edge', version, modelDigest: versionDigest, variant, variantDigest, ...answer };
     } finally {
       lease();
     }

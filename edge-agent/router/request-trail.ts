@@ -97,7 +97,7 @@ export class RequestTrail {
       spent: this.#spent,
       steps: this.#steps,
     });
-    if (this.model === undefined) return; // the device runs no such model: nothing to judge
+    if (this.model === undefined || observers.length === 0) return; // a model of the hub's: nothing to judge here
     const { versionDigest, variantDigest } = this.model.identity;
     const { edgeConfidence, own } = this;
     const { model, inputs } = this.#request;
@@ -109,7 +109,7 @@ export class RequestTrail {
       totalMs,
       edgeConfidence,
       privacy: this.model.yaml.privacy,
-      ...(own && { own: { ...own, inputs } }),
+      ...(own && { own: { inputs, ...own } }),
     };
     for (const observer of observers) observer.finished(finished);
   }

@@ -86,7 +86,7 @@ export function encodeMessage(
   const tensors = message.tensors.map(({ name, datatype, shape, data }, i): TensorHeader => {
     const at = places[i];
     const header = { name, datatype, shape, sizeBytes: data.byteLength };
-    if (at !== undefined) return { ...header, at };
+    if (at !== undefined) return { at, ...header };
     blobs.push(data);
     return header;
   });
@@ -140,7 +140,7 @@ function tensorHeader(item: unknown): TensorHeader {
   const { name, datatype, shape } = item;
   if (!Array.isArray(shape) || !shape.every((d) => Number.isSafeInteger(d))) throw new FrameError(`shape of "${name}"`);
   const header = { name, datatype, shape: shape as number[], sizeBytes: integer(item, 'sizeBytes') };
-  return item['at'] === undefined ? header : { ...header, at: integer(item, 'at') };
+  return item['at'] === undefined ? header : { at: integer(item, 'at'), ...header };
 }
 
 function integer(record: Record<string, unknown>, field: string): number {

@@ -152,6 +152,8 @@ export class ServedModel {
   readonly #slots: readonly GraphSlot[];
   readonly #crashes: CrashRecord;
   readonly #pipeline: Pipeline;
+  /** One graph, without steps and state. */
+  readonly #graphAlone: boolean;
   readonly #sequences: Sequences | undefined;
   readonly #clock: Clock;
   readonly #inFlight: InFlight;
@@ -173,6 +175,8 @@ export class ServedModel {
     this.#pipeline = pipeline;
     this.deterministic = deterministic;
     this.#sequences = sequences;
+    const [first, ...more] = pack.yaml.pipeline;
+    this.#graphAlone = sequences === undefined && more.length === 0 && first !== undefined && 'graph' in first;
     this.#clock = clock;
     this.#inFlight = new InFlight(options.queueDepthMax + 2 * availableParallelism());
     this.closed = new Promise((resolve) => (this.#onClosed = resolve));
@@ -331,7 +335,7 @@ export class ServedModel {
       throw new ServingError('queue-full', text, { retryAfterMs: 1000 });
     }
     try {
-      return await this.#inTime(request, signal);
+      return await (this.#graphAlone ? this.#ofGraph(request, signal) : this.#inTime(request, signal));
     } finally {
       this.#inFlight.leave(caller);
       if (this.#inFlight.count === 0) this.#onIdle?.();
@@ -386,6 +390,16 @@ export class ServedModel {
     await Promise.all(this.#slots.map(({ runner }) => runner.close()));
     this.#onClosed();
     return this.closed;
+  }
+
+  /** Its only wait is the scheduler's, which keeps deadline and signal itself. */
+  async #ofGraph(request: ModelRequest, signal: AbortSignal): Promise<ModelAnswer> {
+    try {
+      return await this.#evaluate(request, signal, undefined);
+    } catch (error) {
+      if (!signal.aborted || error instanceof ServingError) throw error;
+      throw new ServingError('cancelled', 'the caller went away', { cause: error });
+    }
   }
 
   /** Steps can't be ended from outside, so the answer to the caller is: at the deadline, whatever still runs. */

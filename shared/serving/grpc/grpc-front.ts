@@ -196,7 +196,7 @@ export class GrpcFront {
   async #answerInStream(request: HeldMessage, call: Call, signal: AbortSignal): Promise<Buffer> {
     try {
       const { message, answer } = await this.#answer(request, call, signal);
-      return writeInferResponse(answer, { ...message, inStream: true });
+      return writeInferResponse(answer, { inStream: true, ...message });
     } catch (error) {
       return writeStreamError(refusalText(this.#servingError(error)), idOf(request.bytes));
     }
@@ -217,7 +217,7 @@ export class GrpcFront {
       const { service } = this.#options;
       const answer = await service.infer(inferRequest, signal);
       return {
-        message: { ...message, final: final === true },
+        message: { final: final === true, ...message },
         answer: classifiedAnswer(service, answer, message.outputs, message.version),
       };
     } finally {

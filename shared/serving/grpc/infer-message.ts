@@ -80,7 +80,7 @@ function readRequest(reader: ProtoReader): InferMessage {
     else if (field === 7) raw.push(reader.bytes());
     else reader.skip();
   }
-  return { ...checkModel(model, version), id, parameters, inputs: tensorsOf(inputs, raw), outputs };
+  return { id, parameters, inputs: tensorsOf(inputs, raw), outputs, ...checkModel(model, version) };
 }
 
 /** Throws ServingError `invalid-argument`. */

@@ -22,16 +22,18 @@ export function memoryAccess(
     };
     return { read: refuse, place: refuse, release: () => undefined };
   }
-  const use = regions.use();
+  let use: RegionUse | undefined; // made by the first part that is named: most requests name none
+  const used = (): RegionUse => (use ??= regions.use());
   return {
-    ...use,
+    place: (part, field) => used().place(part, field),
+    release: () => use?.release(),
     read: (part, field) => {
       if (part.byteSize > bodyBytesMax) {
         const text = `${field}: ${part.byteSize} bytes are more than the ${bodyBytesMax} that an input may take`;
         throw new ServingError('too-large', text, { field });
       }
       share.grow(part.byteSize);
-      return use.read(part, field);
+      return used().read(part, field);
     },
   };
 }

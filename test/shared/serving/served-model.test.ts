@@ -7,7 +7,7 @@ import { openServedModel } from '@tidegate/shared/serving/open-served-model.js';
 import type { ServedModel } from '@tidegate/shared/serving/served-model.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
-import type { NamedTensor } from '@tidegate/shared/tensor/tensor.js';
+import { bytesOf, tensor, type NamedTensor } from '@tidegate/shared/tensor/tensor.js';
 import { digitInput } from '../../support/digit-inputs.js';
 
 const digits = fileURLToPath(new URL('../../../examples/digits', import.meta.url));
@@ -83,6 +83,25 @@ describe('ServedModel', () => {
     leaves.abort();
     expect(await asked).toBe('cancelled');
     expect(await codeOf(ask(digitInput(1), [], 20_000, AbortSignal.abort()))).toBe('cancelled');
+  });
+
+  it('holds them also where a graph is all there is', async () => {
+    const slow = await open(fileURLToPath(new URL('../../fixtures/onnx/slow.onnx', import.meta.url)));
+    const inputs = [
+      tensor('rounds', 'INT64', [], bytesOf(BigInt64Array.of(1_000_000n))),
+      tensor('tag', 'FP32', [1], bytesOf(Float32Array.of(1))),
+    ];
+    const until = (timeoutMs: number, abort: AbortSignal): Promise<unknown> => {
+      const deadlineMs = systemClock.monotonicMs() + timeoutMs;
+      return codeOf(slow.infer({ inputs, outputs: [], deadlineMs, priority: 0 }, abort));
+    };
+    expect(await until(50, signal())).toBe('deadline-exceeded');
+    const leaves = new AbortController();
+    const asked = until(20_000, leaves.signal);
+    leaves.abort();
+    expect(await asked).toBe('cancelled');
+    expect(await until(20_000, AbortSignal.abort())).toBe('cancelled');
+    await slow.close();
   });
 
   it('bounds what is under way', async () => {
