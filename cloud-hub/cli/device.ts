@@ -1,4 +1,5 @@
 // `tidegate device`: what the fleet is and runs.
+import { activationText } from '@tidegate/shared/wire/activation-text.js';
 import { providerText } from '@tidegate/shared/wire/provider-text.js';
 import { deviceClassName } from '@tidegate/shared/wire/device-class.js';
 import { deviceSchema, pageOf, type Device } from '@tidegate/shared/wire/admin-api.js';
@@ -76,9 +77,7 @@ function deviceText(device: Device): string {
     running?.variant ?? '-',
     running === undefined ? '-' : providerText(running),
     running === undefined ? '-' : running.committed ? 'yes' : 'on probation',
-    activation === undefined
-      ? '-'
-      : `${activation.step} ${activation.state}${activation.error === undefined ? '' : `: ${activation.error}`}`,
+    activation === undefined ? '-' : activationText(activation),
   ]);
   return `${facts.join('\n')}\n${rows.length === 0 ? '' : `\n${tableText(head, rows)}`}`;
 }

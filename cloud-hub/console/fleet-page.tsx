@@ -1,5 +1,6 @@
 // The fleet: how many devices are there and well, and what each runs.
 import type { JSX } from 'preact';
+import { activationText } from '@tidegate/shared/wire/activation-text.js';
 import { providerText } from '@tidegate/shared/wire/provider-text.js';
 import type { Device } from '@tidegate/shared/wire/admin-api.js';
 import { Figure } from './figure.js';
@@ -86,7 +87,9 @@ function DeviceRow({ device }: { device: Device }): JSX.Element {
                 class={`badge ${model.activation.state === 'running' ? 'busy' : 'bad'}`}
                 title={model.activation.error}
               >
-                {model.activation.state === 'running' ? model.activation.step : model.activation.state}
+                {model.activation.state === 'running'
+                  ? activationText({ ...model.activation, error: undefined })
+                  : model.activation.state}
               </span>
             )}
           </div>

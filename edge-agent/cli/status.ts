@@ -1,6 +1,8 @@
 // `tidegate-agent status`: what the agent on this device says about itself.
 import type { Command } from 'commander';
 import { z } from 'zod';
+import { activationText } from '@tidegate/shared/wire/activation-text.js';
+import { reportedModelSchema } from '@tidegate/shared/wire/reported-state.js';
 import { providerText } from '@tidegate/shared/wire/provider-text.js';
 import { ADDRESS_SETTINGS, askAgent } from './agent-address.js';
 import { addSettingsOptions, settingsOf } from './settings-options.js';
@@ -28,6 +30,8 @@ const statusSchema = z.object({
       sequences: z.object({ live: z.number(), max: z.number() }).optional(),
     }),
   ),
+  /** Of `run`. */
+  sync: z.object({ models: z.array(reportedModelSchema) }).optional(),
   hub: z.object({ url: z.string(), phase: z.string() }).nullable(),
   cache: z
     .object({
@@ -64,7 +68,7 @@ export const statusVerb: Verb = (program, context) => {
 
 /** As a person reads it. */
 export function statusText(status: Status): string {
-  const { version, mode, state, uptimeMs, residentBytes, memory, models, hub, cache, captures } = status;
+  const { version, mode, state, uptimeMs, residentBytes, memory, models, hub, cache, captures, sync } = status;
   const minutes = (uptimeMs / 60_000).toFixed(1);
   const lines = [`${state} (${mode}, version ${version}), up ${minutes} min, ${mebibytes(residentBytes)}`];
   if (memory !== undefined) {
@@ -111,6 +115,11 @@ export function statusText(status: Status): string {
     if (quarantine) {
       lines.push(`  in quarantine: ${quarantine.reason}`, `  to try it again: tidegate-agent release ${name}`);
     }
+  }
+  for (const { name, activation } of sync?.models ?? []) {
+    if (activation === undefined) continue;
+    const digest = activation.variantDigest.slice(0, 'sha256:'.length + 8);
+    lines.push(`${name} to be ${digest}: ${activationText(activation)}`);
   }
   return `${lines.join('\n')}\n`;
 }

@@ -69,12 +69,23 @@ class LoadedModel implements PreparedModel {
     return this.served.executorDeaths;
   }
 
-  async selfTest(signal: AbortSignal): Promise<GoldenOutcome> {
+  warmUp(signal: AbortSignal, onProgress?: (share: number) => void): Promise<void> {
+    return this.#inMemory(signal, () => this.served.warmUp(signal, (done, count) => onProgress?.(done / count)));
+  }
+
+  async selfTest(signal: AbortSignal, onProgress?: (share: number) => void): Promise<GoldenOutcome> {
+    const onDone = (done: number, of: number): void => onProgress?.(done / of);
+    const outcome = await this.#inMemory(signal, () => this.served.runGoldens(signal, onDone));
+    const { passed, score, threshold, count } = outcome;
+    return { passed, score, threshold, count };
+  }
+
+  /** Loaded, and kept so for as long as `work` takes. */
+  async #inMemory<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     const deadlineMs = this.#modules.clock.monotonicMs() + SELF_TEST_WAIT_MS;
     const release = await this.#modules.residency.hold(this.served, { deadlineMs }, signal);
     try {
-      const { passed, score, threshold, count } = await this.served.runGoldens(signal);
-      return { passed, score, threshold, count };
+      return await work();
     } finally {
       release();
     }

@@ -29,8 +29,13 @@ export interface PreparedModel {
   readonly provider: ProviderInUse;
   /** Times that its executor died or was replaced for hanging since it was loaded; absent where that isn't known. */
   readonly executorDeaths?: number;
+  /**
+   * Runs some of the goldens' inputs, whatever comes out, so that what compiles at a first run has compiled before the switch.
+   * Nothing to do without goldens. `onProgress` receives 0..1, here and below.
+   */
+  warmUp(signal: AbortSignal, onProgress?: (share: number) => void): Promise<void>;
   /** Runs the package's goldens on this device; passed with count 0 where it has none. */
-  selfTest(signal: AbortSignal): Promise<GoldenOutcome>;
+  selfTest(signal: AbortSignal, onProgress?: (share: number) => void): Promise<GoldenOutcome>;
   close(): Promise<void>;
 }
 

@@ -8,6 +8,8 @@ export interface StepTimeouts {
   readonly downloadMs: number;
   readonly verifyMs: number;
   readonly loadMs: number;
+  /** A GPU may compile for minutes before its first answer (B19). */
+  readonly warmUpMs: number;
   readonly selfTestMs: number;
   /** Switch, commit, roll back without loading, removal. */
   readonly switchMs: number;
@@ -17,6 +19,7 @@ export const STEP_TIMEOUTS: StepTimeouts = {
   downloadMs: 6 * 3_600_000,
   verifyMs: 600_000,
   loadMs: 900_000,
+  warmUpMs: 3_600_000,
   selfTestMs: 600_000,
   switchMs: 60_000,
 };

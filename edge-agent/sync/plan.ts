@@ -15,7 +15,7 @@ export const ATTEMPTS_MAX = 2;
 /** Deaths of the agent in dangerous steps of one attempt before the attempt counts as failed. */
 export const INTERRUPTIONS_MAX = 3;
 
-export type ForwardStep = 'download' | 'verify' | 'load' | 'self-test' | 'switch';
+export type ForwardStep = 'download' | 'verify' | 'load' | 'warm-up' | 'self-test' | 'switch';
 
 export type SyncStep =
   /** Load the active version from the local store: after a start, or after its executor could not be had. */
@@ -149,6 +149,7 @@ function forward(input: PlanInput, want: DesiredModel): SyncStep | undefined {
 /** A spare executor does not survive the agent: the steps that need one go back to loading it. */
 function resumeAt(input: PlanInput, record: ActivationRecord): ForwardStep {
   switch (record.step) {
+    case 'warm-up':
     case 'self-test':
     case 'switch':
       return input.prepared.has(record.target.variantDigest) ? record.step : 'load';

@@ -86,7 +86,7 @@ const DEFAULT_TICK_MS = 500;
 /** Where nothing happens, so often the plan is made anew all the same. */
 const LOOK_INTERVAL_MS = 60_000;
 
-const FORWARD: readonly ForwardStep[] = ['download', 'verify', 'load', 'self-test', 'switch'];
+const FORWARD: readonly ForwardStep[] = ['download', 'verify', 'load', 'warm-up', 'self-test', 'switch'];
 
 export class Reconciler {
   readonly #options: Required<Omit<ReconcilerOptions, 'deviceId'>> & { readonly deviceId: string };
@@ -287,6 +287,7 @@ export class Reconciler {
       case 'download':
       case 'verify':
       case 'load':
+      case 'warm-up':
       case 'self-test':
         await this.#forward(step.kind, step.target, signal);
         return this.#advance(step.target, step.kind);
@@ -317,9 +318,10 @@ export class Reconciler {
     const { runner } = this.#modules;
     if (kind === 'verify') return runner.verify(target, signal);
     if (kind === 'load') return runner.load(target, signal);
-    if (kind === 'self-test') return runner.selfTest(target, signal);
-    const keep = needed(this.#input());
-    await runner.download(target, keep, (share) => this.#showProgress(target, share), signal);
+    const onProgress = (share: number): void => this.#showProgress(target, share);
+    if (kind === 'warm-up') return runner.warmUp(target, onProgress, signal);
+    if (kind === 'self-test') return runner.selfTest(target, onProgress, signal);
+    await runner.download(target, needed(this.#input()), onProgress, signal);
     this.#held = await this.#modules.store.variants();
   }
 

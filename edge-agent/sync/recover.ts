@@ -6,7 +6,7 @@ import type { ActiveMirror } from '../state/active-mirror.js';
 import type { AgentState } from '../state/agent-state.js';
 
 /** A death in a download or while hashing says nothing about the version. */
-const DANGEROUS: ReadonlySet<string> = new Set(['load', 'self-test', 'switch', 'probation']);
+const DANGEROUS: ReadonlySet<string> = new Set(['load', 'warm-up', 'self-test', 'switch', 'probation']);
 
 interface RecoverModules {
   readonly state: AgentState;

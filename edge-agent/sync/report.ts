@@ -23,6 +23,9 @@ interface ReportInput {
   readonly trouble: (model: string) => Error | undefined;
 }
 
+/** The others take no time worth a report. */
+const STEPS_WITH_PROGRESS: ReadonlySet<string> = new Set(['download', 'warm-up', 'self-test']);
+
 /** Everything but `seq`: two equal ones need no second report. */
 export function buildReport(input: ReportInput): Omit<ReportedState, 'seq'> {
   const { deviceId, bootId, agentVersion, deviceClass, desired, active } = input;
@@ -83,7 +86,7 @@ function reportActivation(want: DesiredModel, input: ReportInput): ReportedModel
     step,
     state: state === 'superseded' ? 'running' : state,
     attempt,
-    ...(underWay && step === 'download' && { progress: Math.floor((input.progress?.share ?? 0) * 20) / 20 }),
+    ...(underWay && STEPS_WITH_PROGRESS.has(step) && { progress: Math.floor((input.progress?.share ?? 0) * 20) / 20 }),
     ...(error !== undefined && { error: error.slice(0, 2000) }),
   };
 }

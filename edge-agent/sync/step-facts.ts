@@ -42,6 +42,8 @@ export function timeoutOf(step: Performed, timeouts: StepTimeouts): number {
     case 'start':
     case 'roll-back':
       return timeouts.verifyMs + timeouts.loadMs;
+    case 'warm-up':
+      return timeouts.warmUpMs;
     case 'self-test':
       return timeouts.selfTestMs;
     default:

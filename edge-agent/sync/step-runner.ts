@@ -117,8 +117,14 @@ export class StepRunner {
     this.#prepared.set(target.variantDigest, prepared);
   }
 
-  async selfTest(target: DesiredModel, signal: AbortSignal): Promise<void> {
-    const outcome = await unlessAborted(this.#preparedFor(target).selfTest(signal), signal, () => undefined);
+  /** First runs, which may compile, while the version before answers. `onProgress` receives 0..1. */
+  async warmUp(target: DesiredModel, onProgress: (share: number) => void, signal: AbortSignal): Promise<void> {
+    await unlessAborted(this.#preparedFor(target).warmUp(signal, onProgress), signal, () => undefined);
+  }
+
+  async selfTest(target: DesiredModel, onProgress: (share: number) => void, signal: AbortSignal): Promise<void> {
+    const testing = this.#preparedFor(target).selfTest(signal, onProgress);
+    const outcome = await unlessAborted(testing, signal, () => undefined);
     if (outcome.passed) return;
     throw new SyncError(
       'self-test-failed',

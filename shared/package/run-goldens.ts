@@ -84,6 +84,28 @@ export async function runGoldens(
   return summarise(settings, cases);
 }
 
+/**
+ * Runs the inputs of at most `countMax` goldens, spread over the file, and looks at no answer. Nothing without goldens. Rejects as
+ * runGoldens.
+ */
+export async function runGoldenInputs(
+  pack: ModelPackage,
+  infer: InferGolden,
+  countMax: number,
+  { signal, onProgress }: Omit<RunGoldensOptions, 'clock'>,
+): Promise<void> {
+  const settings = pack.yaml.goldens;
+  if (settings === undefined) return;
+  const goldens = await readGoldens(pack, settings.file);
+  const count = Math.min(goldens.length, countMax);
+  for (let done = 0; done < count; done++) {
+    signal.throwIfAborted();
+    const golden = goldens[Math.floor((done * goldens.length) / count)];
+    if (golden !== undefined) await infer(await inputsOf(pack, settings.file, golden), [settings.output], signal);
+    onProgress?.(done + 1, count);
+  }
+}
+
 function summarise(
   { metric, threshold }: NonNullable<ModelYaml['goldens']>,
   cases: readonly GoldenCase[],

@@ -6,7 +6,7 @@
 import { availableParallelism } from 'node:os';
 import type { ModelPackage } from '../package/model-package.js';
 import type { OpenPackageDeps } from '../package/open-package.js';
-import { runGoldens, type GoldensResult } from '../package/run-goldens.js';
+import { runGoldenInputs, runGoldens, type GoldensResult, type InferGolden } from '../package/run-goldens.js';
 import type { CrashRecord, Quarantine } from '../runtime/crash-record.js';
 import type { CarriedState, EngineCapabilities, Provider, ProviderReport } from '../runtime/engine.js';
 import type { CompiledReport, GraphRunner, Runtime } from '../runtime/graph-runner.js';
@@ -344,22 +344,28 @@ export class ServedModel {
 
   /** The package's goldens through this model as it serves. Passed with count 0 where it has none. */
   async runGoldens(signal: AbortSignal, onProgress?: (done: number, count: number) => void): Promise<GoldensResult> {
-    const infer = async (
-      inputs: readonly NamedTensor[],
-      outputs: readonly string[],
-      inner: AbortSignal,
-    ): Promise<readonly NamedTensor[]> => {
-      const deadlineMs = this.#clock.monotonicMs() + GOLDEN_TIMEOUT_MS;
+    const progress = onProgress === undefined ? {} : { onProgress };
+    return this.#testing(GOLDEN_TIMEOUT_MS, (infer) =>
+      runGoldens(this.#pack, infer, { clock: this.#clock, signal, ...progress }),
+    );
+  }
+
+  /** Runs some of the goldens' inputs, whatever comes out: what compiles at a first run has then compiled. */
+  async warmUp(signal: AbortSignal, onProgress: (done: number, count: number) => void): Promise<void> {
+    await this.#testing(WARM_UP_RUN_MS, (infer) =>
+      runGoldenInputs(this.#pack, infer, WARM_UP_RUNS_MAX, { signal, onProgress }),
+    );
+  }
+
+  async #testing<T>(timeoutMs: number, test: (infer: InferGolden) => Promise<T>): Promise<T> {
+    const infer: InferGolden = async (inputs, outputs, inner) => {
+      const deadlineMs = this.#clock.monotonicMs() + timeoutMs;
       const sequence = { id: 'golden', scope: 'goldens', start: true, end: true }; // each begins with the initial state
       return (await this.infer({ inputs, outputs, deadlineMs, priority: 0, sequence }, inner)).outputs;
     };
     this.#selfTests += 1;
     try {
-      return await runGoldens(this.#pack, infer, {
-        clock: this.#clock,
-        signal,
-        ...(onProgress === undefined ? {} : { onProgress }),
-      });
+      return await test(infer);
     } finally {
       this.#selfTests -= 1;
     }
@@ -473,3 +479,6 @@ export class ServedModel {
 }
 
 const GOLDEN_TIMEOUT_MS = 60_000;
+/** One run of a warm-up: it may compile (B19). Who waits for all of them has a limit of their own. */
+const WARM_UP_RUN_MS = 1_800_000;
+const WARM_UP_RUNS_MAX = 8;

@@ -5,7 +5,16 @@ import { z } from 'zod';
 import { deviceClassSchema } from './device-class.js';
 import { digestSchema } from './digest.js';
 
-export const ACTIVATION_STEPS = ['download', 'verify', 'load', 'self-test', 'switch', 'probation', 'commit'] as const;
+export const ACTIVATION_STEPS = [
+  'download',
+  'verify',
+  'load',
+  'warm-up',
+  'self-test',
+  'switch',
+  'probation',
+  'commit',
+] as const;
 
 /** Of what an engine says a provider failed with, so much is reported. */
 export const PROVIDER_REASON_MAX = 500;

@@ -132,7 +132,7 @@ afterAll(async () => {
 });
 
 describe('kill -9 during an activation', () => {
-  const boundaries = ['download', 'verify', 'load', 'self-test', 'switch', 'commit'].flatMap((step) => [
+  const boundaries = ['download', 'verify', 'load', 'warm-up', 'self-test', 'switch', 'commit'].flatMap((step) => [
     `${step}:begin`,
     `${step}:end`,
   ]);

@@ -18,6 +18,16 @@ export class FakePrepared implements PreparedModel {
     this.#slots = slots;
   }
 
+  /** Waits at each tenth for as long as a test holds it there. */
+  async warmUp(_signal: AbortSignal, onProgress?: (share: number) => void): Promise<void> {
+    const compile = this.#slots.compile.get(this.source.variantDigest);
+    if (compile === undefined) return;
+    for (let tenth = 1; tenth <= 10; tenth++) {
+      await compile(tenth / 10);
+      onProgress?.(tenth / 10);
+    }
+  }
+
   async selfTest(): Promise<GoldenOutcome> {
     const passed = !this.#slots.failSelfTest.has(this.source.variantDigest);
     return { passed, score: passed ? 1 : 0.25, threshold: 0.9, count: 4 };
@@ -34,6 +44,8 @@ export class FakeSlots implements ModelSlots {
   readonly failLoad = new Set<string>();
   readonly failSelfTest = new Set<string>();
   readonly hangLoad = new Set<string>();
+  /** Variant digests that compile at their first run: awaited before each tenth of it. */
+  readonly compile = new Map<string, (share: number) => Promise<void>>();
   /** Loaded and not closed. */
   readonly open = new Set<FakePrepared>();
   /** Variant digests in the order in which they became active; '' when a model was taken out of service. */

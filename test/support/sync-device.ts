@@ -52,6 +52,7 @@ export class SyncDevice {
       failLoad: this.slots.failLoad,
       failSelfTest: this.slots.failSelfTest,
       hangLoad: this.slots.hangLoad,
+      compile: this.slots.compile,
     });
     const { slots } = this;
     this.#dead = false;

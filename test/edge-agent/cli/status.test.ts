@@ -70,4 +70,11 @@ describe('what status says', () => {
       'captures: 3 sent, 2 waiting for the hub (4 KiB), 14 dropped: rate, 1 dropped: limit\n',
     );
   });
+
+  test('of a version that is on its way: what is being done and how far it is (B19)', () => {
+    const variantDigest = `sha256:${'ab'.repeat(32)}`;
+    const activation = { variantDigest, versionDigest: variantDigest, step: 'warm-up', state: 'running' } as const;
+    const models = [{ name: 'digits', activation: { ...activation, progress: 0.43, attempt: 1 } }, { name: 'lines' }];
+    expect(statusText({ ...quiet, sync: { models } })).toContain('\ndigits to be sha256:abababab: warming 43%\n');
+  });
 });

@@ -137,6 +137,9 @@ describe('EngineSlots', () => {
 
   it("tests a version by its package's goldens before it is active; a bare graph has none", async () => {
     const prepared = await slots.prepare(source('1'), signal);
+    const shares: number[] = [];
+    await prepared.warmUp(signal, (share) => shares.push(share));
+    expect(shares).toEqual([1, 2, 3, 4, 5, 6, 7, 8].map((run) => run / 8));
     const outcome = await prepared.selfTest(signal);
     expect(outcome).toMatchObject({ passed: true, threshold: 0.9 });
     expect(outcome.count).toBeGreaterThan(0);

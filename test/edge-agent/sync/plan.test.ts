@@ -154,7 +154,7 @@ class Simulated {
     this.loaded.clear();
     this.prepared.clear();
     this.records = this.records.map((record) =>
-      record.state === 'running' && ['load', 'self-test', 'switch', 'probation'].includes(record.step)
+      record.state === 'running' && ['load', 'warm-up', 'self-test', 'switch', 'probation'].includes(record.step)
         ? { ...record, interruptions: record.interruptions + 1 }
         : record,
     );
@@ -234,7 +234,13 @@ class Simulated {
     }
     if (kind === 'download') this.held.add(target.variantDigest);
     if (kind === 'load') this.prepared.add(target.variantDigest);
-    const after = { download: 'verify', verify: 'load', load: 'self-test', 'self-test': 'switch' } as const;
+    const after = {
+      download: 'verify',
+      verify: 'load',
+      load: 'warm-up',
+      'warm-up': 'self-test',
+      'self-test': 'switch',
+    } as const;
     this.#save({ ...record, step: after[kind] });
   }
 }

@@ -77,8 +77,8 @@ describe('when the hub or the disk is away', () => {
 });
 
 describe('when the power goes', () => {
-  const boundaries = (['download', 'verify', 'load', 'self-test', 'switch', 'commit'] as const).flatMap((step) =>
-    (['begin', 'end'] as const).map((edge) => [step, edge] as const),
+  const boundaries = (['download', 'verify', 'load', 'warm-up', 'self-test', 'switch', 'commit'] as const).flatMap(
+    (step) => (['begin', 'end'] as const).map((edge) => [step, edge] as const),
   );
 
   it.each(boundaries)(

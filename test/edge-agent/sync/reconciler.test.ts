@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { STEP_TIMEOUTS } from '@tidegate/edge-agent/sync/limits.js';
 import { desiredState, FakePackageSource } from '../../support/fake-package-source.js';
 import { syncDevices } from '../../support/sync-device.js';
 
@@ -9,7 +10,7 @@ const { device, withVersion1 } = syncDevices('reconciler');
 describe('when a model is desired', () => {
   it('goes through every step in order, each begun after the one before ended', async () => {
     const { made, v1 } = await withVersion1();
-    const order = ['download', 'verify', 'load', 'self-test', 'switch', 'commit'];
+    const order = ['download', 'verify', 'load', 'warm-up', 'self-test', 'switch', 'commit'];
     expect(made.steps).toEqual(order.flatMap((step) => [`${step} begin`, `${step} end`]));
     expect(made.running('digits')).toBe(v1);
     expect(made.report('digits')).toMatchObject({ running: { variantDigest: v1, committed: true } });
@@ -43,6 +44,39 @@ describe('when a model is desired', () => {
     expect(readdirSync(join(made.dataDir, 'models', 'blobs'))).toEqual([]);
     expect(made.state.activations.active().size).toBe(0);
     expect(made.source.forgotten).toHaveLength(1);
+  });
+});
+
+describe('when a version compiles at its first run (B19)', () => {
+  it('is warming with its share, while the version before answers, whose turn ends only afterwards', async () => {
+    const { made, source, v1 } = await withVersion1();
+    const v2 = source.publish('digits', 2, 'two');
+    const seen: unknown[] = [];
+    made.slots.compile.set(v2.model.variantDigest, async () => {
+      const { activation, running } = made.report('digits') ?? {};
+      seen.push([running?.variantDigest, activation?.step, activation?.progress]);
+    });
+    made.reconciler.accept(desiredState(2, [v2.model]));
+    await made.settled();
+    expect(seen).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map((tenth) => [v1, 'warm-up', tenth / 10]));
+    expect(made.running('digits')).toBe(v2.model.variantDigest);
+  });
+
+  it('keeps the version before where the new one never gets warm, and says which step took too long', async () => {
+    const { made, source, v1 } = await withVersion1();
+    await made.stop();
+    made.options = { timeouts: { ...STEP_TIMEOUTS, warmUpMs: 20 } };
+    await made.start();
+    const v2 = source.publish('digits', 2, 'two');
+    made.slots.compile.set(v2.model.variantDigest, (share) =>
+      share < 0.5 ? Promise.resolve() : new Promise(() => {}),
+    );
+    made.reconciler.accept(desiredState(2, [v2.model]));
+    await made.settled();
+    expect(made.running('digits')).toBe(v1);
+    const { activation } = made.report('digits') ?? {};
+    expect(activation).toMatchObject({ state: 'needs-attention', step: 'warm-up' });
+    expect(activation?.error).toBe('step warm-up took longer than 20 ms');
   });
 });
 
