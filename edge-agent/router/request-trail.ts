@@ -46,6 +46,10 @@ export class RequestTrail {
     this.#modules = modules;
     this.#acceptedMs = modules.clock.monotonicMs();
     this.#acceptedAtMs = modules.clock.nowMs();
+    const { sequence } = request;
+    if (sequence === undefined) return;
+    const { id, start, end } = sequence;
+    this.note(`sequence ${id} ${start ? 'begins' : 'goes on'}${end ? ', and ends' : ''}`);
   }
 
   note(what: string): void {

@@ -24,7 +24,7 @@ export interface InputPreparation {
 
 /**
  * For the graph at `graph` in the package; without it, the only one that the pipeline has. Rejects with PackageError
- * `invalid-model` where there are several, where the graph isn't in the pipeline or stands behind another.
+ * `invalid-model` where there are several, where the graph isn't in the pipeline, stands behind another, or carries state.
  */
 export async function openPreparation(pack: ModelPackage, graph?: string): Promise<InputPreparation> {
   const { yaml } = pack;
@@ -35,6 +35,9 @@ export async function openPreparation(pack: ModelPackage, graph?: string): Promi
   const planned = chosenNode(nodes, graphs, graph);
   const path = 'graph' in planned.node ? planned.node.graph : '';
   checkReachable(planned, makerOf);
+  if ('graph' in planned.node && planned.node.state !== undefined) {
+    throw invalid(`${path} carries state from one request to the next, and samples are single requests`);
+  }
   const pipeline = await preparePipeline(yaml, pack, signatures);
   const signature = signatures.get(path);
   const feeds = (signature?.inputs ?? []).filter(({ name }) => planned.inputs.some(({ port }) => port === name));

@@ -7,12 +7,12 @@ import { bytesOf, tensor, type NamedTensor } from '@tidegate/shared/tensor/tenso
 const GRAPH = fileURLToPath(new URL('../fixtures/onnx/running-sum.onnx', import.meta.url));
 
 /** Writes the package into `folder`; `more` are further lines of model.yaml. Returns `folder`. */
-export function writeCountingPackage(folder: string, more = ''): string {
+export function writeCountingPackage(folder: string, more = '', name = 'counter'): string {
   mkdirSync(folder, { recursive: true });
   copyFileSync(GRAPH, join(folder, 'sum.onnx'));
   writeFileSync(
     join(folder, 'model.yaml'),
-    `name: counter
+    `name: ${name}
 licence: Apache-2.0
 inputs: [{ name: x, datatype: FP32, shape: [-1] }, { name: rounds, datatype: INT64, shape: [] }]
 outputs: [{ name: sum, datatype: FP32, shape: [1] }]

@@ -151,8 +151,9 @@ describe('Router', () => {
 
   it('keeps a sequence on the device, whatever the hub could do', async () => {
     const sequence = { id: '7', start: true, end: false };
-    const { ask, hubRequests, finished } = setUp({ stateful: true, confidence: 0.1 });
+    const { ask, hubRequests, finished, explanations } = setUp({ stateful: true, confidence: 0.1 });
     expect(await ask({ sequence })).toMatchObject({ placement: 'edge', confidence: 0.1 });
+    expect(explanations.get('r1')?.steps[0]?.what).toBe('sequence 7 begins');
     expect(await ask({ sequence: { ...sequence, start: false } })).toMatchObject({ placement: 'edge' });
     expect(await ask({ sequence: { ...sequence, start: false }, placement: 'hub' })).toMatchObject({
       code: 'forbidden',

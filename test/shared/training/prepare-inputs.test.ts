@@ -18,6 +18,7 @@ import { decodeSample, encodeSample } from '@tidegate/shared/wire/sample.js';
 import { afterAll, describe, expect, test } from 'vitest';
 import { assemble } from '../../../examples/ocr-line/assemble.mjs';
 import { BARE_GRAPH, bareYaml, writeBarePackage } from '../../support/bare-package.js';
+import { writeCountingPackage } from '../../support/counting-package.js';
 import { digitInput } from '../../support/digit-inputs.js';
 import { temporaryFolders } from '../../support/temporary-folder.js';
 
@@ -152,6 +153,11 @@ describe('a preparation', () => {
     await expect(preparation.prepare([], NEVER)).rejects.toMatchObject({ code: 'invalid-argument' });
     const stopped = AbortSignal.abort(new Error('stopped'));
     await expect(preparation.prepare(inputs, stopped)).rejects.toThrow('stopped');
+  });
+
+  test('refuses a graph that carries state', async () => {
+    const pack = await open(writeCountingPackage(folder()));
+    await expect(openPreparation(pack)).rejects.toThrow('sum.onnx carries state from one request to the next');
   });
 
   test('of a package with several graphs asks which, and refuses one behind another', async () => {
