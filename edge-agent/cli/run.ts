@@ -31,6 +31,7 @@ import { openMqttSession } from '../sync/mqtt-session.js';
 import { stopAtBoundary } from '../sync/stop-at-boundary.js';
 import type { AnswerObserver, FinishedRequest } from '../telemetry/answer-observer.js';
 import { BreakerWatch } from '../telemetry/breaker-watch.js';
+import { QuarantineWatch } from '../telemetry/quarantine-watch.js';
 import { addSettingsOptions, settingsOf } from './settings-options.js';
 import { readyLine } from './ready-line.js';
 import { untilTerminated } from './until-terminated.js';
@@ -79,6 +80,12 @@ async function run(settings: Settings, context: CliContext): Promise<void> {
   observers.add(
     new BreakerWatch(
       () => agent.hub?.status,
+      (kind, detail) => sync.telemetry.event(kind, detail),
+    ),
+  );
+  observers.add(
+    new QuarantineWatch(
+      (model) => agent.slots.serving(model)?.quarantine !== undefined,
       (kind, detail) => sync.telemetry.event(kind, detail),
     ),
   );

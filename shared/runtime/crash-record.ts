@@ -3,6 +3,9 @@
 import type { Clock } from '../system/clock.js';
 import { decideRestart, recentDeaths, RESTART_LIMITS, type RestartLimits } from './restart-policy.js';
 
+/** An executor may have said much before it died. */
+const REASON_CHARS_MAX = 300;
+
 export interface Quarantine {
   readonly reason: string;
   /** Wall time. */
@@ -38,7 +41,7 @@ export class CrashRecord {
     this.#recentMs = recentDeaths([...this.#recentMs, nowMs], nowMs, this.#limits);
     const decision = decideRestart(this.#recentMs, nowMs, this.#limits);
     if (decision.kind === 'restart') return decision.delayMs;
-    const reason = `${decision.reason}, the last time: ${how}`;
+    const reason = `${decision.reason}, the last time: ${how.slice(0, REASON_CHARS_MAX)}`;
     this.#held ??= { reason, untilMs: decision.untilMs, sinceMs: this.#clock.nowMs() };
     return undefined;
   }
