@@ -122,6 +122,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
       intraOpThreads,
       queueDepthMax,
       heavy: false,
+      limited: true,
       keepCompiled: true,
       callerWeights,
       keepAliveMs,

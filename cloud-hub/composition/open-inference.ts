@@ -60,6 +60,7 @@ export async function openInference(
           heavy: true,
           keepCompiled: true,
           restartLimits: { ...RESTART_LIMITS, heldMs: RESTART_LIMITS.windowMs }, // nobody stands by a hub to end a quarantine
+          limited: true,
           callerWeights: settings.callerWeights,
         },
         { runtime, inspect: inspectGraphFile, clock, endedSequences, onRun: (...run) => statistics.ran(...run) },

@@ -147,5 +147,6 @@ const REFUSALS: Partial<Record<ServingErrorCode, DataErrorCode>> = {
   'deadline-exceeded': 'busy',
   'would-miss-deadline': 'busy',
   'queue-full': 'busy',
+  'rate-limited': 'busy',
   'not-ready': 'busy',
 };

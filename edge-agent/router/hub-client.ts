@@ -43,6 +43,7 @@ const REQUESTS_OWN: ReadonlySet<string> = new Set([
   'forbidden',
   'would-miss-deadline',
   'sequence-lost',
+  'rate-limited',
 ]);
 
 export class HubClient {

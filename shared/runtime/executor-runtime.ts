@@ -46,7 +46,8 @@ export class ExecutorRuntime implements Runtime {
     if (intraOpThreads < asked) {
       log.warn({ label, asked, threads: intraOpThreads }, 'fewer threads than asked for: more would only be throttled');
     }
-    const slots = options.concurrency ?? this.#modules.concurrency ?? Math.max(1, Math.floor(cores / intraOpThreads));
+    const carried = this.#modules.concurrency ?? Math.max(1, Math.floor(cores / intraOpThreads));
+    const slots = Math.min(options.concurrencyMax ?? Infinity, options.concurrency ?? carried);
     const compiledCache = cache === undefined || content === undefined ? undefined : { ...cache, content };
     const started = { ...options, intraOpThreads, slots, compiledCache };
     const executor = await startExecutor(started, this.#modules, signal);

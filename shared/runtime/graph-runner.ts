@@ -85,6 +85,8 @@ export interface LoadGraphOptions {
   readonly intraOpThreads: number;
   /** Runs that compute at once; by default as many as the cores carry. An engine without concurrent runs has one. */
   readonly concurrency?: number;
+  /** No more than so many, whatever the cores carry. */
+  readonly concurrencyMax?: number | undefined;
   /** Where deaths of its executors are noted; graphs of one model share it. By default each has its own. */
   readonly crashes?: CrashRecord;
   /** Asked before the graph is loaded again; what it rejects with counts as a failed load. */

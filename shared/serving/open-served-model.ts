@@ -70,7 +70,9 @@ export async function serveModel(
       const read = [graph, ...traits.externalData.map((data) => posix.join(posix.dirname(graph), data))];
       const unchanged = new UnchangedFiles(pack, read);
       const verify = (): Promise<void> => unchanged.check();
-      const loading = { label, path, timeVaries, providers, intraOpThreads, crashes, verify, ...carrying };
+      const concurrencyMax = pack.yaml.limits.concurrency;
+      const run = { providers, intraOpThreads, concurrencyMax };
+      const loading = { label, path, timeVaries, ...run, crashes, verify, ...carrying };
       const runner = await runtime.load(loading, signal);
       deterministic &&= traits.deterministic && state === undefined;
       const maxRows = traits.rowsMayBatch && state === undefined ? pack.yaml.batching.maxRows : 1;

@@ -20,6 +20,7 @@ import type { ModelYaml } from '../wire/model-yaml.js';
 import type { EndedSequences } from './ended-sequences.js';
 import type { ModelDetails, ModelMetadata, SequenceAsked } from './inference-service.js';
 import type { KeptStages } from './kept-stages.js';
+import { RateLimit } from '../scheduling/rate-limit.js';
 import { InFlight } from './in-flight.js';
 import type { Pipeline } from './pipeline.js';
 import { providerInUse, ranOn, type ProviderInUse, type RanOn } from './provider-in-use.js';
@@ -47,6 +48,8 @@ export interface ServedModelOptions {
   readonly restartLimits?: RestartLimits;
   /** Of callers that get more or less than the others, whose weight is 1. */
   readonly callerWeights?: ReadonlyMap<string, number>;
+  /** Hold callers to the rates of the package's `limits`: where callers ask, and not where the model is only tried. */
+  readonly limited?: boolean;
 }
 
 /** Hears of each run of a model's first graph that ended well, self-tests excepted. */
@@ -157,6 +160,7 @@ export class ServedModel {
   readonly #sequences: Sequences | undefined;
   readonly #clock: Clock;
   readonly #inFlight: InFlight;
+  readonly #rate: RateLimit;
   /** What answers say, and the account of each graph that it was made from. */
   #ranOn: { readonly from: readonly ProviderReport[]; readonly says: RanOn } | undefined;
   #selfTests = 0;
@@ -178,6 +182,7 @@ export class ServedModel {
     const [first, ...more] = pack.yaml.pipeline;
     this.#graphAlone = sequences === undefined && more.length === 0 && first !== undefined && 'graph' in first;
     this.#clock = clock;
+    this.#rate = new RateLimit(options.limited === true ? pack.yaml.limits : {});
     this.#inFlight = new InFlight(options.queueDepthMax + 2 * availableParallelism());
     this.closed = new Promise((resolve) => (this.#onClosed = resolve));
     const { inputs, outputs, inner } = pipeline;
@@ -321,7 +326,7 @@ export class ServedModel {
 
   /**
    * Answers once. Rejects with ServingError: `invalid-argument` naming the input, `too-large`, `would-miss-deadline`,
-   * `queue-full`, `deadline-exceeded`, `cancelled`, `failed`, `sequence-lost`, `not-ready` when the model is being closed
+   * `queue-full`, `rate-limited`, `deadline-exceeded`, `cancelled`, `failed`, `sequence-lost`, `not-ready` when the model is being closed
    * or in quarantine.
    */
   async infer(request: ModelRequest, signal: AbortSignal): Promise<ModelAnswer> {
@@ -330,6 +335,7 @@ export class ServedModel {
     const { quarantine } = this.#crashes;
     if (quarantine !== undefined) throw new ServingError('not-ready', `in quarantine: ${quarantine.reason}`);
     const { caller = '' } = request;
+    this.#keepToRate(caller);
     if (!this.#inFlight.enter(caller)) {
       const text = `refused: ${this.#inFlight.count} requests are under way`;
       throw new ServingError('queue-full', text, { retryAfterMs: 1000 });
@@ -406,6 +412,14 @@ export class ServedModel {
       if (!signal.aborted || error instanceof ServingError) throw error;
       throw new ServingError('cancelled', 'the caller went away', { cause: error });
     }
+  }
+
+  #keepToRate(caller: string): void {
+    if (this.testing) return;
+    const decision = this.#rate.take(caller, this.#clock.monotonicMs());
+    if (decision.allowed) return;
+    const { reason, retryAfterMs } = decision;
+    throw new ServingError('rate-limited', `refused: of model '${this.identity.name}' ${reason}`, { retryAfterMs });
   }
 
   /** Steps can't be ended from outside, so the answer to the caller is: at the deadline, whatever still runs. */

@@ -8,6 +8,7 @@ export type ServingErrorCode =
   | 'deadline-exceeded' // 504: accepted, but its time ran out
   | 'would-miss-deadline' // 503: refused at admission
   | 'queue-full' // 503
+  | 'rate-limited' // 429: more requests than the model may get
   | 'not-ready' // 503: model loading, or the server draining
   | 'forbidden' // 403: the privacy policy or the placement says no
   | 'sequence-lost' // 409: the state of the sequence is gone, and its caller has to start it again
@@ -23,6 +24,7 @@ export const HTTP_STATUS: Readonly<Record<ServingErrorCode, number>> = {
   'deadline-exceeded': 504,
   'would-miss-deadline': 503,
   'queue-full': 503,
+  'rate-limited': 429,
   'not-ready': 503,
   forbidden: 403,
   'sequence-lost': 409,

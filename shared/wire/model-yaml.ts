@@ -100,6 +100,16 @@ export const modelYamlSchema = z.strictObject({
       drainTimeoutMs: z.int().min(0).max(86_400_000).default(300_000),
     })
     .prefault({}),
+  /** What one machine that serves the model gives it, agent or hub; what the cache answers is not counted. */
+  limits: z
+    .strictObject({
+      /** Runs of each graph that compute at once; fewer where the machine has not the cores. */
+      concurrency: z.int().min(1).max(64).optional(),
+      /** Requests that may begin in a second, of all callers and of each; beyond, they are refused (429). */
+      requestsPerSecond: z.number().min(0.001).max(1_000_000).optional(),
+      requestsPerSecondPerCaller: z.number().min(0.001).max(1_000_000).optional(),
+    })
+    .prefault({}),
   /** The output whose smallest value is the answer's confidence, and below what the hub is asked (mode `auto`). */
   confidence: z.strictObject({ output: valueName, threshold: z.number().min(0).max(1).default(0) }).optional(),
   goldens: z

@@ -12,6 +12,7 @@ const GRPC_STATUS: Readonly<Record<ServingErrorCode, status>> = {
   'deadline-exceeded': status.DEADLINE_EXCEEDED,
   'would-miss-deadline': status.UNAVAILABLE,
   'queue-full': status.UNAVAILABLE,
+  'rate-limited': status.RESOURCE_EXHAUSTED,
   'not-ready': status.UNAVAILABLE,
   forbidden: status.PERMISSION_DENIED,
   'sequence-lost': status.ABORTED,

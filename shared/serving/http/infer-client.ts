@@ -202,7 +202,7 @@ const CODE_OF_STATUS: Readonly<Record<number, ServingErrorCode>> = {
   404: 'not-found',
   409: 'sequence-lost',
   413: 'too-large',
-  429: 'queue-full',
+  429: 'rate-limited',
   500: 'failed',
   501: 'unimplemented',
   504: 'deadline-exceeded',

@@ -1,4 +1,6 @@
 // A model as agent and hub serve it: the digits package through real executors.
+import { appendFile, cp } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
@@ -9,6 +11,7 @@ import { systemClock } from '@tidegate/shared/system/clock.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import { bytesOf, tensor, type NamedTensor } from '@tidegate/shared/tensor/tensor.js';
 import { digitInput } from '../../support/digit-inputs.js';
+import { temporaryFolders } from '../../support/temporary-folder.js';
 
 const digits = fileURLToPath(new URL('../../../examples/digits', import.meta.url));
 const digest = `sha256:${'0'.repeat(64)}`;
@@ -16,6 +19,7 @@ const identity = { name: 'digits', version: '1', versionDigest: digest, variant:
 const options = { providers: ['cpu'], intraOpThreads: 1, queueDepthMax: 16, heavy: false } as const;
 const signal = (): AbortSignal => new AbortController().signal;
 
+const temporaryFolder = temporaryFolders('served-model');
 let runtime: ExecutorRuntime;
 let model: ServedModel;
 
@@ -61,6 +65,32 @@ describe('ServedModel', () => {
     const outcome = await model.runGoldens(signal());
     expect(outcome).toMatchObject({ passed: true });
     expect(outcome.count).toBeGreaterThan(0);
+  });
+
+  it("holds callers to its package's limits, and self-tests to none", async () => {
+    const folder = temporaryFolder();
+    await cp(digits, folder, { recursive: true });
+    const limits = '\nlimits: { concurrency: 1, requestsPerSecond: 0.01 }\n';
+    await appendFile(join(folder, 'model.yaml'), limits);
+    const modules = { runtime, inspect: inspectGraphFile, clock: systemClock };
+    const limited = await openServedModel(folder, identity, { ...options, limited: true }, modules, signal());
+    try {
+      expect(limited.graphs.map(({ concurrency }) => concurrency)).toEqual([1]);
+      expect(await limited.runGoldens(signal())).toMatchObject({ passed: true });
+      const request = {
+        inputs: digitInput(1),
+        outputs: [],
+        deadlineMs: systemClock.monotonicMs() + 20_000,
+        priority: 0,
+      };
+      await limited.infer(request, signal());
+      await expect(limited.infer(request, signal())).rejects.toMatchObject({
+        code: 'rate-limited',
+        retryAfterMs: expect.closeTo(100_000, -4) as number,
+      });
+    } finally {
+      await limited.close();
+    }
   });
 
   it('refuses wrong names, types and shapes, naming the input', async () => {

@@ -247,6 +247,7 @@ describe('what is refused, by the field', () => {
     'too-large': status.RESOURCE_EXHAUSTED,
     'deadline-exceeded': status.DEADLINE_EXCEEDED,
     'would-miss-deadline': status.UNAVAILABLE,
+    'rate-limited': status.RESOURCE_EXHAUSTED,
     'queue-full': status.UNAVAILABLE,
     'not-ready': status.UNAVAILABLE,
     forbidden: status.PERMISSION_DENIED,

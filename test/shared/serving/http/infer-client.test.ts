@@ -215,7 +215,7 @@ describe('against others', () => {
     [502, 'hub-unavailable'],
     [503, 'hub-unavailable'],
     [401, 'forbidden'],
-    [429, 'queue-full'],
+    [429, 'rate-limited'],
     [418, 'hub-unavailable'],
   ])("a proxy's %d is %s", async (status, code) => {
     const hub = await other(answering('<html>', { 'retry-after': '3' }, status));

@@ -153,6 +153,7 @@ describe('refusals', () => {
       ['deadline-exceeded', 504],
       ['would-miss-deadline', 503],
       ['queue-full', 503],
+      ['rate-limited', 429],
       ['forbidden', 403],
       ['hub-unavailable', 503],
       ['failed', 500],
