@@ -98,16 +98,17 @@ export class GrpcFront {
   /** A method that answers what `write` writes. */
   #telling(write: (writer: ProtoWriter, message: Buffer, signal: AbortSignal) => void | Promise<void>) {
     return async (call: Unary, respond: sendUnaryData<Buffer>): Promise<void> => {
+      const { signal, end } = signalOf(call);
       try {
         if (call.request.refusal !== undefined) throw call.request.refusal;
-        const abort = new AbortController();
-        call.on('cancelled', () => abort.abort(gone()));
         const writer = new ProtoWriter();
-        await write(writer, call.request.bytes, abort.signal);
+        await write(writer, call.request.bytes, signal);
         respond(null, writer.finish());
       } catch (error) {
         const wrong = error instanceof ProtoError ? invalid('message', error.message, error) : error;
         respond(refusalOf(this.#servingError(wrong)));
+      } finally {
+        end();
       }
     };
   }
@@ -147,13 +148,14 @@ export class GrpcFront {
   }
 
   async #infer(call: Unary, respond: sendUnaryData<Buffer>): Promise<void> {
-    const abort = new AbortController();
-    call.on('cancelled', () => abort.abort(gone()));
+    const { signal, end } = signalOf(call);
     try {
-      const { message, answer } = await this.#answer(call.request, call, abort.signal);
+      const { message, answer } = await this.#answer(call.request, call, signal);
       respond(null, writeInferResponse(answer, message), trailersOf(answer.provenance));
     } catch (error) {
       respond(refusalOf(this.#servingError(error)));
+    } finally {
+      end();
     }
   }
 
@@ -257,6 +259,14 @@ export class GrpcFront {
   #servingError(error: unknown): ServingError {
     return asServingError(error, this.#options.log, 'a gRPC call');
   }
+}
+
+/** Aborts when the call is cancelled before `end`: grpc-js says so of each call that is over, also of an answered one. */
+function signalOf(call: Unary): { readonly signal: AbortSignal; readonly end: () => void } {
+  const abort = new AbortController();
+  const onCancelled = (): void => abort.abort(gone());
+  call.on('cancelled', onCancelled);
+  return { signal: abort.signal, end: () => call.off('cancelled', onCancelled) };
 }
 
 function gone(): ServingError {

@@ -127,6 +127,13 @@ describe('a stream', () => {
 });
 
 describe('a call', () => {
+  test('that was answered is not cancelled when it is over', async () => {
+    await server.client.call('ModelInfer', echo('done', 1));
+    for (let i = 0; i < 5; i++) await server.client.call('ServerLive', {}); // what ends a call has come by then
+    const [signal] = server.service.signals as [AbortSignal];
+    expect(signal.aborted).toBe(false);
+  });
+
   test('whose client goes away ends its work', async () => {
     const waiting = server.service.waiting();
     let cancel = (): void => undefined;
