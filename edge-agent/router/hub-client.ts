@@ -97,17 +97,25 @@ export class HubClient {
     this.#breaker = attempt.state;
     this.#counts.calls += 1;
     if (attempt.probe) this.#counts.probes += 1;
-    const timeout = new AbortController();
-    const cancelTimer = this.#clock.after(waitMs, () => timeout.abort());
+    // Not AbortSignal.any, which the caller's signal would remember for as long as the caller's connection lasts.
+    const ends = new AbortController();
+    let timedOut = false;
+    const cancelTimer = this.#clock.after(waitMs, () => {
+      timedOut = true;
+      ends.abort();
+    });
+    const onAbort = (): void => ends.abort(signal.reason);
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
     try {
-      const answer = await this.#link.infer(request, waitMs, AbortSignal.any([signal, timeout.signal]));
+      const answer = await this.#link.infer(request, waitMs, ends.signal);
       this.#times = observeHub(this.#times, this.#clock.monotonicMs() - startedMs);
       this.#counts.answers += 1;
       this.#ended('success', undefined);
       return answer;
     } catch (cause) {
       if (signal.aborted) throw new ServingError('cancelled', 'the caller went away', { cause });
-      if (timeout.signal.aborted || (cause instanceof ServingError && cause.code === 'deadline-exceeded')) {
+      if (timedOut || (cause instanceof ServingError && cause.code === 'deadline-exceeded')) {
         this.#counts.timeouts += 1;
         this.#ended('timeout', `no answer within ${Math.round(waitMs)} ms`);
         throw new ServingError('hub-unavailable', `the hub did not answer within ${Math.round(waitMs)} ms`, { cause });
@@ -119,6 +127,7 @@ export class HubClient {
       throw error;
     } finally {
       cancelTimer();
+      signal.removeEventListener('abort', onAbort);
     }
   }
 

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { HubClient, type HubLink } from '@tidegate/edge-agent/router/hub-client.js';
 import type { InferAnswer, InferRequest } from '@tidegate/shared/serving/inference-service.js';
@@ -33,6 +34,18 @@ describe('HubClient', () => {
     calls[0]?.resolve(answer);
     expect(await asked).toBe(answer);
     expect(calls[0]?.remainingMs).toBe(250);
+  });
+
+  it('listens to the signal of a caller that asks often only while it asks', async () => {
+    const { calls, ask } = setUp();
+    const { signal } = new AbortController();
+    for (let i = 0; i < 3; i++) {
+      const asked = ask(250, signal);
+      expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+      calls.at(-1)?.resolve(answer);
+      expect(await asked).toBe(answer);
+      expect(getEventListeners(signal, 'abort')).toHaveLength(0);
+    }
   });
 
   it('gives up after its time, opens after two hangs, and then probes once per interval', async () => {
