@@ -1,11 +1,12 @@
 // One executor seen from its parent: load, many runs at once, watch, kill. Every way in which it can end (crash, kill,
 // hang, garbage on the pipe) settles every run in flight with a typed error exactly once. It never restarts anything:
 // executor-runtime.ts does.
+import { CompiledShapes } from './compiled-shapes.js';
 import type { CompiledCache, GraphRunResult, LoadGraphOptions, SequenceRun } from './graph-runner.js';
 import { openPipe, type ExecutorPipe, type ExecutorPipeModules } from './executor-pipe.js';
 import type { FromExecutor, LoadedMessage } from './executor-protocol.js';
 import { FrameError } from './frames.js';
-import { HANG_LIMITS, hangReason, WatchTime, type HangLimits } from './hang-policy.js';
+import { HANG_LIMITS, hangReason, WatchTime, type HangLimits, type MeasuredMs } from './hang-policy.js';
 import { RuntimeError } from './runtime-error.js';
 import type { ArenaLoan, TensorArena } from './tensor-arena.js';
 import type { Clock } from '../system/clock.js';
@@ -31,7 +32,7 @@ export interface ExecutorProcessModules extends ExecutorPipeModules {
 interface RunInFlight {
   readonly resolve: (result: GraphRunResult) => void;
   readonly reject: (error: RuntimeError) => void;
-  readonly measuredMs: number | undefined;
+  readonly measuredMs: MeasuredMs;
   /** What the run has of the shared memory, until the executor answers. */
   loan: ArenaLoan | undefined;
   /** Watch time at which it got a slot; undefined while it waits for one. */
@@ -45,6 +46,8 @@ export class ExecutorProcess {
   /** Settles, with the reason, when the process is gone. */
   readonly ended: Promise<RuntimeError>;
   readonly #pipe: ExecutorPipe;
+  /** Undefined on the CPU, where nothing compiles. */
+  readonly #shapes: CompiledShapes | undefined;
   /** Undefined where tensors cross on the pipe only. */
   readonly #arena: TensorArena | undefined;
   readonly #options: ExecutorProcessOptions;
@@ -114,6 +117,7 @@ export class ExecutorProcess {
     this.#limits = hangLimits ?? HANG_LIMITS;
     this.#watch = new WatchTime(clock.monotonicMs(), 2 * WATCH_INTERVAL_MS);
     this.loaded = loaded;
+    this.#shapes = loaded.provider.runs === 'cpu' ? undefined : new CompiledShapes();
     this.loadMs = loadMs;
     this.pid = pipe.pid;
     this.#arena = loaded.sharedMemory ? pipe.arena : undefined;
@@ -131,6 +135,11 @@ export class ExecutorProcess {
     return this.#pipe.endReason !== undefined;
   }
 
+  /** May a run with these inputs compile first? Then its time is no measure. */
+  mayCompile(feeds: readonly NamedTensor[]): boolean {
+    return this.#shapes?.isNew(feeds) === true;
+  }
+
   /** Has it answered at least one run? A restart policy wants to know. */
   get fruitful(): boolean {
     return this.#answered > 0;
@@ -144,7 +153,7 @@ export class ExecutorProcess {
     feeds: readonly NamedTensor[],
     outputs: readonly string[],
     signal: AbortSignal,
-    measuredMs: number | undefined,
+    measuredMs: MeasuredMs,
     sequence?: SequenceRun,
   ): Promise<GraphRunResult> {
     const label = this.#options.label;
@@ -163,7 +172,7 @@ export class ExecutorProcess {
       signal.addEventListener('abort', onAbort, { once: true });
       const loan = this.#arena?.lend(feeds);
       this.#runs.set(id, {
-        resolve: (result) => (settle(), resolve(result)),
+        resolve: (result) => (settle(), this.#shapes?.ran(feeds), resolve(result)),
         reject: (error) => (settle(), reject(error)),
         measuredMs,
         loan,

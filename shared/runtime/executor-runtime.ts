@@ -176,9 +176,10 @@ class SupervisedRunner implements GraphRunner {
     const executor = await this.#ready(signal);
     const elements = inputElements(feeds);
     const slowestUs = this.#options.timeVaries === true ? undefined : this.#profile.slowestUs(elements);
+    const mayCompile = executor.mayCompile(feeds);
     const slowestMs = slowestUs === undefined ? undefined : slowestUs / 1000;
-    const result = await executor.run(feeds, outputs, signal, slowestMs, sequence);
-    this.#profile.record(elements, result.computeUs);
+    const result = await executor.run(feeds, outputs, signal, mayCompile ? 'may compile' : slowestMs, sequence);
+    if (!mayCompile) this.#profile.record(elements, result.computeUs);
     return result;
   }
 

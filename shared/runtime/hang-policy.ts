@@ -11,17 +11,27 @@ export interface HangLimits {
   readonly factor: number;
   /** For a run whose time isn't known. */
   readonly unmeasuredMs: number;
+  /** For a run that may compile on a GPU, in an executor that answers pings meanwhile. */
+  readonly compilingMs: number;
   /** A ping unanswered for so long means that the process doesn't run. */
   readonly silenceMs: number;
 }
 
-export const HANG_LIMITS: HangLimits = { floorMs: 2_000, factor: 8, unmeasuredMs: 120_000, silenceMs: 2_000 };
+export const HANG_LIMITS: HangLimits = {
+  floorMs: 2_000,
+  factor: 8,
+  unmeasuredMs: 120_000,
+  compilingMs: 1_800_000,
+  silenceMs: 2_000,
+};
+
+/** The slowest measured run of its size in milliseconds; undefined where its time isn't known. */
+export type MeasuredMs = number | 'may compile' | undefined;
 
 interface RunningRun {
   /** When it got its slot, in watch time. */
   readonly startedMs: number;
-  /** The slowest measured run of its size. */
-  readonly measuredMs: number | undefined;
+  readonly measuredMs: MeasuredMs;
 }
 
 export interface Pulse {
@@ -41,17 +51,24 @@ export function hangReason(pulse: Pulse, limits: HangLimits = HANG_LIMITS): stri
     return `no sign of life for ${Math.round(nowMs - pingSentMs)} ms`;
   }
   for (const { startedMs, measuredMs } of pulse.running) {
-    const limitMs = runLimitMs(measuredMs, limits);
+    const limitMs = runLimitMs(pulse.answersWhileRunning ? measuredMs : withoutCompiling(measuredMs), limits);
     const tookMs = nowMs - startedMs;
     if (tookMs <= limitMs) continue;
-    const against = measuredMs === undefined ? 'never measured' : `the slowest so far took ${measuredMs.toFixed(1)} ms`;
+    const against =
+      typeof measuredMs === 'number' ? `the slowest so far took ${measuredMs.toFixed(1)} ms` : 'never measured';
     return `a run has taken ${Math.round(tookMs)} ms (${against}, limit ${Math.round(limitMs)} ms)`;
   }
   return undefined;
 }
 
+/** An engine that is deaf while it runs can't be told from one that hangs: half an hour would be too long. */
+function withoutCompiling(measuredMs: MeasuredMs): number | undefined {
+  return measuredMs === 'may compile' ? undefined : measuredMs;
+}
+
 /** How long a run may take. */
-export function runLimitMs(measuredMs: number | undefined, limits: HangLimits = HANG_LIMITS): number {
+export function runLimitMs(measuredMs: MeasuredMs, limits: HangLimits = HANG_LIMITS): number {
+  if (measuredMs === 'may compile') return limits.compilingMs;
   return measuredMs === undefined ? limits.unmeasuredMs : Math.max(limits.floorMs, limits.factor * measuredMs);
 }
 

@@ -83,6 +83,9 @@ describe.each(devices.map((device) => [`${device.provider} (${device.kind})`, de
     const x = tensor('x', 'FP32', [1, 4], bytesOf(Float32Array.of(1, 1, 1, 1)));
     const answers = await Promise.all([1, 2, 3].map(() => runner.run([x], [], new AbortController().signal)));
     for (const { outputs } of answers) expect([...float32Of(outputs[0]!)]).toEqual([6, 46]);
+    expect(runner.measuredUs([x])).toBeUndefined(); // they may have compiled: no measure of what follows (B19)
+    await runner.run([x], [], never);
+    expect(runner.measuredUs([x])).toBeGreaterThan(0);
     await runner.close();
   });
 

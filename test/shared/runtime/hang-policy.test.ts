@@ -37,6 +37,13 @@ describe('hang policy (B20)', () => {
     );
   });
 
+  it('lets a run compile on a GPU for half an hour, where the executor answers meanwhile (B19: 9.5 minutes on an Orin)', () => {
+    const running = [{ startedMs: 0, measuredMs: 'may compile' as const }];
+    expect(hangReason(pulse({ nowMs: 9.5 * 60_000, running }))).toBeUndefined();
+    expect(hangReason(pulse({ nowMs: 31 * 60_000, running }))).toMatch(/never measured, limit 1800000/);
+    expect(hangReason(pulse({ nowMs: 121_000, running, answersWhileRunning: false }))).toMatch(/limit 120000/);
+  });
+
   it('looks at every run', () => {
     const running = [
       { startedMs: 9_900, measuredMs: 1 },
