@@ -3,6 +3,7 @@
 import type { Command } from 'commander';
 import type { InferClient } from '@tidegate/shared/serving/http/infer-client.js';
 import { readCgroupLimits } from '@tidegate/shared/system/cgroup-limits.js';
+import { SettingsError } from '@tidegate/shared/system/settings.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { systemFiles } from '@tidegate/shared/system/files.js';
 import { createAgent } from '../agent.js';
@@ -41,6 +42,7 @@ async function serve(models: readonly string[], settings: Settings, context: Cli
   const log = openLog(settings, context.stderr);
   const stopping = untilTerminated(log);
   const found = await findModels(models, stopping.signal);
+  checkPinned(settings.pin ?? [], found);
   const hub = await openHub(settings);
   let local: LocalModels | undefined;
   const agent = createAgent(settings, {
@@ -82,6 +84,14 @@ async function openHub(settings: Settings): Promise<InferClient | undefined> {
     answerBytesMax: maxBodySize,
     headers: hubToken === undefined ? {} : { authorization: `Bearer ${hubToken}` },
   });
+}
+
+/** Throws SettingsError for a name that no model has. */
+function checkPinned(pinned: readonly string[], found: readonly FoundModel[]): void {
+  const names = found.map(({ source }) => source.name);
+  const unknown = pinned.find((name) => !names.includes(name));
+  if (unknown === undefined) return;
+  throw new SettingsError('pin', `--pin: no model here is called '${unknown}'; allowed: ${names.join(', ')}`);
 }
 
 /** Throws UsageError where two paths give models of one name. */

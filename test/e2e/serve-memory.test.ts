@@ -130,3 +130,9 @@ it('says what is needed and what is there where a model does not fit at all', as
   expect(code).toBe(1);
   expect(stderr).toMatch(/model 'a' .* needs \d+ MiB, and the memory budget of 60 MiB leaves \d+ MiB/);
 });
+
+it('refuses to pin what is not there', async () => {
+  const args = ['serve', models, '--http-port', '0', '--grpc-port', 'off', '--pin', 'a,z'];
+  const told = "--pin: no model here is called 'z'; allowed: a, b, c";
+  expect(await runAgent(args)).toMatchObject({ code: 2, stderr: expect.stringContaining(told) as string });
+});
