@@ -281,6 +281,9 @@ class SupervisedRunner implements GraphRunner {
           return;
         }
         log.info({ label, ...loadFacts(executor) }, 'executor started again');
+        const { runs: provider, reason } = executor.loaded.provider;
+        const before = this.#last.loaded.provider.runs;
+        if (provider !== before) log.warn({ label, before, provider, reason }, 'another provider runs the graph now');
         this.#last = executor;
         this.#suspect = false;
         this.#state = { kind: 'up', executor };

@@ -18,6 +18,7 @@ import { goldensFileSchema } from '@tidegate/shared/wire/model-yaml.js';
 import { assemble as assembleOcr } from '../../examples/ocr/assemble.mjs';
 import { assemble as assembleLine } from '../../examples/ocr-line/assemble.mjs';
 import { cudaDevice, useDevice, webgpuDevice, type GpuDevice } from '../support/gpu-devices.js';
+import { recordedLog } from '../support/recorded-log.js';
 import { temporaryFolders } from '../support/temporary-folder.js';
 import { unlimitedResidency } from '../support/unlimited-residency.js';
 
@@ -27,6 +28,8 @@ const never = new AbortController().signal;
 const folder = temporaryFolders('gpu');
 const TIMED_RUNS = 30;
 const SOFTWARE_LINES = 4;
+/** No Vulkan driver, and no CUDA device. */
+const BROKEN_DRIVER = { VK_DRIVER_FILES: '/nowhere', VK_ICD_FILENAMES: '/nowhere', CUDA_VISIBLE_DEVICES: '-1' };
 
 const webgpu = webgpuDevice();
 const cuda = cudaDevice();
@@ -87,6 +90,27 @@ describe.each(devices.map((device) => [`${device.provider} (${device.kind})`, de
     await runner.run([x], [], never);
     expect(runner.measuredUs([x])).toBeGreaterThan(0);
     await runner.close();
+  });
+
+  it('is missed, and named in log and answers, when its driver breaks under a running model (B18)', async () => {
+    const log = recordedLog();
+    const fragile = new ExecutorRuntime({ clock: systemClock, log, hangLimits });
+    const runner = await fragile.load(
+      { label: 'matmul', path: fixture, providers: [provider], intraOpThreads: 1 },
+      never,
+    );
+    const broken = useDevice({ provider, kind: 'software', environment: BROKEN_DRIVER });
+    process.kill(runner.pid ?? 0, 'SIGKILL');
+    const x = tensor('x', 'FP32', [1, 4], bytesOf(Float32Array.of(1, 1, 1, 1)));
+    await runner.run([x], [], never).catch(() => undefined); // it may go with the executor; the next one is another's
+    const { outputs } = await runner.run([x], [], never);
+    broken();
+    expect([...float32Of(outputs[0]!)]).toEqual([6, 46]);
+    expect(runner.provider).toMatchObject({ asked: [provider], tried: [{ provider }], runs: 'cpu' });
+    const warned = log.lines.find(({ message }) => message === 'another provider runs the graph now');
+    expect(warned).toMatchObject({ level: 'warn', fields: { before: provider, provider: 'cpu' } });
+    expect(warned?.fields['reason']).toMatch(/^fell back to cpu; /);
+    await fragile.close();
   });
 
   it('is what runs through the plain binding too', async () => {
