@@ -16,6 +16,8 @@
 export const LIMIT_CALLERS = 128;
 /** Those beyond the limit. No name of a caller, which begins with a letter or a digit. */
 const OTHERS = '(others)';
+/** The tag of light callers: virtual time begins at 0. */
+export const BEFORE_ALL = -1;
 /** What a run counts whose time nobody knows yet; it is corrected when it ends. */
 const UNKNOWN_MS = 1;
 
@@ -97,21 +99,27 @@ export class FairShares {
     this.#move(account, this.#accounts.get(account)?.tag ?? 0, byMs);
   }
 
-  /** `waiting`, which is sorted by rank, in the order in which its turns come if nothing else comes. */
-  turns<T extends Share>(waiting: readonly T[]): Turn<T>[] {
+  /**
+   * `waiting`, which is sorted by rank, in the order in which its turns come if nothing else comes. `isLight`: callers that go
+   * before all others, and whose turns are not counted.
+   */
+  turns<T extends Share>(waiting: readonly T[], isLight: (first: T) => boolean = () => false): Turn<T>[] {
     const lines = new Map<string, Line<T>>();
     for (const share of waiting) {
       const { account } = share;
       const line = lines.get(account);
       if (line !== undefined) line.shares.push(share);
-      else lines.set(account, { tag: this.#tagOf(account), weight: this.#weightOf(account), shares: [share], next: 0 });
+      else {
+        const tag = isLight(share) ? BEFORE_ALL : this.#tagOf(account);
+        lines.set(account, { tag, weight: this.#weightOf(account), shares: [share], next: 0 });
+      }
     }
     const turns: Turn<T>[] = [];
     for (let first = firstOf(lines); first !== undefined; first = firstOf(lines)) {
       const { line, share } = first;
       turns.push({ share, tag: line.tag });
       line.next += 1;
-      line.tag += expectedMs(share) / line.weight;
+      if (line.tag !== BEFORE_ALL) line.tag += expectedMs(share) / line.weight;
     }
     return turns;
   }

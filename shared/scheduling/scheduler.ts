@@ -13,6 +13,7 @@ import { ServingError } from '../serving/serving-error.js';
 import type { Clock } from '../system/clock.js';
 import type { NamedTensor } from '../tensor/tensor.js';
 import { admit, type PlannedRun } from './admission.js';
+import { BEFORE_ALL } from './fair-shares.js';
 import { makeWay } from './make-way.js';
 import { pickBatch } from './pick-batch.js';
 import { rankOf } from './rank.js';
@@ -159,8 +160,8 @@ export class Scheduler {
       slotsFreeMs: this.#slotsFreeMs(nowMs),
       queueDepth: this.#queue.length,
       queueDepthMax: this.#options.queueDepthMax,
-      turns: () => this.#queue.turns(),
-      turnsWith: (candidate) => this.#queue.turnsWith(candidate),
+      turns: () => this.#queue.turns(nowMs),
+      turnsWith: (candidate) => this.#queue.turnsWith(candidate, nowMs),
       lastObservedMs: this.#times.lastObservedMs,
       heavy: this.#queue.use.isHeavy(plan.account, nowMs),
     });
@@ -231,23 +232,29 @@ export class Scheduler {
     return slots;
   }
 
+  /** Who may be in the next run, in the order of turns: a light caller's request doesn't wait for the rows of heavy ones. */
+  #nextInTurn(nowMs: number): Item[] {
+    const turns = this.#queue.turns(nowMs);
+    const light = turns[0]?.tag === BEFORE_ALL;
+    return turns.filter(({ tag }) => !light || tag === BEFORE_ALL).map(({ share }) => share);
+  }
+
   /** `timed` is false where a run before was ended: its slot may be free a little later. */
   #startRuns(timed = true): void {
     const { concurrency } = this.#runner;
     this.#shedHopeless();
     while (this.#queue.length > 0 && this.#runs.size <= concurrency) {
-      const queue = this.#queue.turns().map(({ share }) => share);
-      const [head] = queue;
+      const nowMs = this.#clock.monotonicMs();
+      const [head, ...queue] = this.#nextInTurn(nowMs);
       if (head === undefined) return;
       const ahead = head.costMs > 0 && head.costMs < SEND_AHEAD_BELOW_MS ? 1 : 0;
       if (this.#runs.size >= concurrency + ahead) return;
-      const nowMs = this.#clock.monotonicMs();
       const inTrial = this.#trial.some((member) => !member.settled);
       const policy = {
         maxRows: this.#batches && !inTrial ? this.#options.maxRows : 1,
         freeSlots: Math.max(1, concurrency - this.#runs.size),
       };
-      const picked = pickBatch(queue, this.#times, policy, nowMs);
+      const picked = pickBatch([head, ...queue], this.#times, policy, nowMs);
       const members = this.#rowsProven ? picked : picked.slice(0, TRIAL_MEMBERS);
       if (!this.#rowsProven && members.length > 1) this.#trial = members;
       for (const member of members) {
@@ -364,8 +371,8 @@ export class Scheduler {
 
   /** Ends others' runs for this request, where make-way.ts says so; they run again behind it. */
   #makeWay(item: Item): void {
-    if (this.#runs.size < this.#runner.concurrency || this.#queue.turns()[0]?.share !== item) return;
     const nowMs = this.#clock.monotonicMs();
+    if (this.#runs.size < this.#runner.concurrency || this.#queue.turns(nowMs)[0]?.share !== item) return;
     const runs = [...this.#runs].map((run) => ({
       run,
       accounts: run.members.map(({ account }) => account),

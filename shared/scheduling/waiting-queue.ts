@@ -51,14 +51,19 @@ export class WaitingQueue<T extends Share> {
   }
 
   /** In the order in which they will run. */
-  turns(): Turn<T>[] {
-    return this.#shares.turns(this.#byRank);
+  turns(nowMs: number): Turn<T>[] {
+    return this.#shares.turns(this.#byRank, this.#isLight(nowMs));
   }
 
   /** The same as if `candidate` waited too. */
-  turnsWith<C extends Share>(candidate: C): Turn<T | C>[] {
+  turnsWith<C extends Share>(candidate: C, nowMs: number): Turn<T | C>[] {
     const at = insertionIndex(this.#byRank, candidate.rank);
-    return this.#shares.turns<T | C>([...this.#byRank.slice(0, at), candidate, ...this.#byRank.slice(at)]);
+    const all = [...this.#byRank.slice(0, at), candidate, ...this.#byRank.slice(at)];
+    return this.#shares.turns<T | C>(all, this.#isLight(nowMs));
+  }
+
+  #isLight(nowMs: number): (share: Share) => boolean {
+    return ({ account, costMs }) => this.#use.isLight(account, costMs, nowMs);
   }
 
   /** A run of it begins. A light caller's is not counted: it goes before the heavy ones until it had a tenth of what they had. */

@@ -34,8 +34,8 @@ function view(part: Partial<View> = {}, served: Readonly<Record<string, number>>
     queueDepthMax: 10,
     lastObservedMs: 0,
     heavy: false,
-    turns: () => waiting.turns(),
-    turnsWith: (candidate) => waiting.turnsWith(candidate),
+    turns: () => waiting.turns(0),
+    turnsWith: (candidate) => waiting.turnsWith(candidate, 0),
     ...rest,
   };
 }

@@ -28,8 +28,8 @@ it('shows the turns with one that only asks, and does not keep it', () => {
   queue.enter('');
   queue.add(late);
   queue.add(soon);
-  expect(queue.turnsWith(asks).map(({ share }) => share)).toEqual([soon, asks, late]);
-  expect(queue.turns().map(({ share }) => share)).toEqual([soon, late]);
+  expect(queue.turnsWith(asks, 0).map(({ share }) => share)).toEqual([soon, asks, late]);
+  expect(queue.turns(0).map(({ share }) => share)).toEqual([soon, late]);
   expect([queue.remove(late), queue.remove(late), queue.length]).toEqual([true, false, 1]);
 });
 
@@ -40,8 +40,22 @@ it('weighs callers', () => {
   for (const rank of [5, 6]) queue.add(item(rank, 'b'));
   expect(
     queue
-      .turns()
+      .turns(0)
       .map(({ share }) => share.account)
       .join(''),
   ).toBe('abaaba');
+});
+
+it('lets light callers go first, however the estimates of others were off, and counts their runs for nothing', () => {
+  const queue = new WaitingQueue<ReturnType<typeof item>>();
+  for (const name of ['heavy', 'light']) queue.enter(name);
+  const runs = [item(1, 'heavy'), item(2, 'heavy')];
+  for (const run of runs) queue.began(run, 0); // two at once, and both much shorter than expected
+  for (const run of runs) queue.ended(run, 0.1, 0);
+  queue.used('heavy', 1000, 0);
+  for (const rank of [3, 4]) queue.add(item(rank, 'heavy'));
+  for (const rank of [8, 9]) queue.add(item(rank, 'light'));
+  expect(queue.turns(0).map(({ share }) => share.rank)).toEqual([8, 9, 3, 4]);
+  queue.used('light', 95, 0); // no more than a tenth
+  expect(queue.turns(0).map(({ share }) => share.rank)).toEqual([3, 8, 4, 9]);
 });
