@@ -3,10 +3,12 @@
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { InferAnswer } from '@tidegate/shared/serving/inference-service.js';
 import { AgentProcess, examplesFolder, startAgent } from '../support/agent-process.js';
 import { digitInput } from '../support/digit-inputs.js';
+import { GrpcClient } from '../support/grpc-client.js';
 
 const PROBE_INTERVAL_MS = 500;
 let folder: string;
@@ -47,6 +49,42 @@ afterAll(async () => {
 const ask = (model: string, seed: number, part: Parameters<AgentProcess['infer']>[2] = {}): Promise<InferAnswer> =>
   agent.infer(model, digitInput(seed), { cache: 'bypass', ...part });
 const callsToHub = (): Promise<number> => agent.metric('tidegate_hub_calls_total');
+
+describe('a client that goes away', () => {
+  it('ends its run behind the fallback too, over HTTP and gRPC (B27)', async () => {
+    const executor = (await hub.model('unsure')).graphs[0]?.pid ?? 0;
+    const cancelled = async (): Promise<number> => (await hub.model('unsure')).counts['cancelled'] ?? 0;
+    const running = async (): Promise<number> => (await hub.model('unsure')).counts['running'] ?? 0;
+    const grpc = new GrpcClient(agent.grpcAddress);
+    process.kill(executor, 'SIGSTOP'); // so that the run doesn't end by itself; shorter than what counts as hung
+    try {
+      const leaving = new AbortController();
+      const gone = ask('unsure', 40, { placement: 'hub', signal: leaving.signal }).catch((error: unknown) => error);
+      await expect.poll(running).toBe(1);
+      leaving.abort();
+      expect(await gone).toMatchObject({ code: 'cancelled' });
+      await expect.poll(cancelled).toBe(1);
+      const [image] = digitInput(41);
+      const message = {
+        model_name: 'unsure',
+        parameters: { placement: { string_param: 'hub' }, cache: { string_param: 'bypass' } },
+        inputs: [{ name: image?.name, datatype: image?.datatype, shape: image?.shape }],
+        raw_input_contents: [image?.data],
+      };
+      let leave: () => void = () => undefined;
+      const goneToo = grpc
+        .call('ModelInfer', message, {}, 'inference', (call) => (leave = () => call.cancel()))
+        .catch((error: unknown) => error);
+      await expect.poll(running).toBe(1);
+      leave();
+      expect(await goneToo).toMatchObject({ code: status.CANCELLED });
+      await expect.poll(cancelled).toBe(2);
+    } finally {
+      process.kill(executor, 'SIGCONT');
+      grpc.close();
+    }
+  });
+});
 
 describe('with a hub that answers', () => {
   it('asks it where confidence is low, and says so', async () => {

@@ -59,6 +59,8 @@ export class AgentProcess {
   readonly child: ChildProcess;
   readonly finished: Promise<Finished>;
   url = '';
+  /** `127.0.0.1:8001`; empty where gRPC is off. */
+  grpcAddress = '';
   stderr = '';
   #stdout = '';
   #client: InferClient | undefined;
@@ -78,6 +80,7 @@ export class AgentProcess {
         const address = /^ready http=(\S+)/.exec(line)?.[1];
         if (address === undefined) return;
         this.url = `http://${address}`;
+        this.grpcAddress = / grpc=(\S+)/.exec(line)?.[1] ?? '';
         resolve();
       });
     });
