@@ -48,7 +48,7 @@ type AdmissionDecision<T> =
 
 /** An idle executor takes one request in so long whatever the estimate says: else one slow run would refuse all others forever. */
 const PROBE_INTERVAL_MS = 1000;
-/** A request that more would have to go for is refused instead. */
+/** More are not looked for at once: who is late then is told so a little later. */
 const DISPLACED_MAX = 8;
 
 export function admit<T extends PlannedRun>(candidate: PlannedRun, view: AdmissionView<T>): AdmissionDecision<T> {
@@ -73,24 +73,28 @@ export function admit<T extends PlannedRun>(candidate: PlannedRun, view: Admissi
   if (!known) return { admit: true, displaced };
 
   let onTime: ReadonlySet<Share> | undefined;
-  while (displaced.length <= DISPLACED_MAX) {
+  for (;;) {
     const ends = playForward(view, order, candidate);
     const at = order.findIndex(({ share }) => share === candidate);
     const { boundMs } = ends[at] ?? NOW;
     const latestMs = boundMs + (view.heavy ? reserveMs(boundMs - nowMs, candidate) : 0);
     if (latestMs > candidate.deadlineMs) return late(latestMs, candidate.deadlineMs, nowMs);
-    const atRisk = order.filter(({ share }, i) => i > at && (ends[i] ?? NOW).boundMs > share.deadlineMs);
+    const atRisk = order.flatMap((turn, i) => {
+      const end = ends[i] ?? NOW;
+      return i > at && end.boundMs > turn.share.deadlineMs ? [{ turn, end }] : [];
+    });
     if (atRisk.length > 0) onTime ??= onTimeWithoutIt(view);
-    const hurt = atRisk.find(({ share }) => onTime?.has(share) === true);
-    if (hurt === undefined) return { admit: true, displaced };
-    if (!yieldsTo(hurt, order, candidate)) {
-      const lateMs = (ends[order.indexOf(hurt)] ?? NOW).boundMs - hurt.share.deadlineMs;
+    const hurt = atRisk.filter(({ turn }) => onTime?.has(turn.share) === true);
+    const protectedOne = hurt.find(({ turn }) => !yieldsTo(turn, order, candidate));
+    if (protectedOne !== undefined) {
+      const lateMs = protectedOne.end.boundMs - protectedOne.turn.share.deadlineMs;
       return wouldMiss(lateMs, 'it would make a request late that was admitted before');
     }
-    displaced.push(hurt.share as T);
-    order = order.filter((turn) => turn !== hurt);
+    const next = hurt.find(({ turn, end }) => end.expectedMs > turn.share.deadlineMs)?.turn;
+    if (next === undefined || displaced.length >= DISPLACED_MAX) return { admit: true, displaced };
+    displaced.push(next.share as T);
+    order = order.filter((turn) => turn !== next);
   }
-  return wouldMiss(candidate.costMs, `more than ${DISPLACED_MAX} others would have to make room for it`);
 }
 
 const ADMITTED = { admit: true, displaced: [] } as const;
