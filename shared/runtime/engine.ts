@@ -42,9 +42,10 @@ export interface LoadOptions {
 
 /** The graph's file in a folder that was saved to; its weights lie beside it. */
 export const COMPILED_GRAPH = 'model.onnx';
+export const COMPILED_WEIGHTS = 'weights.bin';
 /** What the engines tell ONNX Runtime when they save. */
 export const SAVE_CONFIG = {
-  'session.optimized_model_external_initializers_file_name': 'weights.bin',
+  'session.optimized_model_external_initializers_file_name': COMPILED_WEIGHTS,
   'session.optimized_model_external_initializers_min_size_in_bytes': '1024',
   'session.save_external_prepacked_constant_initializers': '1',
 } as const;

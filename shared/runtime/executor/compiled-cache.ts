@@ -11,12 +11,13 @@ import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { cpus } from 'node:os';
 import { dirname, join } from 'node:path';
+import { alignWeights } from './align-weights.js';
 import { rungsOf } from './ladder.js';
 import { COMPILED_GRAPH, type Engine, type EngineSession, type LoadOptions } from '../engine.js';
 import type { CompiledCache, CompiledReport } from '../graph-runner.js';
 
 /** Raised when what an entry holds, or how it is used, changes. */
-const FORMAT = 1;
+const FORMAT = 2;
 /** Below it little is gained (docs/performance.md). */
 const GRAPH_MIN_BYTES = 4 << 20;
 /** An entry may hold the weights twice, as they were and as kernels want them. */
@@ -107,6 +108,7 @@ async function build(
   try {
     await fs.mkdir(unfinished, { mode: 0o700 });
     await (await engine.load({ ...options, saveTo: unfinished }, signal)).close();
+    await alignWeights(unfinished);
     await seal(unfinished);
     const limitBytes = Math.min(cache.limitBytes, Math.floor(VOLUME_SHARE * blocks * bsize));
     await makeRoom({ ...cache, limitBytes }, await sizeOf(unfinished));
