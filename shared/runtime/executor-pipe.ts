@@ -69,7 +69,7 @@ export class ExecutorPipe {
     this.#socket.on('error', (error) => log.debug({ label, error: error.message }, 'executor pipe'));
     (this.#child.stderr as Readable).setEncoding('utf8').on('data', (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-STDERR_KEPT_CHARS);
-      log.debug({ label, pid: this.pid, text: text.slice(0, STDERR_KEPT_CHARS).trimEnd() }, 'executor says');
+      log.debug({ label, executorPid: this.pid, text: text.slice(0, STDERR_KEPT_CHARS).trimEnd() }, 'executor says');
     });
     this.ended = new Promise((resolve) => {
       const end = (reason: RuntimeError): void => {

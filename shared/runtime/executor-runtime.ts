@@ -2,6 +2,7 @@
 // fails its own runs with a retryable error and is replaced at once; runs that come meanwhile wait for the new one within their
 // signal. ONNX Runtime and koffi never enter this process.
 import { availableParallelism } from 'node:os';
+import { basename } from 'node:path';
 import { CrashRecord } from './crash-record.js';
 import { ExecutorProcess, type ExecutorProcessModules, type ExecutorProcessOptions } from './executor-process.js';
 import type {
@@ -55,7 +56,7 @@ export class ExecutorRuntime implements Runtime {
     if (fallbackReason !== undefined) {
       log.warn({ label, engine: engine.name, reason: fallbackReason }, 'engine fell back');
     }
-    log.info({ label, ...loadFacts(executor) }, 'graph loaded');
+    log.info({ label, ...loadFacts(options, executor) }, 'graph loaded');
     const runner = new SupervisedRunner(started, this.#modules, executor, () => this.#runners.delete(runner));
     this.#runners.add(runner);
     if (this.#closed) {
@@ -80,7 +81,7 @@ async function startExecutor(
   try {
     const executor = await ExecutorProcess.start(options, modules, signal);
     if (executor.loaded.compiled?.kind !== 'built') return executor;
-    modules.log.info({ label: options.label, ...loadFacts(executor) }, 'graph compiled for this machine');
+    modules.log.info({ label: options.label, ...loadFacts(options, executor) }, 'graph compiled for this machine');
     await executor.close(); // what compiling took would stay with it
     return await ExecutorProcess.start(options, modules, signal);
   } catch (error) {
@@ -92,10 +93,21 @@ async function startExecutor(
   }
 }
 
-/** For the log. */
-function loadFacts({ pid, loadMs, loaded }: ExecutorProcess): object {
+/** For the log, whose own `pid` is the agent's or the hub's. */
+function executorFacts({ path }: LoadGraphOptions, { pid }: ExecutorProcess): object {
+  return { graph: basename(path), executorPid: pid };
+}
+
+function loadFacts(options: LoadGraphOptions, executor: ExecutorProcess): object {
+  const { loadMs, loaded } = executor;
   const { sessionMs, compiled, sharedMemory } = loaded;
-  return { pid, loadMs: Math.round(loadMs), sessionMs: Math.round(sessionMs), sharedMemory, compiled };
+  return {
+    ...executorFacts(options, executor),
+    loadMs: Math.round(loadMs),
+    sessionMs: Math.round(sessionMs),
+    sharedMemory,
+    compiled,
+  };
 }
 
 type State =
@@ -237,7 +249,10 @@ class SupervisedRunner implements GraphRunner {
   #supervise(executor: ExecutorProcess): void {
     void executor.ended.then((error) => {
       if (this.#state.kind !== 'up' || this.#state.executor !== executor) return;
-      this.#modules.log.warn({ label: this.#options.label, pid: executor.pid, error: error.message }, 'executor ended');
+      this.#modules.log.warn(
+        { label: this.#options.label, ...executorFacts(this.#options, executor), error: error.message },
+        'executor ended',
+      );
       this.#suspect = !executor.fruitful;
       this.#replace(this.#crashes.died(error.message));
     });
@@ -280,7 +295,7 @@ class SupervisedRunner implements GraphRunner {
           await executor.close();
           return;
         }
-        log.info({ label, ...loadFacts(executor) }, 'executor started again');
+        log.info({ label, ...loadFacts(this.#options, executor) }, 'executor started again');
         const { runs: provider, reason } = executor.loaded.provider;
         const before = this.#last.loaded.provider.runs;
         if (provider !== before) log.warn({ label, before, provider, reason }, 'another provider runs the graph now');

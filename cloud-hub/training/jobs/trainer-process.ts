@@ -55,7 +55,7 @@ export class TrainerProcess {
     this.#child.on('message', (message) => this.#hear(message));
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-STDERR_KEPT_CHARS);
-      modules.log.debug({ job: label, pid: this.pid, text: text.trimEnd() }, 'a training job says');
+      modules.log.debug({ job: label, trainerPid: this.pid, text: text.trimEnd() }, 'a training job says');
     });
   }
 
@@ -91,7 +91,7 @@ export class TrainerProcess {
   #hear(message: unknown): void {
     const parsed = jobMessageSchema.safeParse(message);
     if (!parsed.success) {
-      this.#modules.log.warn({ pid: this.pid, err: parsed.error }, 'a training job said something unexpected');
+      this.#modules.log.warn({ trainerPid: this.pid, err: parsed.error }, 'a training job said something unexpected');
       return;
     }
     if (parsed.data.kind === 'failed') this.#failure = parsed.data.message;

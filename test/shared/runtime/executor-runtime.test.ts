@@ -11,6 +11,7 @@ import { systemClock } from '@tidegate/shared/system/clock.js';
 import { HANG_LIMITS, type HangLimits } from '@tidegate/shared/runtime/hang-policy.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import { bytesOf, float32Of, tensor, type NamedTensor } from '@tidegate/shared/tensor/tensor.js';
+import { recordedLog } from '../../support/recorded-log.js';
 
 const fixture = (name: string): string => fileURLToPath(new URL(`../../fixtures/onnx/${name}.onnx`, import.meta.url));
 const never = new AbortController().signal;
@@ -81,6 +82,18 @@ describe('the executor runtime', () => {
       [1, 2, 8].map((intraOpThreads) => runtime.load({ ...options, intraOpThreads }, never)),
     );
     expect(loaded.map(({ concurrency }) => concurrency)).toEqual([3, 1, 1]);
+  });
+
+  it('says in the log which graph runs in which process, under names that the log itself does not use', async () => {
+    const log = recordedLog();
+    const runtime = new ExecutorRuntime({ clock: systemClock, log });
+    runtimes.push(runtime);
+    const options = { label: 'm@sha256:ab12', path: fixture('matmul'), providers: [], intraOpThreads: 1 };
+    const runner = await runtime.load(options, never);
+    expect(log.lines).toMatchObject([
+      { message: 'graph loaded', fields: { graph: 'matmul.onnx', executorPid: runner.pid } },
+    ]);
+    expect(log.lines[0]!.fields).not.toHaveProperty('pid'); // the log's own
   });
 
   it('carries tensors larger than any buffer on the way, exactly', async () => {
