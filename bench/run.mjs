@@ -108,16 +108,11 @@ async function main(options) {
   };
   say(`${run.machine}; ${run.settings}`);
   const folder = mkdtempSync(join(tmpdir(), 'tidegate-bench-'));
-  const end = () => {
-    stopAll();
+  process.once('exit', () => {
+    stopAll(); // whatever ended this process: no server outlives it
     rmSync(folder, { recursive: true, force: true });
-  };
-  for (const signal of ['SIGINT', 'SIGTERM']) {
-    process.once(signal, () => {
-      end();
-      process.exit(130);
-    });
-  }
+  });
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130));
   for (const name of options.only) {
     const startedMs = performance.now();
     try {
@@ -133,7 +128,6 @@ async function main(options) {
     say(`${name}: ${run.seconds[name]} s`);
     if (options.save) say(`saved: ${save(RESULTS, run)}`);
   }
-  end();
   if (options.json) console.log(JSON.stringify(run, undefined, 2));
   process.exitCode = run.failures.length > 0 ? 1 : 0;
 }
