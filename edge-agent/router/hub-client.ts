@@ -13,6 +13,7 @@ import {
   type BreakerState,
   type CallOutcome,
 } from './breaker.js';
+import { HubHolds, isBusy } from './hub-holds.js';
 import { observeHub, UNMEASURED_HUB, type HubTimes } from './hub-wait.js';
 
 /** How the hub is reached: an Open Inference Protocol client with the agent's credentials. */
@@ -51,6 +52,7 @@ export class HubClient {
   readonly #options: BreakerOptions;
   readonly #clock: Clock;
   readonly #log: Log;
+  readonly #holds = new HubHolds();
   #breaker: BreakerState = CLOSED_BREAKER;
   #times: HubTimes = UNMEASURED_HUB;
   #counts = { calls: 0, probes: 0, answers: 0, failures: 0, timeouts: 0, kept: 0 };
@@ -83,9 +85,17 @@ export class HubClient {
     return { url: this.#link.url, phase, meanMs: this.#times.meanMs, lastError: this.#lastError, counts: this.#counts };
   }
 
-  /** Asks within `waitMs`. Rejects with ServingError: `hub-unavailable` also when the breaker keeps it back. */
+  /**
+   * Asks within `waitMs`. Rejects with ServingError: `hub-unavailable` also when the breaker keeps it back, and the hub's last
+   * refusal of the model until the time that it named.
+   */
   async ask(request: InferRequest, waitMs: number, signal: AbortSignal): Promise<InferAnswer> {
     const startedMs = this.#clock.monotonicMs();
+    const held = this.#holds.refusal(request, waitMs, startedMs);
+    if (held !== undefined) {
+      this.#counts.kept += 1;
+      throw held;
+    }
     const attempt = tryCall(this.#breaker, this.#options, startedMs);
     if (!attempt.allowed || waitMs <= 0) {
       this.#counts.kept += 1;
@@ -123,7 +133,8 @@ export class HubClient {
       const error =
         cause instanceof ServingError ? cause : new ServingError('hub-unavailable', String(cause), { cause });
       this.#counts.failures += 1;
-      this.#ended(REQUESTS_OWN.has(error.code) ? 'success' : 'failure', error.message);
+      this.#holds.note(request, error, waitMs, this.#clock.monotonicMs());
+      this.#ended(isBusy(error) || REQUESTS_OWN.has(error.code) ? 'success' : 'failure', error.message);
       throw error;
     } finally {
       cancelTimer();

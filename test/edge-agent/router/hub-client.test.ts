@@ -85,6 +85,32 @@ describe('HubClient', () => {
     expect(hub.state).toBe('reachable');
   });
 
+  it('takes a refusal with a time for an answer, and does not ask for the model until then', async () => {
+    const { clock, calls, hub, ask } = setUp();
+    for (let i = 0; i < 5; i += 1) {
+      const asked = ask();
+      calls[i]?.reject(new ServingError('queue-full', 'refused: 64 wait', { retryAfterMs: 200 }));
+      expect(await asked).toBe('queue-full');
+      expect(await ask()).toBe('queue-full');
+      await expect(hub.ask(request, 100, new AbortController().signal)).rejects.toThrow(
+        'not asked for 200 ms more, since it answered: refused: 64 wait',
+      );
+      clock.advance(200);
+    }
+    expect(calls).toHaveLength(5);
+    expect(hub.status).toMatchObject({ phase: 'closed', counts: { calls: 5, kept: 10 } });
+  });
+
+  it('takes a refusal without a time for a failure', async () => {
+    const { calls, hub, ask } = setUp();
+    for (let i = 0; i < 3; i += 1) {
+      const asked = ask();
+      calls[i]?.reject(new ServingError('not-ready', 'the model loads'));
+      await asked;
+    }
+    expect(hub.state).toBe('broken');
+  });
+
   it('asks nothing when no time is left', async () => {
     const { calls, ask } = setUp();
     expect(await ask(0)).toBe('hub-unavailable');
