@@ -1,5 +1,5 @@
 // Sends what waits to the hub, one sample at a time, low confidence before random share, the oldest first. A sample is deleted when
-// the hub has it, or says that it never takes it; everything else is tried again after a pause. The policy is asked right before
+// the hub has it, or says that it never takes it; everything else is tried again after a pause, which a hub that is busy may lengthen (Retry-After). The policy is asked right before
 // each sample goes, and whenever something new is desired: one that has become stricter deletes what was kept.
 import type { BackoffPolicy } from '@tidegate/shared/system/backoff.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
@@ -7,7 +7,7 @@ import type { Log } from '@tidegate/shared/system/log.js';
 import type { Random } from '@tidegate/shared/system/random.js';
 import { WakingLoop } from '@tidegate/shared/system/waking-loop.js';
 import { hexOf } from '@tidegate/shared/wire/digest.js';
-import { DeviceApiError } from '../sync/device-api.js';
+import { DeviceApiError, retryAfterMsOf } from '../sync/device-api.js';
 import type { CaptureCounts } from './capture-counts.js';
 import type { CaptureStore, WaitingSample } from './capture-store.js';
 
@@ -39,7 +39,10 @@ export class CaptureSender {
     this.#m = modules;
     const failed = ({ message: error }: Error, waitMs: number): void =>
       modules.log.debug({ error, waitMs }, 'captured samples could not be sent');
-    this.#loop = new WakingLoop({ turn: (signal) => this.#sendAll(signal), failed, backoff }, modules);
+    this.#loop = new WakingLoop(
+      { turn: (signal) => this.#sendAll(signal), failed, backoff, retryAfterMs: retryAfterMsOf },
+      modules,
+    );
   }
 
   start(): void {

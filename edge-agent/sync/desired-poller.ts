@@ -6,7 +6,7 @@ import type { Log } from '@tidegate/shared/system/log.js';
 import type { Random } from '@tidegate/shared/system/random.js';
 import { WakingLoop } from '@tidegate/shared/system/waking-loop.js';
 import type { DesiredState } from '@tidegate/shared/wire/desired-state.js';
-import type { DeviceApi } from './device-api.js';
+import { retryAfterMsOf, type DeviceApi } from './device-api.js';
 
 interface DesiredPollerOptions {
   readonly connectedIntervalMs: number;
@@ -40,7 +40,10 @@ export class DesiredPoller {
       modules.log.debug({ error: message }, 'the hub could not be asked');
     };
     const backoff = { baseMs: BACKOFF_BASE_MS, maxMs: options.disconnectedIntervalMs };
-    this.#loop = new WakingLoop({ turn: (signal) => this.#ask(signal), failed, backoff }, modules);
+    this.#loop = new WakingLoop(
+      { turn: (signal) => this.#ask(signal), failed, backoff, retryAfterMs: retryAfterMsOf },
+      modules,
+    );
   }
 
   /** Why the hub could not be asked last time; undefined when it answered. */

@@ -23,16 +23,24 @@ export class DeviceApiError extends Error {
   readonly status: number | undefined;
   /** The hub's own word for why it refuses (`deviceErrorSchema`), where it said one. */
   readonly hubCode: string | undefined;
+  /** The hub asked not to be asked sooner. */
+  readonly retryAfterMs: number | undefined;
   constructor(
     code: 'unreachable' | 'refused' | 'nonsense',
     message: string,
-    options: { cause?: unknown; status?: number; hubCode?: string | undefined } = {},
+    options: { cause?: unknown; status?: number; hubCode?: string | undefined; retryAfterMs?: number | undefined } = {},
   ) {
     super(message, options.cause === undefined ? {} : { cause: options.cause });
     this.code = code;
     this.status = options.status;
     this.hubCode = options.hubCode;
+    this.retryAfterMs = options.retryAfterMs;
   }
+}
+
+/** What the hub asked for, of whatever was thrown; for WakingLoop. */
+export function retryAfterMsOf(cause: Error): number | undefined {
+  return cause instanceof DeviceApiError ? cause.retryAfterMs : undefined;
 }
 
 export interface DeviceApi {
@@ -56,6 +64,7 @@ interface Answer {
   readonly status: number;
   readonly text: string;
   readonly answerEtag: string | undefined;
+  readonly retryAfterMs: number | undefined;
 }
 
 export class HttpsDeviceApi implements DeviceApi {
@@ -112,12 +121,13 @@ export class HttpsDeviceApi implements DeviceApi {
       signal.throwIfAborted();
       throw new DeviceApiError('unreachable', `${method} ${url}: ${(cause as Error).message}`, { cause });
     }
-    const { status, text } = answer;
+    const { status, text, retryAfterMs } = answer;
     if ((status >= 200 && status < 300) || status === 304) return answer;
     const code = status >= 500 || status === 429 || status === 408 ? 'unreachable' : 'refused';
     throw new DeviceApiError(code, `${method} ${url} answered ${status}: ${text.slice(0, 300)}`, {
       status,
       hubCode: parseDocument(text, deviceErrorSchema)?.code,
+      retryAfterMs,
     });
   }
 
@@ -135,15 +145,21 @@ export class HttpsDeviceApi implements DeviceApi {
       headers: { ...headers, ...(body === undefined ? {} : { 'content-type': typeOf(body) }) },
       ...(body === undefined ? {} : { body: body instanceof Uint8Array ? body : JSON.stringify(body) }),
     });
-    const { etag } = response.headers;
+    const { etag, 'retry-after': retryAfter } = response.headers;
     const answerEtag = etag === undefined ? undefined : String(etag);
-    return { status: response.statusCode, text: await boundedText(response.body), answerEtag };
+    const text = await boundedText(response.body);
+    return { status: response.statusCode, text, answerEtag, retryAfterMs: retryMsOf(retryAfter) };
   }
 }
 
 /** Bytes go as they are, everything else as JSON. */
 function typeOf(body: object): string {
   return body instanceof Uint8Array ? 'application/octet-stream' : 'application/json';
+}
+
+/** The hub says seconds; anything else is not heard. */
+function retryMsOf(value: string | string[] | undefined): number | undefined {
+  return typeof value === 'string' && /^[0-9]{1,9}$/.test(value) ? Number(value) * 1000 : undefined;
 }
 
 async function boundedText(body: AsyncIterable<Uint8Array>): Promise<string> {

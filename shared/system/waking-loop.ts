@@ -11,6 +11,8 @@ interface WakingLoopOptions {
   /** A turn rejected, and the next begins after `waitMs`. Not called for what stopping ended. */
   readonly failed: (cause: Error, waitMs: number) => void;
   readonly backoff: BackoffPolicy;
+  /** For how long whoever refused asked to be left alone: the pause is that longer, up to the backoff's maximum. */
+  readonly retryAfterMs?: (cause: Error) => number | undefined;
 }
 
 export class WakingLoop {
@@ -69,11 +71,12 @@ export class WakingLoop {
   }
 
   async #turn(signal: AbortSignal): Promise<{ readonly waitMs: number; readonly until: AbortSignal }> {
-    const { turn, failed, backoff } = this.#options;
+    const { turn, failed, backoff, retryAfterMs } = this.#options;
     try {
       return { waitMs: await turn(signal), until: this.#rest.signal };
     } catch (cause) {
-      const waitMs = fullJitterMs(this.#failures, backoff, this.#modules.random);
+      const jitterMs = fullJitterMs(this.#failures, backoff, this.#modules.random);
+      const waitMs = Math.min(backoff.maxMs, (retryAfterMs?.(cause as Error) ?? 0) + jitterMs);
       this.#failures += 1;
       if (!signal.aborted) failed(cause as Error, waitMs);
       return { waitMs, until: this.#pause.signal };

@@ -21,7 +21,7 @@ const dispatcher = new Agent();
 /** What the hub was sent, in order. */
 let asked: { readonly hex: string; readonly seed: number }[];
 /** A status and words, or nothing for a connection that breaks. */
-let answer: (seed: number) => readonly [number, string, string?] | undefined;
+let answer: (seed: number) => readonly [number, string, string?, Record<string, string>?] | undefined;
 let changed: () => void = () => undefined;
 
 const server = createServer((request: IncomingMessage, response: ServerResponse) => {
@@ -32,7 +32,10 @@ const server = createServer((request: IncomingMessage, response: ServerResponse)
     asked.push({ hex: request.url?.split('/').at(-1) ?? '', seed });
     const answered = answer(seed);
     if (answered === undefined) request.socket.destroy();
-    else response.writeHead(answered[0]).end(JSON.stringify({ error: answered[1], code: answered[2] ?? 'other' }));
+    else
+      response
+        .writeHead(answered[0], answered[3])
+        .end(JSON.stringify({ error: answered[1], code: answered[2] ?? 'other' }));
     changed();
   });
 });
@@ -167,6 +170,21 @@ describe('sending samples', () => {
     await waits();
     clock.advance(8000);
     await drained();
+  });
+
+  it('leaves a busy hub alone for as long as it asks, up to its own longest pause', async () => {
+    const { sender, clock, keep } = device;
+    await keep(1);
+    answer = () => [429, 'busy', 'busy', { 'retry-after': asked.length === 1 ? '5' : '86400' }];
+    sender.start();
+    for (const [i, pauseMs] of [6000, 8000].entries()) {
+      await waits();
+      clock.advance(pauseMs - 1);
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(asked).toHaveLength(i + 1);
+      clock.advance(1);
+      await until(() => asked.length === i + 2);
+    }
   });
 
   it('tries at once when the link returns, and starts its pauses small again', async () => {

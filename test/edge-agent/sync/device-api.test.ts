@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { Agent } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DesiredPoller } from '@tidegate/edge-agent/sync/desired-poller.js';
-import { HttpsDeviceApi } from '@tidegate/edge-agent/sync/device-api.js';
+import { HttpsDeviceApi, retryAfterMsOf } from '@tidegate/edge-agent/sync/device-api.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import type { DesiredState } from '@tidegate/shared/wire/desired-state.js';
 import { desiredState } from '../../support/fake-package-source.js';
@@ -68,6 +68,17 @@ describe('the device API, as the agent calls it', () => {
       status: 403,
       hubCode: 'forbidden',
     });
+  });
+
+  it.each([
+    ['2', 2000],
+    ['Wed, 21 Oct 2026 07:28:00 GMT', undefined],
+    [undefined, undefined],
+  ])('reads a Retry-After of %s', async (value, retryAfterMs) => {
+    answer = (_request, response) => response.writeHead(503, value === undefined ? {} : { 'retry-after': value }).end();
+    const refused = await api.sample('abc', new Uint8Array(1), signal).catch((cause: Error) => cause);
+    expect(refused).toMatchObject({ status: 503 });
+    expect(retryAfterMsOf(refused as Error)).toBe(retryAfterMs);
   });
 
   it.each([

@@ -10,11 +10,14 @@ let loop: WakingLoop;
 /** What each turn does before it ends. */
 let act: (signal: AbortSignal) => Promise<void> | void;
 let turns: number;
+/** Of what failed. */
+let asked: number | undefined;
 let failures: { readonly message: string; readonly waitMs: number }[];
 
 beforeEach(async () => {
   clock = new ManualClock();
   turns = 0;
+  asked = undefined;
   failures = [];
   act = () => undefined;
   loop = new WakingLoop(
@@ -26,6 +29,7 @@ beforeEach(async () => {
       },
       failed: ({ message }, waitMs) => failures.push({ message, waitMs }),
       backoff: { baseMs: 10, maxMs: 40 },
+      retryAfterMs: () => asked,
     },
     { clock, random: { next: () => 0.5 } },
   );
@@ -88,6 +92,14 @@ describe('pausing after a failure', () => {
     for (const waitMs of [5, 10, 20]) await after(waitMs);
     expect(failures).toEqual([5, 10, 20, 20].map((waitMs) => ({ message: 'away', waitMs })));
     expect(turns).toBe(4);
+  });
+
+  it('is longer by what was asked for, up to its bound', async () => {
+    asked = 7;
+    await started();
+    asked = 1000;
+    await after(12);
+    expect(failures.map(({ waitMs }) => waitMs)).toEqual([12, 40]);
   });
 
   it('is not shortened by waking', async () => {
