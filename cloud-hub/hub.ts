@@ -12,6 +12,7 @@ import { onWebSocketUpgrade } from '@tidegate/shared/serving/http/websocket-upgr
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { Files } from '@tidegate/shared/system/files.js';
 import type { Log } from '@tidegate/shared/system/log.js';
+import { openTracing } from '@tidegate/shared/tracing/open-tracing.js';
 import { createApi, type Api, type RouteDomain } from './api/api.js';
 import { auditRoutes } from './api/audit-routes.js';
 import { datasetRoutes } from './api/dataset-routes.js';
@@ -100,6 +101,8 @@ async function start(settings: HubSettings, modules: HubModules, closing: Closin
 async function openParts(settings: HubSettings, modules: HubModules, closing: Closing): Promise<Parts> {
   const { clock, files, log } = modules;
   const paths = await requireInitialised(files, settings.dataDir);
+  const tracing = await openTracing(settings, { service: 'tidegate-hub', version: HUB_VERSION, clock, log });
+  closing.add('tracing', async () => tracing?.close());
   const db = await openSqlite(paths.database);
   closing.add('database', () => db.destroy());
   await fs.rm(paths.work, { recursive: true, force: true }); // after the database, whose lock says that nobody works there
@@ -111,7 +114,7 @@ async function openParts(settings: HubSettings, modules: HubModules, closing: Cl
   const keys = new KeyStore(paths.keys, files);
   const tuf = await openTufRepository({ folder: paths.tuf }, { keys, files, clock, log });
   closing.add('tuf', () => tuf.close());
-  return { ...modules, settings, paths, db, runtime, content, keys, tuf, events: new HubEvents(log) };
+  return { ...modules, settings, paths, db, runtime, content, keys, tuf, events: new HubEvents(log), tracing };
 }
 
 async function openHttp(
@@ -150,6 +153,7 @@ async function openHttp(
     connectedDevices: () => broker.connectedCount(),
     inferencesInFlight: () => oip.inFlight() + (ports.grpc?.inFlight() ?? 0),
     sharedAnswers: () => shared.answers?.counts,
+    spans: () => parts.tracing?.counts,
   });
   const console = await StaticFiles.load(fileURLToPath(consoleFolder()));
   const front = new HubFront({ api, live, tokens, console, metrics, inference: oip, log });

@@ -16,6 +16,7 @@ import type { Clock } from '@tidegate/shared/system/clock.js';
 import { systemFiles } from '@tidegate/shared/system/files.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import { readProcessMemory } from '@tidegate/shared/system/process-memory.js';
+import type { Tracing } from '@tidegate/shared/tracing/open-tracing.js';
 import type { Privacy } from '@tidegate/shared/wire/privacy.js';
 import { AgentFront } from './api/agent-front.js';
 import { openAgentGrpc } from './api/agent-grpc.js';
@@ -59,6 +60,8 @@ interface AgentModules {
   readonly log: Log;
   /** Changes the log's level on request; absent = nobody may. */
   readonly logControl?: LogControl;
+  /** Undefined = requests are not traced. Ended with the agent. */
+  readonly tracing?: Tracing | undefined;
   readonly version: string;
   readonly mode: 'serve' | 'run';
   /** What the cgroup allows; absent = no limits. */
@@ -158,7 +161,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     log,
   });
   const explanations = new Explanations();
-  const metrics = new Metrics({ slots, cache, hub, captures: modules.captures, version });
+  const metrics = new Metrics({ slots, cache, hub, captures: modules.captures, tracing: modules.tracing, version });
   const router = new Router({
     models: slots,
     control: modules.control?.(slots) ?? HUB_DECIDES,
@@ -183,6 +186,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     defaultTimeoutMs: settings.defaultTimeout,
     clock,
     log,
+    tracer: modules.tracing?.tracer,
     serverName: 'tidegate-agent',
     serverVersion: version,
   };
@@ -239,6 +243,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
       await disk?.close();
       await slots.closeAll();
       await runtime.close();
+      await modules.tracing?.close();
     },
   };
 }

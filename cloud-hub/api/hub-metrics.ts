@@ -1,5 +1,6 @@
 // The hub's Prometheus metrics. Names carry units; labels have few values.
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
+import type { SpanCounts } from '@tidegate/shared/tracing/otlp-exporter.js';
 import type { SharedAnswers } from '../shared-cache/shared-answers.js';
 
 /** What a path of the hub's port belongs to. */
@@ -12,6 +13,8 @@ interface HubGauges {
   readonly inferencesInFlight: () => number;
   /** Undefined where the hub shares none. */
   readonly sharedAnswers: () => SharedAnswers['counts'] | undefined;
+  /** Undefined where requests are not traced. */
+  readonly spans: () => SpanCounts | undefined;
 }
 
 const SHARED_FAMILIES = {
@@ -51,6 +54,16 @@ export class HubMetrics {
       'Inference requests that are being answered.',
       gauges.inferencesInFlight,
     );
+    const spans: Counter<'result'> = new Counter({
+      name: 'tidegate_trace_spans_total',
+      help: 'Spans of traces, by what became of them.',
+      labelNames: ['result'],
+      registers,
+      collect: () => {
+        spans.reset();
+        for (const [result, value] of Object.entries(gauges.spans() ?? {})) spans.inc({ result }, value);
+      },
+    });
     for (const [name, [help, field]] of Object.entries(SHARED_FAMILIES)) {
       const options = { name, help, registers };
       const read = (): number => gauges.sharedAnswers()?.[field] ?? 0;

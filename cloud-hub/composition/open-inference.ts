@@ -79,6 +79,7 @@ export async function openInference(
     defaultTimeoutMs: settings.defaultTimeout,
     clock,
     log,
+    tracer: parts.tracing?.tracer,
     serverName: 'tidegate-hub',
     serverVersion: HUB_VERSION,
   };

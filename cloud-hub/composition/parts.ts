@@ -4,6 +4,7 @@ import type { Runtime } from '@tidegate/shared/runtime/graph-runner.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { Files } from '@tidegate/shared/system/files.js';
 import type { Log } from '@tidegate/shared/system/log.js';
+import type { Tracing } from '@tidegate/shared/tracing/open-tracing.js';
 import type { DataPaths } from '../config/data-folder.js';
 import type { HubSettings } from '../config/settings-table.js';
 import type { HubEvents } from '../hub-events.js';
@@ -23,6 +24,8 @@ export interface Parts {
   readonly keys: KeyStore;
   readonly tuf: TufRepository;
   readonly events: HubEvents;
+  /** Undefined = requests are not traced. */
+  readonly tracing: Tracing | undefined;
 }
 
 /** Requests that may wait for one model on the hub. */

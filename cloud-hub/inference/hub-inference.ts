@@ -10,10 +10,12 @@ import type {
   ModelState,
   SequenceAsked,
 } from '@tidegate/shared/serving/inference-service.js';
+import { traceRun } from '@tidegate/shared/serving/request-trace.js';
 import { SequencePlaces } from '@tidegate/shared/serving/sequence-places.js';
-import type { ModelAnswer, ServedModel } from '@tidegate/shared/serving/served-model.js';
+import type { ModelAnswer, RunFacts, ServedModel } from '@tidegate/shared/serving/served-model.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
+import type { Span } from '@tidegate/shared/tracing/span.js';
 import type { TensorSpec } from '@tidegate/shared/tensor/tensor.js';
 import type { Catalogue, CatalogueEntry } from './catalogue.js';
 import { LoadedModels } from './loaded-models.js';
@@ -133,19 +135,27 @@ export class HubInference implements InferenceService {
 
   /** A model that had to make room between being found and being asked is loaded once more. */
   async #answer(entry: CatalogueEntry, request: InferRequest, signal: AbortSignal): Promise<ModelAnswer> {
-    const model = await this.#inTime(this.#load(entry), request, signal);
+    const span = request.trace?.span;
+    const work = span === undefined ? request : { ...request, onRun: (run: RunFacts) => traceRun(span, run) };
+    let loading: Span | undefined;
+    const load = this.#load(entry, () => (loading = span?.child('load')));
+    const model = await this.#inTime(load, request, signal).finally(() => loading?.end());
     try {
-      return await model.infer(request, signal);
+      return await model.infer(work, signal);
     } catch (cause) {
       if (!(cause instanceof ServingError) || cause.code !== 'not-ready' || !this.#open) throw cause;
       const again = await this.#inTime(this.#load(entry), request, signal);
-      return again.infer(request, signal);
+      return again.infer(work, signal);
     }
   }
 
-  async #load(entry: CatalogueEntry): Promise<HubModel> {
+  /** `onLoad`: it was not there, and nobody else had it loaded. */
+  async #load(entry: CatalogueEntry, onLoad: () => void = () => undefined): Promise<HubModel> {
     try {
-      return await this.#loaded.get(entry.variant.variantDigest, () => this.#modules.load(entry));
+      return await this.#loaded.get(entry.variant.variantDigest, () => {
+        onLoad();
+        return this.#modules.load(entry);
+      });
     } catch (cause) {
       const { model, version } = entry.variant;
       const reason = cause instanceof Error ? cause.message : String(cause);

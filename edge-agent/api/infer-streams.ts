@@ -10,6 +10,7 @@ import type { BodyBudget } from '@tidegate/shared/serving/http/body-budget.js';
 import { onWebSocketUpgrade } from '@tidegate/shared/serving/http/websocket-upgrade.js';
 import type { InferenceService } from '@tidegate/shared/serving/inference-service.js';
 import type { SharedMemoryRegions } from '@tidegate/shared/serving/shared-memory.js';
+import type { Tracer } from '@tidegate/shared/tracing/span.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import { decideAccess } from './access.js';
@@ -31,6 +32,7 @@ interface InferStreamsOptions {
   readonly budget: BodyBudget;
   readonly defaultTimeoutMs: number;
   readonly sharedMemory: SharedMemoryRegions | undefined;
+  readonly tracer?: Tracer | undefined;
   readonly apiToken: string | undefined;
   readonly clock: Clock;
   readonly log: Log;

@@ -5,6 +5,7 @@ import type { AnswerCache } from '../cache/answer-cache.js';
 import type { CaptureStatus } from '../capture/captures.js';
 import type { EngineSlots } from '../engine/engine-slots.js';
 import type { ServingErrorCode } from '@tidegate/shared/serving/serving-error.js';
+import type { Tracing } from '@tidegate/shared/tracing/open-tracing.js';
 import type { HubClient } from '../router/hub-client.js';
 import type { RequestEnd } from '../router/request-trail.js';
 
@@ -13,6 +14,7 @@ interface MetricSources {
   readonly cache: AnswerCache;
   readonly hub: HubClient | undefined;
   readonly captures?: (() => CaptureStatus | undefined) | undefined;
+  readonly tracing?: Pick<Tracing, 'counts'> | undefined;
   readonly version: string;
 }
 
@@ -142,6 +144,7 @@ export class Metrics {
     this.#addCache(sources.cache);
     if (sources.hub !== undefined) this.#addHub(sources.hub);
     if (sources.captures !== undefined) this.#addCaptures(sources.captures);
+    if (sources.tracing !== undefined) this.#addTracing(sources.tracing);
   }
 
   ended({ model = 'other', outcome, code, totalMs }: RequestEnd): void {
@@ -321,6 +324,12 @@ export class Metrics {
     this.#scraped('tidegate_captures_stored_bytes', 'Disk space of samples that wait for the hub', [], () => [
       { labels: {}, value: status()?.waiting.bytes ?? 0 },
     ]);
+  }
+
+  #addTracing(tracing: Pick<Tracing, 'counts'>): void {
+    this.#scraped('tidegate_trace_spans_total', 'Spans of traces, by what became of them', ['result'], () =>
+      Object.entries(tracing.counts).map(([result, value]) => ({ labels: { result }, value })),
+    );
   }
 
   /** A family whose samples are read when scraped: a counter where its name says so, else a gauge. */

@@ -7,6 +7,7 @@ import type { RawData, WebSocket } from 'ws';
 import type { BodyBudget } from '@tidegate/shared/serving/http/body-budget.js';
 import type { InferExchange, ReceivedInfer } from '@tidegate/shared/serving/http/infer-exchange.js';
 import { memoryAccess } from '@tidegate/shared/serving/http/memory-access.js';
+import { OVER_WEBSOCKET } from '@tidegate/shared/serving/request-trace.js';
 import { asServingError, ServingError, shuttingDown } from '@tidegate/shared/serving/serving-error.js';
 import type { SharedMemoryRegions } from '@tidegate/shared/serving/shared-memory.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
@@ -115,7 +116,8 @@ export class StreamConnection {
       if (this.#draining) throw shuttingDown();
       body = readFrame(frame, binary);
       share.grow(frame.byteLength);
-      const received = { headers, model, version, scope, identity: undefined, arrivedMs, memory, ...body };
+      const target = { entrance: OVER_WEBSOCKET, headers, model, version, scope, identity: undefined };
+      const received = { ...target, arrivedMs, memory, ...body };
       const sent = await exchange.answer(received, this.#abort.signal);
       await this.#send(answerFrame(sent.body));
     } catch (error) {

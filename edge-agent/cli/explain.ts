@@ -14,9 +14,10 @@ const explanationSchema = z.object({
   acceptedAtMs: z.number(),
   totalMs: z.number(),
   result: z.string(),
+  traceId: z.string().optional(),
   spent: z.object({ queueMs: z.number(), runMs: z.number(), hubMs: z.number() }),
   steps: z.array(z.object({ afterMs: z.number(), what: z.string() })),
-}) satisfies z.ZodType<Omit<Explanation, 'version'>>;
+}) satisfies z.ZodType<Omit<Explanation, 'version' | 'traceId'>>;
 type Explained = z.infer<typeof explanationSchema>;
 
 export const explainVerb: Verb = (program, context) => {
@@ -38,7 +39,7 @@ export const explainVerb: Verb = (program, context) => {
 };
 
 function explanationText(explained: Explained): string {
-  const { id, model, version, acceptedAtMs, totalMs, result, spent, steps } = explained;
+  const { id, model, version, acceptedAtMs, totalMs, result, traceId, spent, steps } = explained;
   const { queueMs, runMs, hubMs } = spent;
   const of = version === undefined ? model : `${model}@${version}`;
   const lines = [
@@ -46,6 +47,7 @@ function explanationText(explained: Explained): string {
     ...steps.map(({ afterMs, what }) => `${afterMs.toFixed(2).padStart(10)} ms  ${what}`),
     `${totalMs.toFixed(2).padStart(10)} ms  ${result}`,
     `waited ${queueMs.toFixed(2)} ms for executors, ran ${runMs.toFixed(2)} ms, ${hubMs.toFixed(2)} ms at the hub and on the way there`,
+    ...(traceId === undefined ? [] : [`trace ${traceId}`]),
   ];
   return `${lines.join('\n')}\n`;
 }

@@ -10,6 +10,7 @@ import { detectDeviceClass } from '@tidegate/shared/system/detect-device-class.j
 import { systemFiles } from '@tidegate/shared/system/files.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import { systemRandom } from '@tidegate/shared/system/random.js';
+import { openTracing, type Tracing } from '@tidegate/shared/tracing/open-tracing.js';
 import { TrustedTime } from '@tidegate/shared/tuf/trusted-time.js';
 import { TufClient } from '@tidegate/shared/tuf/tuf-client.js';
 import type { DesiredState } from '@tidegate/shared/wire/desired-state.js';
@@ -70,7 +71,9 @@ async function run(settings: Settings, context: CliContext): Promise<void> {
   const late = new LateParts(state);
   const limits = await readCgroupLimits(systemFiles);
   const deviceClass = await detectDeviceClass(settings.providers[0] ?? 'cpu', systemFiles);
-  const agent = openAgent({ settings, access, deviceClass, late, limits, context, log });
+  const telling = { service: 'tidegate-agent', version: context.version, instance: identity.deviceId };
+  const tracing = await openTracing(settings, { ...telling, clock: systemClock, log });
+  const agent = openAgent({ settings, access, deviceClass, late, limits, tracing, context, log });
   const captures = settings.capture === 'on' ? openCaptures({ settings, access, late, agent, log }) : undefined;
   const sync = await openSync({ settings, context, access, deviceClass, trustedTime, state, agent, captures, log });
   late.sync = sync;
@@ -124,11 +127,12 @@ interface OpenAgentParts {
   readonly deviceClass: DeviceClass;
   readonly late: LateParts;
   readonly limits: CgroupLimits;
+  readonly tracing: Tracing | undefined;
   readonly context: CliContext;
   readonly log: Log & LogControl;
 }
 
-function openAgent({ settings, access, deviceClass, late, limits, context, log }: OpenAgentParts): Agent {
+function openAgent({ settings, access, deviceClass, late, limits, tracing, context, log }: OpenAgentParts): Agent {
   const { architecture, instructions } = deviceClass;
   const hub = createInferClient({
     url: access.identity.deviceUrl.replace(/\/+$/, ''),
@@ -143,6 +147,7 @@ function openAgent({ settings, access, deviceClass, late, limits, context, log }
     version: context.version,
     mode: 'run',
     limits,
+    tracing,
     hub,
     shared: {
       link: new SharedAnswersApi({ deviceUrl: access.identity.deviceUrl, dispatcher: access.dispatcher }),

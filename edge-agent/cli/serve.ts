@@ -6,6 +6,7 @@ import { readCgroupLimits } from '@tidegate/shared/system/cgroup-limits.js';
 import { SettingsError } from '@tidegate/shared/system/settings.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { systemFiles } from '@tidegate/shared/system/files.js';
+import { openTracing } from '@tidegate/shared/tracing/open-tracing.js';
 import { createAgent } from '../agent.js';
 import { openLog } from '@tidegate/shared/system/open-log.js';
 import { SETTING_NAMES, type SettingName, type Settings } from '../config/settings-table.js';
@@ -44,6 +45,7 @@ async function serve(models: readonly string[], settings: Settings, context: Cli
   const found = await findModels(models, stopping.signal);
   checkPinned(settings.pin ?? [], found);
   const hub = await openHub(settings);
+  const telling = { service: 'tidegate-agent', version: context.version, clock: systemClock, log };
   let local: LocalModels | undefined;
   const agent = createAgent(settings, {
     clock: systemClock,
@@ -53,6 +55,7 @@ async function serve(models: readonly string[], settings: Settings, context: Cli
     mode: 'serve',
     limits: await readCgroupLimits(systemFiles),
     hub,
+    tracing: await openTracing(settings, telling),
     observers: [],
     control: (slots) => (local = new LocalModels(models, slots)),
   });

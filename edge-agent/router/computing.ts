@@ -53,7 +53,9 @@ export class Computing {
     const question = key === undefined ? undefined : this.#sharedQuestion(request, model, key);
     if (shared === undefined || question === undefined) return this.#onDevice(request, model, flight, trail, signal);
     const asks = request.cache === 'use' && renewal === undefined;
+    const asking = asks ? trail?.span?.child('shared cache', { kind: 'client' }) : undefined;
     const hit = asks ? await shared.get(question, signal) : undefined;
+    asking?.end({ attributes: { 'tidegate.cache.result': hit === undefined ? 'miss' : 'hit' } });
     if (hit !== undefined) {
       trail?.note('not computed: devices of this hub agree on the answer');
       return { ...hit.answer, queueUs: 0, computeUs: 0, from: { layer: 'hub', ageMs: hit.ageMs } };
@@ -100,7 +102,8 @@ export class Computing {
     let lease = this.#modules.models.hold(model, { deadlineMs, elsewhereMs }, signal);
     if (typeof lease !== 'function') {
       trail?.note('the model is not in memory');
-      lease = await lease;
+      const loading = trail?.span?.child('load');
+      lease = await lease.finally(() => loading?.end());
       trail?.note('the model was loaded again');
     }
     try {

@@ -10,6 +10,8 @@ export interface Explanation {
   readonly acceptedAtMs: number;
   readonly totalMs: number;
   readonly result: string;
+  /** Of its trace; absent where it is not traced. */
+  readonly traceId?: string;
   /** What the time went to, in milliseconds; the rest is steps before and after graphs, and the way between processes. */
   readonly spent: {
     /** Longest wait for an executor. */

@@ -1,9 +1,11 @@
-// What happened to one request, told twice when it ended: to `explain` in sentences, to the observers (telemetry, metrics)
-// in figures.
+// What happened to one request, told when it ended: to `explain` in sentences, to the observers (telemetry, metrics) in figures;
+// and to its span, where it is traced, each step as it happens.
 import type { InferAnswer, InferRequest } from '@tidegate/shared/serving/inference-service.js';
 import type { RunFacts, ServedModel } from '@tidegate/shared/serving/served-model.js';
+import { traceRun } from '@tidegate/shared/serving/request-trace.js';
 import { ServingError, type ServingErrorCode } from '@tidegate/shared/serving/serving-error.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
+import type { Span } from '@tidegate/shared/tracing/span.js';
 import type { AnswerObserver, FinishedRequest, OwnAnswer } from '../telemetry/answer-observer.js';
 import type { Explanations } from './explanations.js';
 
@@ -52,11 +54,19 @@ export class RequestTrail {
     this.note(`sequence ${id} ${start ? 'begins' : 'goes on'}${end ? ', and ends' : ''}`);
   }
 
-  note(what: string): void {
-    this.#steps.push({ afterMs: this.#elapsedMs(), what });
+  /** Undefined where it is not traced. */
+  get span(): Span | undefined {
+    return this.#request.trace?.span;
   }
 
-  ran({ graph, queueUs, computeUs, rows, batchRows }: RunFacts): void {
+  note(what: string): void {
+    this.#steps.push({ afterMs: this.#elapsedMs(), what });
+    this.span?.event(what);
+  }
+
+  ran(run: RunFacts): void {
+    const { graph, queueUs, computeUs, rows, batchRows } = run;
+    if (this.span !== undefined) traceRun(this.span, run);
     this.#spent.queueMs = Math.max(this.#spent.queueMs, queueUs / 1000);
     this.#spent.runMs += computeUs / 1000;
     const mates = batchRows > rows ? `, together with ${batchRows - rows} rows of others` : '';
@@ -98,6 +108,7 @@ export class RequestTrail {
       acceptedAtMs: this.#acceptedAtMs,
       totalMs,
       result,
+      ...(this.span === undefined ? {} : { traceId: this.span.context.traceId }),
       spent: this.#spent,
       steps: this.#steps,
     });

@@ -269,7 +269,7 @@ export class Router implements InferenceService {
     const forHub: InferRequest = { ...request, placement: 'auto' }; // where it may run has been decided here
     const ask = async (inner: AbortSignal): Promise<InferAnswer> => {
       const startMs = clock.monotonicMs();
-      const answer = await hub.ask(forHub, waitMs, inner);
+      const answer = await this.#hop(hub, forHub, waitMs, trail, inner);
       trail.hubAnswered(clock.monotonicMs() - startMs, answer.provenance);
       return answer;
     };
@@ -283,6 +283,28 @@ export class Router implements InferenceService {
     return asked === undefined ? answerOf(request, outcome, reason) : fromHub(asked, reason);
   }
 
+  /** Asks the hub under a span of its own, which the hub's spans are children of. */
+  async #hop(
+    hub: HubClient,
+    request: InferRequest,
+    waitMs: number,
+    trail: RequestTrail,
+    signal: AbortSignal,
+  ): Promise<InferAnswer> {
+    const attributes = { 'http.request.method': 'POST', 'tidegate.model.name': request.model };
+    const span = trail.span?.child('hub', { kind: 'client', attributes });
+    if (span === undefined) return hub.ask(request, waitMs, signal);
+    try {
+      const answer = await hub.ask({ ...request, trace: { context: span.context, span } }, waitMs, signal);
+      span.end({ attributes: { 'url.full': hub.status.url, 'http.response.status_code': 200 } });
+      return answer;
+    } catch (error) {
+      const code = error instanceof ServingError ? error.code : 'failed';
+      span.end({ attributes: { 'url.full': hub.status.url, 'error.type': code }, error: messageOf(error) });
+      throw error;
+    }
+  }
+
   /** How soon the hub could answer instead, were the device not ready; undefined = it may not be asked. */
   #elsewhereMs(view: PlaceView): number | undefined {
     const { hub } = this.#modules;
@@ -290,7 +312,7 @@ export class Router implements InferenceService {
     return hub === undefined || place === 'local' ? undefined : (hub.times.meanMs ?? HUB_UNMEASURED_MS);
   }
 
-  #cached(
+  async #cached(
     request: InferRequest,
     model: ServedModel,
     answeredBy: CacheQuestion['answeredBy'],
@@ -298,8 +320,10 @@ export class Router implements InferenceService {
     compute: (request: InferRequest, flight: FlightContext, signal: AbortSignal) => Promise<ComputedAnswer>,
   ): Promise<CacheOutcome> {
     const { model: name, inputs, outputs, parameters, cache: mode, cacheTags: tags, maxStalenessMs } = request;
-    const { enabled, ttlMs, staleWhileRevalidateMs } = model.yaml.cache;
-    return this.#modules.cache.answer(
+    const { enabled: wanted, ttlMs, staleWhileRevalidateMs } = model.yaml.cache;
+    const enabled = wanted && model.deterministic;
+    const looking = enabled && mode === 'use' ? request.trace?.span?.child('cache') : undefined;
+    const outcome = await this.#modules.cache.answer(
       {
         variantDigest: model.identity.variantDigest,
         answeredBy,
@@ -310,7 +334,7 @@ export class Router implements InferenceService {
       },
       {
         model: name,
-        enabled: enabled && model.deterministic,
+        enabled,
         mode,
         ttlMs,
         staleWhileRevalidateMs,
@@ -322,12 +346,16 @@ export class Router implements InferenceService {
             : this.#modules.hub?.state === 'reachable',
       },
       (inner, flight) => {
+        looking?.end({ attributes: { 'tidegate.cache.result': 'miss' } });
         const { renewal } = flight;
         const asked = renewal === undefined ? request : { ...request, ...renewal, priority: RENEWAL_PRIORITY };
         return compute(asked, flight, inner);
       },
       signal,
     );
+    const result = outcome.layer === undefined ? 'joined an equal request' : 'hit';
+    looking?.end({ attributes: { 'tidegate.cache.result': result, 'tidegate.cache.layer': outcome.layer } });
+    return outcome;
   }
 
   #begun({ model: name, sequence }: InferRequest, model: ServedModel | undefined): PlaceView['begun'] {

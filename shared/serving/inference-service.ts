@@ -3,6 +3,7 @@
 import type { CarriedState } from '../runtime/engine.js';
 import type { RanOn } from './provider-in-use.js';
 import type { NamedTensor, TensorSpec } from '../tensor/tensor.js';
+import type { RequestTrace } from '../tracing/span.js';
 import type { ModelStatistics } from './inference-statistics.js';
 
 /** Where a request may run (contract.md). */
@@ -42,6 +43,8 @@ export interface InferRequest {
   readonly cacheTags?: readonly string[];
   /** Absent = of no sequence. A model without state answers as if it were absent. */
   readonly sequence?: SequenceAsked;
+  /** Where its work belongs in a trace, and is told to; absent = in none. */
+  readonly trace?: RequestTrace;
   /** Request parameters that no one here reads; part of the cache key. */
   readonly parameters: Readonly<Record<string, string | number | boolean>>;
 }

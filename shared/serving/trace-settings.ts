@@ -1,5 +1,5 @@
-// Triton's trace extension (extension_trace.md). This server writes no traces (what it knows of a request is in the answer
-// and at /agent/v1/explain), and says so: the settings are Triton's for "off", and turning anything on is refused.
+// Triton's trace extension (extension_trace.md). This server writes no trace files (what it knows of a request is in the answer,
+// at /agent/v1/explain and in OpenTelemetry's traces, which are set up at the start), and says so: the settings are Triton's for "off", and turning anything on is refused.
 import { invalid } from './http/invalid.js';
 
 const OFF: Readonly<Record<string, string | readonly string[]>> = {

@@ -1,5 +1,15 @@
 // Settings that agent and hub have alike (contract.md, Common flags): one wording, one range.
-import { bytesText, choiceText, setting, weightsText, wholeText, type SettingsTable } from './settings.js';
+import { z } from 'zod';
+import {
+  bytesText,
+  choiceText,
+  headersText,
+  setting,
+  shareText,
+  weightsText,
+  wholeText,
+  type SettingsTable,
+} from './settings.js';
 
 export const SERVER_SETTINGS = {
   defaultTimeout: setting({
@@ -44,5 +54,30 @@ export const SERVER_SETTINGS = {
     placeholder: 'FORMAT',
     allowed: 'pretty, json or auto (pretty on a terminal)',
     description: 'Form of log lines on stderr.',
+  }),
+  otlpEndpoint: setting({
+    schema: z.url({ protocol: /^https?$/ }) as z.ZodType<string, string>,
+    fallback: undefined,
+    placeholder: 'URL',
+    allowed: 'an http or https address such as http://localhost:4318',
+    description:
+      'OpenTelemetry receiver (OTLP over HTTP) that traces of requests are sent to, `/v1/traces` under it; unset: nothing is traced.',
+  }),
+  otlpHeaders: setting({
+    schema: headersText,
+    fallback: undefined,
+    placeholder: 'LIST',
+    allowed: 'a comma separated list of NAME=VALUE, values percent-encoded where they hold a comma',
+    description:
+      'Headers for the OpenTelemetry receiver, such as authorization. Better given in the environment than as a flag.',
+    secret: true,
+  }),
+  traceSample: setting({
+    schema: shareText,
+    fallback: '1',
+    placeholder: 'RATIO',
+    allowed: 'a number from 0 to 1',
+    description:
+      'Share of the requests that are traced, of those whose caller brings no `traceparent` that decides it.',
   }),
 } satisfies SettingsTable;

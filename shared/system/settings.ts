@@ -186,6 +186,35 @@ export const weightsText: z.ZodType<ReadonlyMap<string, number>, string> = z
     return weights;
   });
 
+/** `0.25`. */
+export const shareText: z.ZodType<number, string> = z
+  .string()
+  .regex(/^[0-9]*\.?[0-9]+$/)
+  .transform(Number)
+  .pipe(z.number().min(0).max(1)) as z.ZodType<number, string>;
+
+const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+
+/** `authorization=Bearer%20abc,x-tenant=shop`, as OTEL_EXPORTER_OTLP_HEADERS has it. */
+export const headersText: z.ZodType<Readonly<Record<string, string>>, string> = z
+  .string()
+  .transform((text, context): Readonly<Record<string, string>> => {
+    try {
+      return Object.fromEntries(
+        text.split(',').map((part) => {
+          const at = part.indexOf('=');
+          const name = part.slice(0, Math.max(at, 0)).trim();
+          const value = decodeURIComponent(part.slice(at + 1).trim());
+          if (!HEADER_NAME.test(name) || !/^[\x20-\x7e]*$/.test(value)) throw new SyntaxError(name);
+          return [name.toLowerCase(), value];
+        }),
+      );
+    } catch {
+      context.addIssue({ code: 'custom', message: 'no headers' });
+      return z.NEVER;
+    }
+  });
+
 export const anyText = z.string().min(1) as z.ZodType<string, string>;
 
 /** A port of something that can be turned off. */

@@ -30,7 +30,18 @@ export async function openHubParts(
   const content = await ContentStore.open({ folder: paths.content }, systemFiles);
   const events = new HubEvents(silentLog);
   return {
-    parts: { ...base, settings: hubSettings(folder, flags), paths, db, runtime, content, keys, tuf, events },
+    parts: {
+      ...base,
+      settings: hubSettings(folder, flags),
+      paths,
+      db,
+      runtime,
+      content,
+      keys,
+      tuf,
+      events,
+      tracing: undefined,
+    },
     closing,
   };
 }

@@ -12,6 +12,7 @@ import {
 import type { Clock } from '../../system/clock.js';
 import type { Log } from '../../system/log.js';
 import type { TensorSpec } from '../../tensor/tensor.js';
+import type { RequestTrace, Tracer } from '../../tracing/span.js';
 import { pushProvenanceHeaders } from '../http/answer-body.js';
 import { classifiedAnswer } from '../classified-answer.js';
 import { checkRequest } from '../http/check-request.js';
@@ -21,14 +22,15 @@ import { readRequestOptions } from '../http/request-options.js';
 import { ifHere } from '../if-here.js';
 import type { InferAnswer, InferenceService, InferRequest, Provenance } from '../inference-service.js';
 import { offeredExtensions } from '../offered.js';
+import { inferTraced, inTrace, requestTrace, type Entrance } from '../request-trace.js';
 import { asServingError, ServingError, shuttingDown } from '../serving-error.js';
 import { changeModel, modelAsked, writeConfig, writeIndex, writeStatistics } from './extension-messages.js';
 import type { HeldMessage } from './guarded-call.js';
 import { idOf, readInferRequest, writeInferResponse, writeStreamError, type InferMessage } from './infer-message.js';
-import { NOT_OFFERED } from './methods.js';
+import { INFERENCE_SERVICE_NAME, NOT_OFFERED } from './methods.js';
 import { ProtoError } from './proto-reader.js';
 import { ProtoWriter } from './proto-writer.js';
-import { refusalOf, refusalText } from './refusal.js';
+import { GRPC_STATUS, refusalOf, refusalText } from './refusal.js';
 
 interface GrpcFrontOptions {
   readonly service: InferenceService;
@@ -36,6 +38,8 @@ interface GrpcFrontOptions {
   readonly timeoutMsMax: number;
   readonly clock: Clock;
   readonly log: Log;
+  /** Absent = nothing is told to tracing. */
+  readonly tracer?: Tracer | undefined;
   readonly serverName: string;
   readonly serverVersion: string;
 }
@@ -43,10 +47,30 @@ interface GrpcFrontOptions {
 /** Asks for a last, empty answer in a stream; ours are always the last of their request, and say so. */
 const FINAL_RESPONSE = 'triton_enable_empty_final_response';
 
+const overGrpc = (method: string): Entrance => ({
+  name: `${INFERENCE_SERVICE_NAME}/${method}`,
+  attributes: { 'rpc.system': 'grpc', 'rpc.service': INFERENCE_SERVICE_NAME, 'rpc.method': method },
+  ended: (code) => ({ 'rpc.grpc.status_code': code === 'ok' ? 0 : GRPC_STATUS[code] }),
+});
+const MODEL_INFER = overGrpc('ModelInfer');
+const MODEL_STREAM_INFER = overGrpc('ModelStreamInfer');
+
 type Unary = ServerUnaryCall<HeldMessage, Buffer>;
 type Stream = ServerDuplexStream<HeldMessage, Buffer>;
 /** What both have of a call. */
 type Call = Pick<Unary, 'metadata' | 'getDeadline'>;
+
+/** How a request came, and in which trace. */
+interface Way {
+  readonly call: Call;
+  readonly headers: Record<string, string>;
+  readonly trace: RequestTrace | undefined;
+}
+
+interface Answered {
+  readonly message: InferMessage & { readonly final: boolean };
+  readonly answer: InferAnswer;
+}
 
 export class GrpcFront {
   readonly #options: GrpcFrontOptions;
@@ -150,7 +174,7 @@ export class GrpcFront {
   async #infer(call: Unary, respond: sendUnaryData<Buffer>): Promise<void> {
     const { signal, end } = signalOf(call);
     try {
-      const { message, answer } = await this.#answer(call.request, call, signal);
+      const { message, answer } = await this.#answer(call.request, call, MODEL_INFER, signal);
       respond(null, writeInferResponse(answer, message), trailersOf(answer.provenance));
     } catch (error) {
       respond(refusalOf(this.#servingError(error)));
@@ -197,43 +221,46 @@ export class GrpcFront {
   /** A ModelStreamInferResponse, also for a request that is refused: the stream goes on. */
   async #answerInStream(request: HeldMessage, call: Call, signal: AbortSignal): Promise<Buffer> {
     try {
-      const { message, answer } = await this.#answer(request, call, signal);
+      const { message, answer } = await this.#answer(request, call, MODEL_STREAM_INFER, signal);
       return writeInferResponse(answer, { inStream: true, ...message });
     } catch (error) {
       return writeStreamError(refusalText(this.#servingError(error)), idOf(request.bytes));
     }
   }
 
-  async #answer(
-    request: HeldMessage,
-    call: Call,
-    signal: AbortSignal,
-  ): Promise<{ readonly message: InferMessage & { readonly final: boolean }; readonly answer: InferAnswer }> {
+  async #answer(request: HeldMessage, call: Call, entrance: Entrance, signal: AbortSignal): Promise<Answered> {
     this.inFlight++;
+    const { tracer, clock } = this.#options;
+    const headers = metadataOf(call);
+    const trace = requestTrace(tracer, headers, entrance, clock.monotonicMs());
     try {
-      if (this.#draining) throw shuttingDown();
-      if (request.refusal !== undefined) throw request.refusal;
-      const message = readInferRequest(request.bytes);
-      const { [FINAL_RESPONSE]: final, ...parameters } = message.parameters;
-      const inferRequest = this.#requestOf({ ...message, parameters }, call, request.identity);
-      const { service } = this.#options;
-      const answer = await service.infer(inferRequest, signal);
-      return {
-        message: { final: final === true, ...message },
-        answer: classifiedAnswer(service, answer, message.outputs, message.version),
-      };
+      return await inTrace(trace, entrance, () => this.#answerTraced(request, { call, headers, trace }, signal));
     } finally {
       this.inFlight--;
     }
   }
 
+  async #answerTraced(request: HeldMessage, way: Way, signal: AbortSignal): Promise<Answered> {
+    if (this.#draining) throw shuttingDown();
+    if (request.refusal !== undefined) throw request.refusal;
+    const message = readInferRequest(request.bytes);
+    const { [FINAL_RESPONSE]: final, ...parameters } = message.parameters;
+    const inferRequest = this.#requestOf({ ...message, parameters }, way, request.identity);
+    const { service } = this.#options;
+    const answer = await inferTraced(service, inferRequest, signal);
+    return {
+      message: { final: final === true, ...message },
+      answer: classifiedAnswer(service, answer, message.outputs, message.version),
+    };
+  }
+
   #requestOf(
     { model, version, id, parameters, inputs, outputs }: InferMessage,
-    call: Call,
+    { call, headers, trace }: Way,
     identity: string | undefined,
   ): InferRequest {
     const { service, clock, defaultTimeoutMs, timeoutMsMax } = this.#options;
-    const options = readRequestOptions(parameters, call.metadata.getMap() as Record<string, string>);
+    const options = readRequestOptions(parameters, headers);
     const metadata = ifHere(() => service.metadata(model, version));
     if (metadata !== undefined) checkRequest(metadata, inputs, outputs);
     const arrivedMs = clock.monotonicMs();
@@ -251,6 +278,7 @@ export class GrpcFront {
         identity,
         arrivedMs,
         grantedMs,
+        trace,
       },
       { defaultTimeoutMs, timeoutMsMax },
     );
@@ -267,6 +295,11 @@ function signalOf(call: Unary): { readonly signal: AbortSignal; readonly end: ()
   const onCancelled = (): void => abort.abort(gone());
   call.on('cancelled', onCancelled);
   return { signal: abort.signal, end: () => call.off('cancelled', onCancelled) };
+}
+
+/** Values of binary keys are Buffers; none of those is read. */
+function metadataOf({ metadata }: Call): Record<string, string> {
+  return metadata.getMap() as Record<string, string>;
 }
 
 function gone(): ServingError {

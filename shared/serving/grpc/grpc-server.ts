@@ -5,6 +5,7 @@ import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { createServer, type Socket } from 'node:net';
 import type { Clock } from '../../system/clock.js';
 import type { Log } from '../../system/log.js';
+import type { Tracer } from '../../tracing/span.js';
 import type { BodyBudget } from '../http/body-budget.js';
 import { addressText, listen } from '../http/http-server.js';
 import type { OipLimits } from '../http/oip-limits.js';
@@ -24,6 +25,8 @@ export interface GrpcServerOptions {
   readonly defaultTimeoutMs: number;
   readonly clock: Clock;
   readonly log: Log;
+  /** Absent = nothing is told to tracing. */
+  readonly tracer?: Tracer | undefined;
   readonly serverName: string;
   readonly serverVersion: string;
   readonly listen: { readonly host: string; readonly port: number };

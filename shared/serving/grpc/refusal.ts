@@ -5,7 +5,7 @@ import { Metadata, status, type StatusObject } from '@grpc/grpc-js';
 import { headerText } from '../http/answer-body.js';
 import type { ServingError, ServingErrorCode } from '../serving-error.js';
 
-const GRPC_STATUS: Readonly<Record<ServingErrorCode, status>> = {
+export const GRPC_STATUS: Readonly<Record<ServingErrorCode, status>> = {
   'invalid-argument': status.INVALID_ARGUMENT,
   'not-found': status.NOT_FOUND,
   'too-large': status.RESOURCE_EXHAUSTED,

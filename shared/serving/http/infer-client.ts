@@ -6,6 +6,7 @@ import { Agent, errors, request as send, type Dispatcher } from 'undici';
 import { HTTP_STATUS, ServingError, type ServingErrorCode } from '../serving-error.js';
 import type { InferAnswer, InferRequest, SequenceAsked } from '../inference-service.js';
 import type { Clock } from '../../system/clock.js';
+import { traceHeaders } from '../../tracing/trace-context.js';
 import { parseAnswer } from './parse-answer.js';
 
 interface InferClientOptions {
@@ -88,6 +89,7 @@ class UndiciInferClient implements InferClient {
         method: 'POST',
         headers: {
           ...this.#options.headers,
+          ...(request.trace === undefined ? {} : traceHeaders(request.trace.context)),
           'content-type': 'application/octet-stream',
           'inference-header-content-length': String(json),
         },

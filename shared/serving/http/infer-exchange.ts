@@ -2,9 +2,11 @@
 // common. It parses, checks against the model, asks the service, and writes the outputs in the form that was asked for.
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Clock } from '../../system/clock.js';
+import type { RequestTrace, Tracer } from '../../tracing/span.js';
 import { classifiedAnswer } from '../classified-answer.js';
 import { ifHere } from '../if-here.js';
 import type { InferenceService, Provenance } from '../inference-service.js';
+import { inferTraced, inTrace, requestTrace, type Entrance } from '../request-trace.js';
 import type { RegionUse } from '../shared-memory.js';
 import { buildAnswer, type AnswerBody } from './answer-body.js';
 import { checkRequest, rawInput } from './check-request.js';
@@ -21,13 +23,16 @@ interface InferExchangeModules {
   /** For a request that states no timeout. */
   readonly defaultTimeoutMs: number;
   readonly clock: Clock;
+  /** Absent = nothing is told to tracing. */
+  readonly tracer?: Tracer | undefined;
 }
 
 export interface ReceivedInfer {
   readonly body: Buffer;
   /** Length of the JSON part; undefined = the body is all JSON, 0 = it is the one input's data. */
   readonly jsonBytes: number | undefined;
-  /** Where `tidegate-...` headers are looked for. */
+  readonly entrance: Entrance;
+  /** Where `tidegate-...` headers and those of a trace are looked for. */
   readonly headers: IncomingHttpHeaders;
   /** Undefined = the body says it (`model_name`). */
   readonly model: string | undefined;
@@ -54,17 +59,23 @@ export class InferExchange {
   }
 
   /** Rejects with ServingError. */
-  async answer(received: ReceivedInfer, signal: AbortSignal): Promise<SentInfer> {
+  answer(received: ReceivedInfer, signal: AbortSignal): Promise<SentInfer> {
+    const { headers, entrance, arrivedMs } = received;
+    const trace = requestTrace(this.#modules.tracer, headers, entrance, arrivedMs);
+    return inTrace(trace, entrance, () => this.#answer(received, trace, signal));
+  }
+
+  async #answer(received: ReceivedInfer, trace: RequestTrace | undefined, signal: AbortSignal): Promise<SentInfer> {
     const { service, limits, defaultTimeoutMs } = this.#modules;
     const { parsed, model, version } = this.#read(received);
     const { id, inputs, options } = parsed;
     const outputs = parsed.outputs.map((output) => output.name);
     const { arrivedMs, identity, scope } = received;
     const request = makeInferRequest(
-      { model, version, id, inputs, outputs, options, identity, arrivedMs, scope },
+      { model, version, id, inputs, outputs, options, identity, arrivedMs, scope, trace },
       { defaultTimeoutMs, timeoutMsMax: limits.timeoutMsMax },
     );
-    const answer = await service.infer(request, signal);
+    const answer = await inferTraced(service, request, signal);
     const classified = classifiedAnswer(service, answer, parsed.outputs, version);
     const body = buildAnswer(classified, id, parsed.outputs, options.binaryDataOutput);
     return { body, provenance: answer.provenance };

@@ -1,4 +1,5 @@
 // A parsed request -> what the service is asked. Any front may use it: how long a request may take is decided here, once.
+import type { RequestTrace } from '../../tracing/span.js';
 import type { InferRequest } from '../inference-service.js';
 import type { RequestOptions } from './request-options.js';
 
@@ -17,6 +18,7 @@ interface RequestParts {
   readonly grantedMs?: number;
   /** Whose the ids of sequences are; absent = everybody's. */
   readonly scope?: string | undefined;
+  readonly trace?: RequestTrace | undefined;
 }
 
 interface TimeLimits {
@@ -37,6 +39,7 @@ export function makeInferRequest(parts: RequestParts, limits: TimeLimits): Infer
     arrivedMs,
     grantedMs = Number.POSITIVE_INFINITY,
     scope,
+    trace,
   } = parts;
   const { timeoutUs, priority, tenant, placement, cache, maxStalenessMs, cacheTags, sequence, parameters } = options;
   const statedMs = Math.min(timeoutUs === 0 ? Number.POSITIVE_INFINITY : timeoutUs / 1000, grantedMs);
@@ -57,6 +60,7 @@ export function makeInferRequest(parts: RequestParts, limits: TimeLimits): Infer
     maxStalenessMs,
     ...(cacheTags === undefined ? {} : { cacheTags }),
     ...(sequence === undefined ? {} : { sequence: scope === undefined ? sequence : { ...sequence, scope } }),
+    ...(trace === undefined ? {} : { trace }),
     parameters,
   };
 }

@@ -6,9 +6,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../../system/clock.js';
 import type { Log } from '../../system/log.js';
 import type { TensorSpec } from '../../tensor/tensor.js';
+import type { Tracer } from '../../tracing/span.js';
 import type { InferRequest, InferenceService, ModelMetadata } from '../inference-service.js';
 import type { LogControl } from '../log-settings.js';
 import { asServingError, ServingError, shuttingDown, type ServingErrorCode } from '../serving-error.js';
+import { OVER_HTTP } from '../request-trace.js';
 import type { SharedMemoryRegions } from '../shared-memory.js';
 import { BodyBudget, type BodyShare } from './body-budget.js';
 import { clientOf } from './client-signal.js';
@@ -30,6 +32,8 @@ interface OipHandlerOptions {
   readonly defaultTimeoutMs: number;
   readonly clock: Clock;
   readonly log: Log;
+  /** Absent = nothing is told to tracing. */
+  readonly tracer?: Tracer | undefined;
   /** Hears of each inference request that was refused after it had been read, with the time from then on. */
   readonly onRefused?: (code: ServingErrorCode, tookMs: number) => void;
   readonly serverName: string;
@@ -173,7 +177,7 @@ class OipFront {
       readMs = this.#options.clock.monotonicMs();
       const { headers } = request;
       const { body, provenance } = await this.#exchange.answer(
-        { body: received, jsonBytes, headers, model, version, identity, arrivedMs, memory },
+        { entrance: OVER_HTTP, body: received, jsonBytes, headers, model, version, identity, arrivedMs, memory },
         signal,
       );
       await sendAnswer(request, response, body, provenance);

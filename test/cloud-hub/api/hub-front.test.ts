@@ -18,6 +18,7 @@ const metrics = new HubMetrics({
   connectedDevices: () => 5,
   inferencesInFlight: () => 1,
   sharedAnswers: () => new SharedAnswers({ limitBytes: 4096, witnesses: 2 }, { clock: systemClock }).counts,
+  spans: () => ({ exported: 7, dropped: 0, failed: 1 }),
 });
 let server: Server;
 let url: string;

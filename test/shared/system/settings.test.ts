@@ -4,8 +4,10 @@ import {
   bytesText,
   choiceText,
   flagName,
+  headersText,
   readSettings,
   setting,
+  shareText,
   variableName,
   weightsText,
   wholeText,
@@ -111,4 +113,16 @@ describe('a wrong setting stops the start with its name, value, place and what i
   test('an empty file is no settings', () => {
     expect(read({ file: { path: 'c.yaml', text: '' } }).httpPort).toBe(9000);
   });
+});
+
+test('a share is a number from 0 to 1', () => {
+  expect(['0', '0.25', '.5', '1'].map((text) => shareText.parse(text))).toEqual([0, 0.25, 0.5, 1]);
+  for (const text of ['', '1.1', '-1', '1e-3', 'all']) expect(shareText.safeParse(text).success).toBe(false);
+});
+
+test('headers are a list of names and percent-encoded values', () => {
+  const given = 'Authorization=Basic%20dGU6c3Q=, x-scope=a%2Cb';
+  expect(headersText.parse(given)).toEqual({ authorization: 'Basic dGU6c3Q=', 'x-scope': 'a,b' });
+  for (const text of ['', 'authorization', 'a b=c', 'a=%', 'a=%0d%0ahost: b'])
+    expect(headersText.safeParse(text).success).toBe(false);
 });

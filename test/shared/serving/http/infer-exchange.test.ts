@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { InferExchange } from '@tidegate/shared/serving/http/infer-exchange.js';
 import { memoryAccess } from '@tidegate/shared/serving/http/memory-access.js';
 import { BodyBudget } from '@tidegate/shared/serving/http/body-budget.js';
+import { OVER_WEBSOCKET } from '@tidegate/shared/serving/request-trace.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { EchoService } from '../../../support/echo-service.js';
 
@@ -21,7 +22,8 @@ function ask(connection: Named, frame: object): Promise<string> {
   const body = Buffer.from(JSON.stringify({ inputs, ...frame }));
   const { model, version } = connection;
   const arrivedMs = systemClock.monotonicMs();
-  const received = { body, jsonBytes: undefined, headers: {}, model, version, identity: undefined, arrivedMs, memory };
+  const target = { entrance: OVER_WEBSOCKET, headers: {}, model, version, identity: undefined };
+  const received = { ...target, body, jsonBytes: undefined, arrivedMs, memory };
   return exchange.answer(received, new AbortController().signal).then(({ body: { json } }) => json);
 }
 
