@@ -88,9 +88,9 @@ export interface EngineSession {
 export interface EngineState {
   /**
    * Runs the graph with the carried values and `feeds` for the other inputs; answers `outputs`, none of which is carried. The
-   * carried values are replaced when the run has succeeded, all or none. Rejects as EngineSession.run.
+   * carried values are replaced when the run has succeeded, all or none. Outputs lie, and it rejects, as with EngineSession.run.
    */
-  run(feeds: readonly NamedTensor[], outputs: readonly string[], signal: AbortSignal): Promise<NamedTensor[]>;
+  run: EngineSession['run'];
   /** Copies of carried values, by the names of their inputs; all where none is named. */
   read(names?: readonly string[]): NamedTensor[];
   close(): Promise<void>;

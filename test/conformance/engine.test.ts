@@ -321,6 +321,30 @@ describe.each([
     await session.close();
   });
 
+  it('answers a run of a sequence where it was asked to, and keeps what it carries apart', async () => {
+    const session = await load('running-sum');
+    const states = new SequenceStates(session, {
+      initial: [floats('total', [1], [100])],
+      carried: new Map([['total_next', 'total']]),
+    });
+    const room = new Uint8Array(4);
+    let copied = 0;
+    const copy = (output: Uint8Array): Uint8Array => {
+      copied += 1;
+      room.set(output);
+      return room;
+    };
+    const feeds = [floats('x', [1], [1]), tensor('rounds', 'INT64', [], bytesOf(BigInt64Array.of(1n)))];
+    for (let step = 0; step < 3; step += 1) {
+      const [sum] = await states.run({ key: 1, step }, feeds, ['sum'], never, copy);
+      expect(float32Of(sum!)[0]).toBe(101 + step);
+      expect(sum!.data === room).toBe(name === 'capi');
+      room.fill(0xff); // it is another run's now
+    }
+    expect(copied).toBe(name === 'capi' ? 3 : 0);
+    await session.close();
+  });
+
   it('lets runs in flight end before it closes', async () => {
     const session = await load('slow');
     const run = session.run(rounds(500), ['mean'], never);

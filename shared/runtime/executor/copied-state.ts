@@ -1,5 +1,6 @@
 // A sequence's state for an engine that can't keep tensors of its own (engine.ts, `persistentTensors`): plain copies in this
-// process, fed and fetched with every run. Invariant: they are replaced when the run has succeeded, all or none.
+// process, fed and fetched with every run. Invariant: they are replaced when the run has succeeded, all or none. So
+// outputs, which come with them, are not put elsewhere.
 import { wantedOutputs } from './feed-check.js';
 import type { CarriedState, EngineSession, EngineState } from '../engine.js';
 import type { NamedTensor } from '../../tensor/tensor.js';

@@ -138,7 +138,7 @@ async function run({ id, tensors, outputs, sequence, answer }: Extract<ToExecuto
     const { result, computeUs } = await slots.run(id, (signal) => {
       if (sequence === undefined) return loaded.run(tensors, outputs, signal, copy);
       if (held === undefined) throw new RuntimeError('invalid-input', 'the graph carries no state');
-      return held.run(sequence, tensors, outputs, signal);
+      return held.run(sequence, tensors, outputs, signal, copy);
     });
     const places = result.map(({ data }) => arena?.placeOf(data));
     send({ type: 'result', id, computeUs, tensors: result }, places);

@@ -2,7 +2,7 @@
 // nobody. Invariants: a state belongs to one key, and a key to one start of a sequence; a run gets the state of exactly the runs
 // that its sender knows to have succeeded, or `state-lost`; a state that is forgotten is released after its run has ended.
 import { CopiedState } from './copied-state.js';
-import type { CarriedState, EngineSession, EngineState } from '../engine.js';
+import type { CarriedState, CopyOutput, EngineSession, EngineState } from '../engine.js';
 import type { SequenceRun } from '../graph-runner.js';
 import { RuntimeError } from '../runtime-error.js';
 import type { NamedTensor } from '../../tensor/tensor.js';
@@ -35,6 +35,7 @@ export class SequenceStates {
     feeds: readonly NamedTensor[],
     outputs: readonly string[],
     signal: AbortSignal,
+    copy?: CopyOutput,
   ): Promise<NamedTensor[]> {
     await this.#held.get(key)?.last;
     if (step === 0) this.forget(key);
@@ -43,7 +44,7 @@ export class SequenceStates {
       const has = held === undefined ? 'none of this sequence' : `that of ${held.steps} runs`;
       throw new RuntimeError('state-lost', `the state after ${step} runs is wanted, the executor holds ${has}`);
     }
-    const running = held.state.run(feeds, outputs, signal);
+    const running = held.state.run(feeds, outputs, signal, copy);
     held.last = running.catch(() => undefined); // the caller hears of it
     const result = await running;
     held.steps += 1;

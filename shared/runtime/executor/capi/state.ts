@@ -5,7 +5,7 @@
 import { inputValue, outputTensor, ownedValue, type InputValue, type ValueContext } from './values.js';
 import { wordArray } from './table.js';
 import { orderedFeeds, wantedOutputs } from '../feed-check.js';
-import type { EngineState } from '../../engine.js';
+import type { CopyOutput, EngineState } from '../../engine.js';
 import { RuntimeError } from '../../runtime-error.js';
 import type { NamedTensor, TensorSpec } from '../../../tensor/tensor.js';
 
@@ -61,10 +61,15 @@ export class CapiState implements EngineState {
     this.#carried = tensors.map((tensor, i) => ({ ...at(places, i), value: ownedValue(context, tensor) }));
   }
 
-  async run(feeds: readonly NamedTensor[], outputs: readonly string[], signal: AbortSignal): Promise<NamedTensor[]> {
+  async run(
+    feeds: readonly NamedTensor[],
+    outputs: readonly string[],
+    signal: AbortSignal,
+    copy?: CopyOutput,
+  ): Promise<NamedTensor[]> {
     if (this.#closed !== undefined) throw new RuntimeError('closed', 'the state is closed');
     if (this.#running !== undefined) throw new RuntimeError('invalid-input', 'a run with this state is in flight');
-    const running = this.#run(feeds, outputs, signal);
+    const running = this.#run(feeds, outputs, signal, copy);
     this.#running = running;
     try {
       return await running;
@@ -90,7 +95,12 @@ export class CapiState implements EngineState {
     return this.#closed;
   }
 
-  async #run(feeds: readonly NamedTensor[], outputs: readonly string[], signal: AbortSignal): Promise<NamedTensor[]> {
+  async #run(
+    feeds: readonly NamedTensor[],
+    outputs: readonly string[],
+    signal: AbortSignal,
+    copy: CopyOutput | undefined,
+  ): Promise<NamedTensor[]> {
     const { ort } = this.#context;
     const fed = orderedFeeds(
       this.#fed.map((i) => at(this.#io.inputs, i)),
@@ -112,7 +122,7 @@ export class CapiState implements EngineState {
       await this.#execute(ins, fetched, outs, signal);
       const answers = wanted.map((index, i) => {
         const value = outs[this.#carried.length + i] ?? 0n;
-        return { name: at(this.#io.outputs, index).name, ...outputTensor(this.#context, value) };
+        return { name: at(this.#io.outputs, index).name, ...outputTensor(this.#context, value, copy) };
       });
       // Nothing below fails: from here on `outs` holds the values before, which are released.
       for (const [i, carried] of this.#carried.entries()) {
