@@ -2,7 +2,6 @@
 // all of it in the reverse order.
 import * as fs from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { ContentStore } from '@tidegate/shared/content/content-store.js';
 import { readCgroupLimits, usableCores } from '@tidegate/shared/system/cgroup-limits.js';
 import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
 import type { GrpcServer } from '@tidegate/shared/serving/grpc/grpc-server.js';
@@ -32,6 +31,7 @@ import { sharedAnswerRoutes } from './api/shared-answer-routes.js';
 import { StaticFiles } from './api/static-files.js';
 import { tokenRoutes } from './api/token-routes.js';
 import { Closing } from './composition/closing.js';
+import { openContent } from './composition/open-content.js';
 import { openData, type DataParts } from './composition/open-data.js';
 import { openFleet, type FleetParts } from './composition/open-fleet.js';
 import { openInference, type InferenceParts } from './composition/open-inference.js';
@@ -110,7 +110,7 @@ async function openParts(settings: HubSettings, modules: HubModules, closing: Cl
   const cores = usableCores(await readCgroupLimits(files));
   const runtime = new ExecutorRuntime({ clock, log, cores, compiledCache });
   closing.add('runtime', () => runtime.close());
-  const content = await ContentStore.open({ folder: paths.content }, files);
+  const content = await openContent({ paths, db, files, log }, closing);
   const keys = new KeyStore(paths.keys, files);
   const tuf = await openTufRepository({ folder: paths.tuf }, { keys, files, clock, log });
   closing.add('tuf', () => tuf.close());
