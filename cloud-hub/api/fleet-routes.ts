@@ -6,6 +6,7 @@ import {
   groupConfigSchema,
   pageOf,
   pageQuerySchema,
+  telemetryRowSchema,
 } from '@tidegate/shared/wire/admin-api.js';
 import { z } from 'zod';
 import type { FleetService } from '../fleet/fleet-service.js';
@@ -95,11 +96,3 @@ export function fleetRoutes(fleet: FleetService, tokens: EnrolmentTokens, revoke
     },
   };
 }
-
-const telemetryRowSchema = z.object({
-  seq: z.int(),
-  receivedAt: z.string(),
-  requests: z.int(),
-  errors: z.int(),
-  events: z.array(z.object({ atMs: z.number(), kind: z.string(), detail: z.string() })),
-});

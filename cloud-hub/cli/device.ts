@@ -2,10 +2,21 @@
 import { activationText } from '@tidegate/shared/wire/activation-text.js';
 import { providerText } from '@tidegate/shared/wire/provider-text.js';
 import { deviceClassName } from '@tidegate/shared/wire/device-class.js';
-import { deviceSchema, pageOf, type Device } from '@tidegate/shared/wire/admin-api.js';
+import {
+  deviceSchema,
+  pageOf,
+  telemetryRowSchema,
+  type Device,
+  type TelemetryRow,
+} from '@tidegate/shared/wire/admin-api.js';
 import { Command } from 'commander';
+import { z } from 'zod';
 import type { CliContext } from './context.js';
 import { jsonText, tableText } from './output.js';
+
+/** How many events of a device are shown, newest first. */
+const EVENTS_SHOWN = 10;
+const telemetrySchema = z.object({ items: z.array(telemetryRowSchema) });
 
 export function deviceCommand(context: CliContext): Command {
   const list = new Command('list')
@@ -19,13 +30,17 @@ export function deviceCommand(context: CliContext): Command {
       context.stdout.write(options.json === true ? jsonText(devices) : devicesText(devices));
     });
   const show = new Command('show')
-    .description('one device')
+    .description('one device, and what it told of late')
     .argument('<DEVICE>', 'its id')
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  tidegate device show cam-1')
     .action(async (id: string, options: { json?: true }) => {
-      const device = await (await context.client()).get(`/api/v1/devices/${encodeURIComponent(id)}`, deviceSchema);
-      context.stdout.write(options.json === true ? jsonText(device) : deviceText(device));
+      const client = await context.client();
+      const path = `/api/v1/devices/${encodeURIComponent(id)}`;
+      const device = await client.get(path, deviceSchema);
+      const { items } = await client.get(`${path}/telemetry`, telemetrySchema);
+      const events = items.flatMap((row) => row.events.toReversed()).slice(0, EVENTS_SHOWN);
+      context.stdout.write(options.json === true ? jsonText({ ...device, events }) : deviceText(device, events));
     });
   const revoke = new Command('revoke')
     .description('shut a device out at once; it comes back only by enrolling again')
@@ -63,7 +78,8 @@ function devicesText(devices: readonly Device[]): string {
   );
 }
 
-function deviceText(device: Device): string {
+/** As a person reads it; `events` newest first. */
+export function deviceText(device: Device, events: TelemetryRow['events']): string {
   const facts = [
     `${device.id} (${device.name}), group ${device.group}, ${stateOf(device)}`,
     `enrolled ${device.enrolledAt}, last seen ${device.lastSeenAt ?? 'never'}, agent ${device.agentVersion ?? 'unknown'}`,
@@ -79,5 +95,10 @@ function deviceText(device: Device): string {
     running === undefined ? '-' : running.committed ? 'yes' : 'on probation',
     activation === undefined ? '-' : activationText(activation),
   ]);
-  return `${facts.join('\n')}\n${rows.length === 0 ? '' : `\n${tableText(head, rows)}`}`;
+  const told = events.map(({ atMs, kind, detail }) => [new Date(atMs).toISOString(), kind, detail]);
+  const tables = [
+    ...(rows.length === 0 ? [] : [tableText(head, rows)]),
+    ...(told.length === 0 ? [] : [tableText(['AT', 'EVENT', 'DETAIL'], told)]),
+  ];
+  return [`${facts.join('\n')}\n`, ...tables].join('\n');
 }

@@ -107,7 +107,7 @@ export function statusText(status: Status): string {
         `${counts.runs} runs, ${counts.queueDepth} waiting` +
         (sequences === undefined ? '' : `, ${sequences.live} of at most ${sequences.max} sequences live`),
     );
-    if (residency) {
+    if (residency && !quarantine) {
       const { state: where, neededBytes, pinned } = residency;
       const loaded = where === 'resident' ? 'in memory' : where;
       lines.push(`  ${loaded}: ${mebibytes(neededBytes)}${pinned ? ', pinned' : ''}`);
@@ -126,7 +126,11 @@ export function statusText(status: Status): string {
 
 /** What the layers gave, and how far answers that this device did not compute are right. */
 function cacheLines({ layers, semantic }: NonNullable<Status['cache']>): string[] {
-  const given = Object.entries(layers).map(([name, { hits }]) => `${hits} from ${name}`);
+  // A hit that was audited was computed anyway: it was not given.
+  const given = Object.entries(layers).map(
+    ([name, { hits, audits }]) =>
+      `${Math.max(0, hits - audits)} ${name === 'semantic' ? 'to similar inputs' : `from ${name}`}`,
+  );
   const audited = Object.entries(layers)
     .filter(([, { audits }]) => audits > 0)
     .map(([name, { audits, disagreements }]) => `  ${name}: ${disagreements} of ${audits} audited answers were wrong`);

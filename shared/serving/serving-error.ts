@@ -51,6 +51,11 @@ export class ServingError extends Error {
   }
 }
 
+/** What a caller reads: `FIELD: what is wrong`, where a field is. */
+export function textWithField({ message, field }: Pick<ServingError, 'message' | 'field'>): string {
+  return field === undefined || message.startsWith(field) ? message : `${field}: ${message}`;
+}
+
 /** What new requests are told from the moment the server drains. */
 export function shuttingDown(): ServingError {
   return new ServingError('not-ready', 'the server is shutting down', { retryAfterMs: 1000 });

@@ -95,6 +95,16 @@ export const deviceSchema = z.object({
 });
 export type Device = z.infer<typeof deviceSchema>;
 
+/** GET /api/v1/devices/{id}/telemetry: one record that the device sent, newest first. */
+export const telemetryRowSchema = z.object({
+  seq: z.int(),
+  receivedAt: z.string(),
+  requests: z.int(),
+  errors: z.int(),
+  events: z.array(z.object({ atMs: z.number(), kind: z.string(), detail: z.string() })),
+});
+export type TelemetryRow = z.infer<typeof telemetryRowSchema>;
+
 /** PUT /api/v1/groups/{group}/config: settings of the desired state's `config`. */
 export const groupConfigSchema = z.strictObject({ telemetryIntervalMs: z.int().min(100).max(86_400_000) });
 

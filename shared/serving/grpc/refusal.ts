@@ -3,7 +3,7 @@
 // `grpc-retry-pushback-ms` says when (gRFC A6).
 import { Metadata, status, type StatusObject } from '@grpc/grpc-js';
 import { headerText } from '../http/answer-body.js';
-import type { ServingError, ServingErrorCode } from '../serving-error.js';
+import { textWithField, type ServingError, type ServingErrorCode } from '../serving-error.js';
 
 export const GRPC_STATUS: Readonly<Record<ServingErrorCode, status>> = {
   'invalid-argument': status.INVALID_ARGUMENT,
@@ -41,8 +41,8 @@ export function refusalOf(error: ServingError): Refusal {
 }
 
 /** Begins with the field. */
-export function refusalText({ message, field }: ServingError): string {
-  const text = field === undefined || message.startsWith(field) ? message : `${field}: ${message}`;
+export function refusalText(error: ServingError): string {
+  const text = textWithField(error);
   const short = text.length > TEXT_LENGTH_MAX ? `${text.slice(0, TEXT_LENGTH_MAX)}...` : text;
   return short.replaceAll(/\p{Surrogate}/gu, '\ufffd'); // half a character, which no UTF-8 carries
 }

@@ -218,7 +218,9 @@ async function refusal(answer: Dispatcher.ResponseData): Promise<ServingError> {
   const code = known ? (stated as ServingErrorCode) : (CODE_OF_STATUS[statusCode] ?? 'hub-unavailable');
   const field = headers['tidegate-error-field'];
   const retryMs = headers['tidegate-retry-after-ms'] ?? secondsToMs(headers['retry-after']);
-  return new ServingError(code, errorText(body) ?? `the hub answered ${statusCode}`, {
+  const text = errorText(body) ?? `the hub answered ${statusCode}`;
+  const prefix = typeof field === 'string' ? `${field}: ` : '';
+  return new ServingError(code, text.startsWith(prefix) ? text.slice(prefix.length) : text, {
     ...(typeof field === 'string' ? { field } : {}),
     ...(typeof retryMs === 'string' && /^[0-9]+$/.test(retryMs) ? { retryAfterMs: Number(retryMs) } : {}),
   });

@@ -2,7 +2,7 @@
 // shows the text only then); the error's code and field travel in headers, so that our own client gets them back typed.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../../system/clock.js';
-import { HTTP_STATUS, type ServingError } from '../serving-error.js';
+import { HTTP_STATUS, textWithField, type ServingError } from '../serving-error.js';
 import { headerText, pushProvenanceHeaders, type AnswerBody } from './answer-body.js';
 import { compress, wantedCoding, worthCompressing } from './content-coding.js';
 import type { Provenance } from '../inference-service.js';
@@ -30,7 +30,7 @@ export function sendError(
   lingerMs: number,
 ): void {
   if (response.headersSent || response.destroyed) return;
-  const body = JSON.stringify({ error: error.message });
+  const body = JSON.stringify({ error: textWithField(error) });
   const headers = ['Content-Type', 'application/json', 'Content-Length', String(Buffer.byteLength(body))];
   headers.push('tidegate-error', error.code);
   if (error.field !== undefined) headers.push('tidegate-error-field', headerText(error.field));

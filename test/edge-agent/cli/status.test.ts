@@ -25,7 +25,7 @@ describe('what status says', () => {
       residency: { state: 'on demand', neededBytes: 40 * MIB, pinned: false },
     };
     const pinned = { ...model, residency: { state: 'resident', neededBytes: 60 * MIB, pinned: true } };
-    const held = { ...model, residency: null, quarantine: { reason: 'its executors ended 3 times' } };
+    const held = { ...model, quarantine: { reason: 'its executors ended 3 times' } };
     const memory = { budgetBytes: 512 * MIB, usedBytes: 160 * MIB, agentBytes: 50 * MIB };
     expect(
       statusText({ ...quiet, memory, models: [model, pinned, held] })
@@ -47,6 +47,7 @@ describe('what status says', () => {
     const layers = {
       memory: { hits: 40, audits: 0, disagreements: 0 },
       hub: { hits: 9, audits: 2, disagreements: 1 },
+      semantic: { hits: 8, audits: 5, disagreements: 0 },
     };
     const semantic = [
       { model: 'm', disagreementRate: 0.125, off: true },
@@ -57,8 +58,9 @@ describe('what status says', () => {
         .split('\n')
         .slice(1, -2),
     ).toEqual([
-      'cache: 40 from memory, 9 from hub',
+      'cache: 40 from memory, 7 from hub, 3 to similar inputs',
       '  hub: 1 of 2 audited answers were wrong',
+      '  semantic: 0 of 5 audited answers were wrong',
       '  m, answers to similar inputs: 12.5% of late were wrong, too many: off',
       '  n, answers to similar inputs: 0.0% of late were wrong',
     ]);

@@ -174,7 +174,7 @@ describe('what is not offered', () => {
 
   test('CUDA shared memory, by its name', async () => {
     for (const path of ['/v2/cudasharedmemory/status', '/v2/cudasharedmemory/region/a/status']) {
-      expect(await get(path)).toMatchObject({ status: 501, json: { error: expect.stringMatching(/^CUDA/) } });
+      expect(await get(path)).toMatchObject({ status: 501, json: { error: expect.stringMatching(/^path: CUDA/) } });
     }
     expect(await post('/v2/cudasharedmemory/region/a/register', {})).toMatchObject({ status: 501 });
   });

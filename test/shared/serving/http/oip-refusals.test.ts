@@ -162,7 +162,7 @@ describe('refusals', () => {
       server.service.nextError = new ServingError(code, 'because', { field: 'f', retryAfterMs: 1200 });
       const answer = await inferFp32(GOOD);
       expect(answer.status).toBe(status);
-      expect(answer.json).toEqual({ error: 'because' });
+      expect(answer.json).toEqual({ error: 'f: because' });
       expect(answer.headers.get('tidegate-error')).toBe(code);
       expect(answer.headers.get('retry-after')).toBe('2');
       expect(server.refused.at(-1)).toBe(code);
