@@ -58,9 +58,6 @@ interface HubModules {
   readonly log: Log;
 }
 
-/** Disk space for graphs as the engine has made them for this machine. */
-const ENGINE_CACHE_BYTES = 4 * 2 ** 30;
-
 export interface Hub {
   /** `http=HOST:PORT grpc=HOST:PORT device=HOST:PORT mqtt=HOST:PORT`. */
   readonly readyLine: string;
@@ -82,9 +79,10 @@ export async function startHub(settings: HubSettings, modules: HubModules): Prom
 async function start(settings: HubSettings, modules: HubModules, closing: Closing): Promise<Hub> {
   const parts = await openParts(settings, modules, closing);
   const registry = await openRegistry(parts, closing);
-  const inference = await openInference(parts, registry.registry, closing);
+  let training: TrainingParts | undefined;
+  const inference = await openInference(parts, registry.registry, () => training?.jobs.pids ?? [], closing);
   const data = openData(parts, registry.registry, inference, closing);
-  const training = openTraining(parts, registry, closing);
+  training = openTraining(parts, registry, closing);
   const shared = openSharedCache(parts);
   const fleet = await openFleet(parts, registry.registry, inference.oip, data.intake, shared, closing);
   const ports: Ports = { device: fleet.port, broker: fleet.broker, oip: inference.oip, draining: false };
@@ -106,21 +104,23 @@ async function openParts(settings: HubSettings, modules: HubModules, closing: Cl
   const db = await openSqlite(paths.database);
   closing.add('database', () => db.destroy());
   await fs.rm(paths.work, { recursive: true, force: true }); // after the database, whose lock says that nobody works there
-  const compiledCache = { folder: paths.engineCache, limitBytes: ENGINE_CACHE_BYTES };
-  const cores = usableCores(await readCgroupLimits(files));
+  const { engineCache: limitBytes } = settings;
+  const compiledCache = limitBytes === 0 ? undefined : { folder: paths.engineCache, limitBytes };
+  const limits = await readCgroupLimits(files);
+  const cores = usableCores(limits);
   const runtime = new ExecutorRuntime({ clock, log, cores, compiledCache });
   closing.add('runtime', () => runtime.close());
   const content = await openContent({ paths, db, files, log }, closing);
   const keys = new KeyStore(paths.keys, files);
   const tuf = await openTufRepository({ folder: paths.tuf }, { keys, files, clock, log });
   closing.add('tuf', () => tuf.close());
-  return { ...modules, settings, paths, db, runtime, content, keys, tuf, events: new HubEvents(log), tracing };
+  return { ...modules, settings, limits, paths, db, runtime, content, keys, tuf, events: new HubEvents(log), tracing };
 }
 
 async function openHttp(
   parts: Parts,
   { registry, uploads }: RegistryParts,
-  { inference, oip, protocols }: InferenceParts,
+  { models, oip, protocols }: InferenceParts,
   data: DataParts,
   { jobs, trace }: TrainingParts,
   { fleet, rollouts, enrolment, revokeDevice, broker }: FleetParts,
@@ -148,7 +148,8 @@ async function openHttp(
   const live = new LiveChannel({ tokens, events, clock, log });
   ports.live = live;
   const metrics = new HubMetrics({
-    loadedModels: () => inference.loadedCount,
+    memory: () => models.memory,
+    inMemory: () => models.inMemory(),
     liveClients: () => live.clientCount,
     connectedDevices: () => broker.connectedCount(),
     inferencesInFlight: () => oip.inFlight() + (ports.grpc?.inFlight() ?? 0),

@@ -15,7 +15,6 @@ import { usableCores, type CgroupLimits } from '@tidegate/shared/system/cgroup-l
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import { systemFiles } from '@tidegate/shared/system/files.js';
 import type { Log } from '@tidegate/shared/system/log.js';
-import { readProcessMemory } from '@tidegate/shared/system/process-memory.js';
 import type { Tracing } from '@tidegate/shared/tracing/open-tracing.js';
 import type { Privacy } from '@tidegate/shared/wire/privacy.js';
 import { AgentFront } from './api/agent-front.js';
@@ -33,9 +32,8 @@ import { StageCache } from './cache/stage-cache.js';
 import type { CaptureStatus } from './capture/captures.js';
 import type { Settings } from './config/settings-table.js';
 import { EngineSlots } from './engine/engine-slots.js';
-import { memoryBudget } from './engine/memory-budget.js';
 import { startPrewarm } from './engine/prewarm.js';
-import { Residency } from './engine/residency.js';
+import { openResidency } from '@tidegate/shared/residency/open-residency.js';
 import { PrivacyDecisions } from './privacy/privacy-decisions.js';
 import type { BreakerOptions } from './router/breaker.js';
 import { Explanations } from './router/explanations.js';
@@ -115,7 +113,8 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     callerWeights,
     keepAlive: keepAliveMs,
   } = settings;
-  const cores = usableCores(modules.limits ?? {});
+  const { limits = {} } = modules;
+  const cores = usableCores(limits);
   const compiledCache = engineCache(settings, mode);
   const runtime = new ExecutorRuntime({ clock, log, concurrency, engine, cores, compiledCache });
   const statistics = new InferenceStatistics();
@@ -133,7 +132,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     },
     {
       runtime,
-      residency: openResidency(settings, modules),
+      residency: openResidency({ budgetBytes: settings.memoryBudget }, { limits, clock, log, files: systemFiles }),
       inspect: inspectGraphFile,
       onRemoved: (model) => cache.drop({ model }),
       clock,
@@ -261,15 +260,6 @@ function sharedLayer(
   reachable: () => boolean,
 ): SharedLayer {
   return new SharedLayer({ machine: `${machine} ${version}`, breaker }, { link, reachable, clock, log });
-}
-
-function openResidency({ memoryBudget: asked }: Settings, { limits, clock, log }: AgentModules): Residency {
-  const limitBytes = memoryBudget(asked, limits?.memoryBytes);
-  const allowed = limits?.memoryBytes;
-  if (limitBytes !== undefined) log.info({ budgetBytes: limitBytes, asked, cgroupBytes: allowed }, 'memory budget');
-  const memoryOf = async (pid: number): Promise<number | undefined> =>
-    (await readProcessMemory(pid, systemFiles))?.proportionalBytes;
-  return new Residency({ limitBytes }, { clock, log, memoryOf, ownPid: process.pid });
 }
 
 function diskLayer({ dataDir, diskCache: limitBytes }: Settings, { clock, log }: AgentModules): DiskLayer {

@@ -1,13 +1,15 @@
 // The hub's Prometheus metrics. Names carry units; labels have few values.
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
 import type { SpanCounts } from '@tidegate/shared/tracing/otlp-exporter.js';
+import type { InMemory, KnownModels } from '../inference/known-models.js';
 import type { SharedAnswers } from '../shared-cache/shared-answers.js';
 
 /** What a path of the hub's port belongs to. */
 export type Area = 'api' | 'v2' | 'metrics' | 'console';
 
 interface HubGauges {
-  readonly loadedModels: () => number;
+  readonly memory: () => KnownModels['memory'];
+  readonly inMemory: () => readonly InMemory[];
   readonly liveClients: () => number;
   readonly connectedDevices: () => number;
   readonly inferencesInFlight: () => number;
@@ -16,6 +18,20 @@ interface HubGauges {
   /** Undefined where requests are not traced. */
   readonly spans: () => SpanCounts | undefined;
 }
+
+const MEMORY_FAMILIES = {
+  tidegate_hub_memory_budget_bytes: [
+    'Memory that hub, models and training may use together; 0 = no budget.',
+    'budgetBytes',
+  ],
+  tidegate_hub_memory_used_bytes: ['Memory that they use, as last measured.', 'usedBytes'],
+  tidegate_hub_model_loads_total: ['Times that a model version was loaded into memory.', 'loads'],
+  tidegate_hub_model_memory_refused_total: ['Requests refused since their version was not in memory.', 'refusals'],
+  tidegate_hub_memory_over_budget_total: [
+    'Times that more was used than the budget, and nothing could leave.',
+    'overBudget',
+  ],
+} as const;
 
 const SHARED_FAMILIES = {
   tidegate_hub_shared_answers: ['Answers that devices share now.', 'entries'],
@@ -29,6 +45,11 @@ const SHARED_FAMILIES = {
   tidegate_hub_shared_answers_differing_total: ['Offers that differed from the answer that is given.', 'differing'],
   tidegate_hub_shared_answers_evictions_total: ['Answers that had to make room.', 'evictions'],
 } as const;
+
+interface Scraped {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
 
 export class HubMetrics {
   readonly #registry = new Registry();
@@ -46,7 +67,7 @@ export class HubMetrics {
     const gauge = (name: string, help: string, value: () => number): void => {
       const made: Gauge = new Gauge({ name, help, registers, collect: () => made.set(value()) });
     };
-    gauge('tidegate_hub_loaded_models', 'Model versions that are loaded for inference.', gauges.loadedModels);
+    gauge('tidegate_hub_loaded_models', 'Model versions that are in memory.', () => gauges.inMemory().length);
     gauge('tidegate_hub_live_clients', 'Clients of the live channel.', gauges.liveClients);
     gauge('tidegate_hub_connected_devices', 'Devices that are connected to the broker.', gauges.connectedDevices);
     gauge(
@@ -54,23 +75,36 @@ export class HubMetrics {
       'Inference requests that are being answered.',
       gauges.inferencesInFlight,
     );
-    const spans: Counter<'result'> = new Counter({
-      name: 'tidegate_trace_spans_total',
-      help: 'Spans of traces, by what became of them.',
-      labelNames: ['result'],
-      registers,
-      collect: () => {
-        spans.reset();
-        for (const [result, value] of Object.entries(gauges.spans() ?? {})) spans.inc({ result }, value);
-      },
-    });
+    this.#scraped('tidegate_trace_spans_total', 'Spans of traces, by what became of them.', ['result'], () =>
+      Object.entries(gauges.spans() ?? {}).map(([result, value]) => ({ labels: { result }, value })),
+    );
     for (const [name, [help, field]] of Object.entries(SHARED_FAMILIES)) {
-      const options = { name, help, registers };
-      const read = (): number => gauges.sharedAnswers()?.[field] ?? 0;
-      const made: Counter | Gauge = name.endsWith('_total')
-        ? new Counter({ ...options, collect: () => (made.reset(), made.inc(read())) })
-        : new Gauge({ ...options, collect: () => (made.reset(), made.inc(read())) });
+      this.#scraped(name, help, [], () => [{ labels: {}, value: gauges.sharedAnswers()?.[field] ?? 0 }]);
     }
+    this.#addMemory(gauges);
+  }
+
+  #addMemory({ memory, inMemory }: HubGauges): void {
+    for (const [name, [help, field]] of Object.entries(MEMORY_FAMILIES)) {
+      this.#scraped(name, help, [], () => [{ labels: {}, value: memory()[field] ?? 0 }]);
+    }
+    this.#scraped('tidegate_hub_model_evictions_total', 'Times that a version left memory, by why.', ['why'], () =>
+      Object.entries(memory().evictions).map(([why, value]) => ({ labels: { why }, value })),
+    );
+    const help = 'Memory that a version uses, of those that are in memory.';
+    this.#scraped('tidegate_hub_model_memory_bytes', help, ['model', 'version'], () =>
+      inMemory().map(({ model, version, bytes }) => ({ labels: { model, version: String(version) }, value: bytes })),
+    );
+  }
+
+  /** What is counted elsewhere, read when it is asked for. */
+  #scraped(name: string, help: string, labelNames: readonly string[], read: () => readonly Scraped[]): void {
+    const collect = (): void => {
+      made.reset();
+      for (const { labels, value } of read()) made.inc({ ...labels }, value);
+    };
+    const options = { name, help, labelNames, registers: [this.#registry], collect };
+    const made: Counter | Gauge = name.endsWith('_total') ? new Counter(options) : new Gauge(options);
   }
 
   answered(area: Area, status: number): void {

@@ -2,6 +2,7 @@
 import { BodyBudget } from '@tidegate/shared/serving/http/body-budget.js';
 import { createOipHandler, type OipHandler } from '@tidegate/shared/serving/http/oip-handler.js';
 import { DEFAULT_OIP_LIMITS } from '@tidegate/shared/serving/http/oip-limits.js';
+import { openResidency } from '@tidegate/shared/residency/open-residency.js';
 import { RESTART_LIMITS } from '@tidegate/shared/runtime/restart-policy.js';
 import { CountedService } from '@tidegate/shared/serving/counted-service.js';
 import { InferenceStatistics } from '@tidegate/shared/serving/inference-statistics.js';
@@ -12,6 +13,7 @@ import type { openHubGrpc } from '../api/hub-grpc.js';
 import { HUB_VERSION } from '../hub-version.js';
 import { Catalogue } from '../inference/catalogue.js';
 import { HubInference } from '../inference/hub-inference.js';
+import { KnownModels } from '../inference/known-models.js';
 import type { RegistryService } from '../registry/registry-service.js';
 import { findOrigin } from '../training/lineage/lineage-rows.js';
 import type { Closing } from './closing.js';
@@ -20,6 +22,8 @@ import { QUEUE_DEPTH, type Parts } from './parts.js';
 export interface InferenceParts {
   readonly catalogue: Catalogue;
   readonly inference: HubInference;
+  /** Versions that the hub was asked for, in memory or on demand. */
+  readonly models: KnownModels;
   readonly oip: OipHandler;
   /** What every protocol's front is made of. */
   readonly protocols: Omit<Parameters<typeof openHubGrpc>[1], 'tokens'>;
@@ -28,9 +32,10 @@ export interface InferenceParts {
 export async function openInference(
   parts: Parts,
   registry: RegistryService,
+  trainingPids: () => readonly number[],
   closing: Closing,
 ): Promise<InferenceParts> {
-  const { clock, log, settings, db, runtime, content, events } = parts;
+  const { clock, log, files, settings, limits, db, runtime, content, events } = parts;
   const evaluationOf = async (model: string, version: number) => (await findOrigin(db, model, version))?.evaluation;
   const catalogue = new Catalogue({ db, registry, content, evaluationOf, log });
   await catalogue.refresh();
@@ -40,33 +45,40 @@ export async function openInference(
   });
   const statistics = new InferenceStatistics();
   const endedSequences = new EndedSequences();
-  const inference = new HubInference(settings.loadedModels, {
-    catalogue,
-    clock,
-    load: async ({ variant }) =>
-      openServedModel(
-        await registry.materialise(variant),
-        {
-          name: variant.model,
-          version: String(variant.version),
-          versionDigest: variant.versionDigest,
-          variant: variant.variant,
-          variantDigest: variant.variantDigest,
-        },
-        {
-          providers: ['cpu'],
-          intraOpThreads: settings.threads,
-          queueDepthMax: QUEUE_DEPTH,
-          heavy: true,
-          keepCompiled: true,
-          restartLimits: { ...RESTART_LIMITS, heldMs: RESTART_LIMITS.windowMs }, // nobody stands by a hub to end a quarantine
-          limited: true,
-          callerWeights: settings.callerWeights,
-        },
-        { runtime, inspect: inspectGraphFile, clock, endedSequences, onRun: (...run) => statistics.ran(...run) },
-        new AbortController().signal, // the load is shared: one caller's going away doesn't end it
-      ),
-  });
+  const residency = openResidency(
+    { budgetBytes: settings.memoryBudget, modelsMax: settings.loadedModels },
+    { limits, clock, log, files, otherPids: trainingPids },
+  );
+  const models = new KnownModels(
+    { keepAliveMs: settings.keepAlive },
+    {
+      residency,
+      load: async ({ variant }, signal) =>
+        openServedModel(
+          await registry.materialise(variant),
+          {
+            name: variant.model,
+            version: String(variant.version),
+            versionDigest: variant.versionDigest,
+            variant: variant.variant,
+            variantDigest: variant.variantDigest,
+          },
+          {
+            providers: ['cpu'],
+            intraOpThreads: settings.threads,
+            queueDepthMax: QUEUE_DEPTH,
+            heavy: true,
+            keepCompiled: true,
+            restartLimits: { ...RESTART_LIMITS, heldMs: RESTART_LIMITS.windowMs }, // nobody stands by a hub to end a quarantine
+            limited: true,
+            callerWeights: settings.callerWeights,
+          },
+          { runtime, inspect: inspectGraphFile, clock, endedSequences, onRun: (...run) => statistics.ran(...run) },
+          signal,
+        ),
+    },
+  );
+  const inference = new HubInference({ catalogue, models });
   closing.add('inference', async () => {
     stopListening();
     await inference.close();
@@ -83,5 +95,5 @@ export async function openInference(
     serverName: 'tidegate-hub',
     serverVersion: HUB_VERSION,
   };
-  return { catalogue, inference, protocols, oip: createOipHandler(protocols) };
+  return { catalogue, inference, models, protocols, oip: createOipHandler(protocols) };
 }

@@ -1,6 +1,7 @@
 // What every part of the hub is made of: settings, database, content, the runtime. Made by hub.ts before all else.
 import type { ContentStore } from '@tidegate/shared/content/content-store.js';
 import type { Runtime } from '@tidegate/shared/runtime/graph-runner.js';
+import type { CgroupLimits } from '@tidegate/shared/system/cgroup-limits.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { Files } from '@tidegate/shared/system/files.js';
 import type { Log } from '@tidegate/shared/system/log.js';
@@ -14,6 +15,8 @@ import type { Database } from '../storage/database.js';
 
 export interface Parts {
   readonly settings: HubSettings;
+  /** What the cgroup allows. */
+  readonly limits: CgroupLimits;
   readonly paths: DataPaths;
   readonly clock: Clock;
   readonly files: Files;

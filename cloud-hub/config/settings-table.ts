@@ -79,7 +79,15 @@ export const HUB_SETTINGS = {
     fallback: '8',
     placeholder: 'N',
     allowed: '1 to 1000',
-    description: 'Model versions that the hub keeps loaded for inference; the one unused for longest makes room.',
+    description: 'Model versions in memory at once, beside what --memory-budget allows; those worth least make room.',
+  }),
+  engineCache: setting({
+    schema: bytesText,
+    fallback: '4GiB',
+    placeholder: 'BYTES',
+    allowed: 'a size such as 2GiB; 0 keeps nothing',
+    description:
+      'Disk space, in --data-dir, for graphs as the engine has made them for this machine: they load again in milliseconds and share one copy of their weights.',
   }),
   threads: setting({
     schema: wholeText(1, 1024),

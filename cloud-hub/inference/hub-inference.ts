@@ -10,39 +10,25 @@ import type {
   ModelState,
   SequenceAsked,
 } from '@tidegate/shared/serving/inference-service.js';
-import { traceRun } from '@tidegate/shared/serving/request-trace.js';
 import { SequencePlaces } from '@tidegate/shared/serving/sequence-places.js';
-import type { ModelAnswer, RunFacts, ServedModel } from '@tidegate/shared/serving/served-model.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
-import type { Clock } from '@tidegate/shared/system/clock.js';
-import type { Span } from '@tidegate/shared/tracing/span.js';
 import type { TensorSpec } from '@tidegate/shared/tensor/tensor.js';
 import type { Catalogue, CatalogueEntry } from './catalogue.js';
-import { LoadedModels } from './loaded-models.js';
-
-/** A version that is loaded on the hub; ServedModel is one. */
-type HubModel = Pick<ServedModel, 'infer' | 'close'>;
+import type { KnownModels } from './known-models.js';
 
 interface HubInferenceModules {
   readonly catalogue: Catalogue;
-  readonly load: (entry: CatalogueEntry) => Promise<HubModel>;
-  readonly clock: Clock;
+  readonly models: KnownModels;
 }
 
 export class HubInference implements InferenceService {
   readonly #modules: HubInferenceModules;
-  readonly #loaded: LoadedModels<HubModel>;
   /** The version that a sequence began with. */
   readonly #homes = new SequencePlaces<CatalogueEntry>();
   #open = true;
 
-  constructor(loadedMax: number, modules: HubInferenceModules) {
+  constructor(modules: HubInferenceModules) {
     this.#modules = modules;
-    this.#loaded = new LoadedModels(loadedMax);
-  }
-
-  get loadedCount(): number {
-    return this.#loaded.size;
   }
 
   ready(): boolean {
@@ -108,7 +94,8 @@ export class HubInference implements InferenceService {
     const entry = goesOn ? begun : this.#find(request.model, request.version);
     if (hasState(entry.yaml)) this.#homes.goes(request.model, sequence, entry);
     const { variant } = entry;
-    const answer = await this.#answer(entry, sequence === undefined ? request : { ...request, sequence }, signal);
+    const asked = sequence === undefined ? request : { ...request, sequence };
+    const answer = await this.#modules.models.infer(entry, asked, signal);
     const readings = readingsOf(entry, request);
     return {
       model: request.model,
@@ -130,37 +117,7 @@ export class HubInference implements InferenceService {
 
   async close(): Promise<void> {
     this.#open = false;
-    await this.#loaded.closeAll();
-  }
-
-  /** A model that had to make room between being found and being asked is loaded once more. */
-  async #answer(entry: CatalogueEntry, request: InferRequest, signal: AbortSignal): Promise<ModelAnswer> {
-    const span = request.trace?.span;
-    const work = span === undefined ? request : { ...request, onRun: (run: RunFacts) => traceRun(span, run) };
-    let loading: Span | undefined;
-    const load = this.#load(entry, () => (loading = span?.child('load')));
-    const model = await this.#inTime(load, request, signal).finally(() => loading?.end());
-    try {
-      return await model.infer(work, signal);
-    } catch (cause) {
-      if (!(cause instanceof ServingError) || cause.code !== 'not-ready' || !this.#open) throw cause;
-      const again = await this.#inTime(this.#load(entry), request, signal);
-      return again.infer(work, signal);
-    }
-  }
-
-  /** `onLoad`: it was not there, and nobody else had it loaded. */
-  async #load(entry: CatalogueEntry, onLoad: () => void = () => undefined): Promise<HubModel> {
-    try {
-      return await this.#loaded.get(entry.variant.variantDigest, () => {
-        onLoad();
-        return this.#modules.load(entry);
-      });
-    } catch (cause) {
-      const { model, version } = entry.variant;
-      const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new ServingError('failed', `${model}@${version} could not be loaded: ${reason}`, { cause });
-    }
+    await this.#modules.models.closeAll();
   }
 
   #find(model: string, version: string | undefined): CatalogueEntry {
@@ -171,29 +128,6 @@ export class HubInference implements InferenceService {
         ? `the hub has no ready version of a model ${model}`
         : `the hub has no ready version ${version} of a model ${model}`;
     throw new ServingError('not-found', text, { field: version === undefined ? 'model' : 'version' });
-  }
-
-  /** Loading goes on for the next request when this one's time is over. */
-  async #inTime<T>(work: Promise<T>, { deadlineMs }: InferRequest, signal: AbortSignal): Promise<T> {
-    signal.throwIfAborted();
-    const { clock } = this.#modules;
-    let stop = (): void => undefined;
-    const late = new Promise<never>((_resolve, reject) => {
-      const cancel = clock.after(Math.max(0, deadlineMs - clock.monotonicMs()), () =>
-        reject(new ServingError('deadline-exceeded', 'the model was still being loaded')),
-      );
-      const onAbort = (): void => reject(signal.reason);
-      signal.addEventListener('abort', onAbort, { once: true });
-      stop = () => {
-        cancel();
-        signal.removeEventListener('abort', onAbort);
-      };
-    });
-    try {
-      return await Promise.race([work, late]);
-    } finally {
-      stop();
-    }
   }
 }
 

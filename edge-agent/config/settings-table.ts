@@ -140,22 +140,6 @@ export const SETTINGS = {
     description:
       'Runs of one model that compute at once. Without it, as many as the cores carry that affinity and cgroup leave: cores / --threads.',
   }),
-  memoryBudget: setting({
-    schema: z.union([z.literal('none'), bytesText]) as z.ZodType<number | 'none', string>,
-    fallback: undefined,
-    placeholder: 'BYTES',
-    allowed: 'a size such as 512MiB; none',
-    description:
-      'Memory that the agent and its executors may use together, as measured. Models that do not fit leave and are loaded again when asked for. Without it, nine tenths of what the cgroup allows; without a limit there, none.',
-  }),
-  keepAlive: setting({
-    schema: wholeText(0, 2_147_483_647),
-    fallback: undefined,
-    placeholder: 'MS',
-    allowed: `0 to 2147483647 ${MS}`,
-    description:
-      'Without a request for so long, a model leaves memory; 0 at once. Packages may say otherwise (`memory.keepAliveMs`). Without it, models stay until their place is needed.',
-  }),
   pin: setting({
     schema: modelNames,
     fallback: undefined,

@@ -2,7 +2,7 @@
 import { availableParallelism, freemem, totalmem } from 'node:os';
 import type { Files } from '@tidegate/shared/system/files.js';
 import { readCgroupLimits } from '@tidegate/shared/system/cgroup-limits.js';
-import { memoryBudget } from '../engine/memory-budget.js';
+import { memoryBudget } from '@tidegate/shared/residency/memory-budget.js';
 import { fail, fine, warn, type Verdict } from './finding.js';
 
 const MEMORY_LEAST_BYTES = 96 * 2 ** 20;

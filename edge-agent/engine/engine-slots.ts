@@ -15,9 +15,9 @@ import { EndedSequences } from '@tidegate/shared/serving/ended-sequences.js';
 import type { SequenceAsked } from '@tidegate/shared/serving/inference-service.js';
 import type { SequenceCounts } from '@tidegate/shared/serving/sequences.js';
 import type { ServingModels } from '../router/router.js';
-import type { Lease, Residency, ResidencyAsk } from './residency.js';
-import type { ResidentReport, ResidentRules } from './resident.js';
-import { estimatedBytes } from './memory-budget.js';
+import type { Lease, Residency, ResidencyAsk } from '@tidegate/shared/residency/residency.js';
+import type { ResidentReport, ResidentRules } from '@tidegate/shared/residency/resident.js';
+import { estimatedBytes } from '@tidegate/shared/residency/memory-budget.js';
 import type { GoldenOutcome, ModelSlots, ModelSource, PreparedModel } from './model-slots.js';
 
 interface EngineSlotsOptions extends ServedModelOptions {
@@ -123,19 +123,17 @@ export class EngineSlots implements ModelSlots, ServingModels {
     const { name, version, versionDigest, variant, variantDigest, path } = source;
     const { residency } = this.#modules;
     const pack = await openPackage(path, this.#modules, { name, signal });
-    const { memory, pipeline } = pack.yaml;
+    const { memory } = pack.yaml;
     const pin = memory.pinned || this.#options.pinned?.has(name) === true;
     let loaded: LoadedModel | undefined;
     const rules: ResidentRules = {
       keepAliveMs: memory.keepAliveMs ?? this.#options.keepAliveMs,
       pinned: () => pin && loaded?.replaced !== true,
     };
-    const graphs = new Set(pipeline.flatMap((node) => ('graph' in node ? [node.graph] : []))).size;
-    const fileBytes = pack.files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     const identity = { name, version, versionDigest, variant, variantDigest };
     const served = await residency.admit(
       name,
-      { bytes: estimatedBytes(graphs, fileBytes), rules },
+      { bytes: estimatedBytes(pack.yaml, pack.files), rules },
       () => this.#open(pack, identity, signal),
       signal,
     );
@@ -262,8 +260,9 @@ export class EngineSlots implements ModelSlots, ServingModels {
     return this.#active.get(name)?.served.yaml.memory.prewarm ?? [];
   }
 
-  get memory(): Residency['report'] {
-    return this.#modules.residency.report;
+  get memory(): Omit<Residency['report'], 'ownBytes'> & { readonly agentBytes: number } {
+    const { ownBytes: agentBytes, ...report } = this.#modules.residency.report;
+    return { ...report, agentBytes };
   }
 
   /** Ends the quarantine of the active version. False where it is in none, undefined where there is no such model. */

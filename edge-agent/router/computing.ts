@@ -8,7 +8,7 @@ import type { NamedTensor } from '@tidegate/shared/tensor/tensor.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { AnswerCache, ComputedAnswer, FlightContext } from '../cache/answer-cache.js';
 import type { SharedLayer, SharedQuestion } from '../cache/shared-layer.js';
-import type { Lease, ResidencyAsk } from '../engine/residency.js';
+import type { Lease, ResidencyAsk } from '@tidegate/shared/residency/residency.js';
 import type { PrivacyDecisions } from '../privacy/privacy-decisions.js';
 import type { RequestTrail } from './request-trail.js';
 import { SimilarAnswers } from './similar-answers.js';

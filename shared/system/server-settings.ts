@@ -33,6 +33,22 @@ export const SERVER_SETTINGS = {
     allowed: 'a size such as 512MiB, 64MB or a number of bytes',
     description: 'Largest body of an inference request, also after decompression.',
   }),
+  memoryBudget: setting({
+    schema: z.union([z.literal('none'), bytesText]) as z.ZodType<number | 'none', string>,
+    fallback: undefined,
+    placeholder: 'BYTES',
+    allowed: 'a size such as 512MiB; none',
+    description:
+      'Memory that this process and those that it runs models in may use together, as measured. Models that do not fit leave and are loaded again when asked for. Without it, nine tenths of what the cgroup allows; without a limit there, none.',
+  }),
+  keepAlive: setting({
+    schema: wholeText(0, 2_147_483_647),
+    fallback: undefined,
+    placeholder: 'MS',
+    allowed: '0 to 2147483647 milliseconds',
+    description:
+      'Without a request for so long, a model leaves memory; 0 at once. Packages may say otherwise (`memory.keepAliveMs`). Without it, models stay until their place is needed.',
+  }),
   callerWeights: setting({
     schema: weightsText,
     fallback: '',

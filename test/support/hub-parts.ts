@@ -8,6 +8,7 @@ import { openTufRepository } from '@tidegate/cloud-hub/security/tuf-repository.j
 import { openSqlite } from '@tidegate/cloud-hub/storage/sqlite/open-sqlite.js';
 import { ContentStore } from '@tidegate/shared/content/content-store.js';
 import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
+import { readCgroupLimits } from '@tidegate/shared/system/cgroup-limits.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { systemFiles } from '@tidegate/shared/system/files.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
@@ -33,6 +34,7 @@ export async function openHubParts(
     parts: {
       ...base,
       settings: hubSettings(folder, flags),
+      limits: await readCgroupLimits(systemFiles),
       paths,
       db,
       runtime,

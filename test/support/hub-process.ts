@@ -17,8 +17,8 @@ export interface HubProcess {
   /** SIGTERM; resolves with the exit code. */
   stop(): Promise<number | null>;
   kill(): Promise<void>;
-  /** Starts again on the same folder and ports. */
-  again(): Promise<HubProcess>;
+  /** Starts again on the same folder and ports, with `more` flags. */
+  again(more?: readonly string[]): Promise<HubProcess>;
 }
 
 function exec(
@@ -82,7 +82,7 @@ async function serve(dataDir: string, token: string, flags: readonly string[]): 
       child.kill('SIGKILL');
       await ended;
     },
-    again: () => serve(dataDir, token, [...samePorts, ...others]),
+    again: (more = []) => serve(dataDir, token, [...samePorts, ...others, ...more]),
   };
 }
 

@@ -57,6 +57,11 @@ export class JobPlaces {
     this.#m = modules;
   }
 
+  /** Of the processes that work now. */
+  get pids(): readonly number[] {
+    return [...this.#places.values()].flatMap(({ run }) => run.pid ?? []);
+  }
+
   /** Looks at the queue; call it after each change. */
   wake(): void {
     this.#turn = this.#turn.then(() =>

@@ -68,6 +68,11 @@ export class JobRun {
     }
   }
 
+  /** Of its process, while there is one. */
+  get pid(): number | undefined {
+    return this.#process?.pid;
+  }
+
   /** It saves and ends; `run` resolves with `left`, unless it was done or had failed. */
   leave(): void {
     this.#leaving.abort(new Error('the job was told to leave'));
@@ -96,7 +101,7 @@ export class JobRun {
       throw cause;
     }
     if (this.#leaving.signal.aborted) process.leave();
-    return process.ended;
+    return process.ended.finally(() => (this.#process = undefined));
   }
 
   #watchMemory(message: JobMessage, limitBytes: number | undefined): void {

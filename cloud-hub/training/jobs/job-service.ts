@@ -85,6 +85,11 @@ export class JobService {
     });
   }
 
+  /** Of the jobs' processes that work now. */
+  get pids(): readonly number[] {
+    return this.#places.pids;
+  }
+
   /** Goes on with what the database holds; where the disk is full, once it has space: the hub starts all the same. */
   async start(): Promise<void> {
     const interrupted = (await jobsInState(this.#m.db, ['running'])).map(({ id }) => id);

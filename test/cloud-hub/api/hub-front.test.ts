@@ -13,7 +13,19 @@ import { silentLog } from '@tidegate/shared/system/log.js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
 const metrics = new HubMetrics({
-  loadedModels: () => 3,
+  memory: () => ({
+    budgetBytes: 1000,
+    usedBytes: 900,
+    ownBytes: 100,
+    loads: 5,
+    evictions: { budget: 2, 'keep-alive': 1, 'over-budget': 0 },
+    refusals: 4,
+    overBudget: 0,
+  }),
+  inMemory: () => [
+    { model: 'digits', version: 7, bytes: 500 },
+    { model: 'digits', version: 8, bytes: 300 },
+  ],
   liveClients: () => 2,
   connectedDevices: () => 5,
   inferencesInFlight: () => 1,
@@ -86,7 +98,13 @@ test('inference needs a token; a failure to check it is no way in, and harms no 
 test('metrics count what was answered, by area and status', async () => {
   const text = await (await fetch(`${url}/metrics`)).text();
   expect(text).toMatch(/requests_total\{area="v2",status="4xx"\} \d/);
-  expect(text).toContain('tidegate_hub_loaded_models 3');
+  expect(text).toContain('tidegate_hub_loaded_models 2');
+  expect(text).toContain('tidegate_hub_memory_budget_bytes 1000');
+  expect(text).toContain('tidegate_hub_memory_used_bytes 900');
+  expect(text).toContain('tidegate_hub_model_memory_bytes{model="digits",version="7"} 500');
+  expect(text).toContain('tidegate_hub_model_loads_total 5');
+  expect(text).toContain('tidegate_hub_model_evictions_total{why="budget"} 2');
+  expect(text).toContain('tidegate_hub_model_memory_refused_total 4');
   expect(text).toContain('tidegate_hub_live_clients 2');
   expect(text).toContain('tidegate_hub_connected_devices 5');
   expect(text).toContain('tidegate_hub_inferences_in_flight 1');

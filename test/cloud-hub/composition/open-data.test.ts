@@ -14,7 +14,7 @@ const folder = temporaryFolders('open-data');
 test('a sample goes from the intake over a person’s judgement into a dataset, and what is deleted is not in the next one', async () => {
   const { parts, closing } = await openHubParts(folder());
   const { registry } = await openRegistry(parts, closing);
-  const inference = await openInference(parts, registry, closing);
+  const inference = await openInference(parts, registry, () => [], closing);
   const data = openData(parts, registry, inference, closing);
   const heard: LiveEvent['kind'][] = [];
   parts.events.on(({ kind }) => heard.push(kind));

@@ -47,7 +47,7 @@ async function publish(files: Readonly<Record<string, Uint8Array | string>>) {
 }
 
 test('a published version has measured rows, its variants’ manifests are signed targets, and the hub answers it', async () => {
-  const { inference } = await openInference(parts, registry.registry, closing);
+  const { inference } = await openInference(parts, registry.registry, () => [], closing);
   const goldens = '{ file: g.json, output: y, metric: max-abs-error, threshold: 0.001 }';
   const version = await publish({
     'model.yaml': bareYaml('bare', { goldens }),

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { EngineSlots } from '@tidegate/edge-agent/engine/engine-slots.js';
 import type { ModelSource } from '@tidegate/edge-agent/engine/model-slots.js';
-import { Residency } from '@tidegate/edge-agent/engine/residency.js';
+import { Residency } from '@tidegate/shared/residency/residency.js';
 import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
 import type { ServingError } from '@tidegate/shared/serving/serving-error.js';
@@ -110,7 +110,7 @@ describe('EngineSlots', () => {
     const MIB = 2 ** 20;
     const modules = { clock: systemClock, log: silentLog };
     const memoryOf = (pid: number): Promise<number> => Promise.resolve(pid === 0 ? 0 : 40 * MIB);
-    const residency = new Residency({ limitBytes: 100 * MIB }, { ...modules, memoryOf, ownPid: 0 });
+    const residency = new Residency({ limitBytes: 100 * MIB }, { ...modules, memoryOf, ownPids: () => [0] });
     const options = { providers: ['cpu'], intraOpThreads: 1, queueDepthMax: 8, heavy: false } as const;
     slots = new EngineSlots(options, { runtime, residency, inspect: inspectGraphFile, ...modules });
     const one = await slots.prepare(source('1'), signal);

@@ -1,6 +1,6 @@
 // A model that is known to the device, in memory or not: what residency.ts keeps of it. It stays in memory while leases are
 // out; the figures that the policy reads are measured, but the bytes before the first load.
-import type { Clock } from '@tidegate/shared/system/clock.js';
+import type { Clock } from '../system/clock.js';
 import type { Occupant, Wanted } from './residency-policy.js';
 import { UseRate } from './use-rate.js';
 
@@ -26,9 +26,20 @@ export interface ResidentRules {
   readonly pinned: () => boolean;
 }
 
+/** A model that was not loaded yet. */
+export interface ExpectedModel {
+  /** An estimate, until it was measured. */
+  readonly bytes: number;
+  readonly rules: ResidentRules;
+}
+
 /** `loading` and `leaving` take memory too. */
 type ResidentState = 'loading' | 'resident' | 'leaving' | 'on demand';
 export type LeaveReason = 'budget' | 'keep-alive' | 'over-budget';
+
+export function noEvictions(): Record<LeaveReason, number> {
+  return { budget: 0, 'keep-alive': 0, 'over-budget': 0 };
+}
 
 export interface ResidentReport {
   readonly state: ResidentState;
@@ -59,7 +70,7 @@ export class Resident {
   refusals = 0;
   /** Requests that wait for it to be in memory. */
   waiting = 0;
-  readonly evictions: Record<LeaveReason, number> = { budget: 0, 'keep-alive': 0, 'over-budget': 0 };
+  readonly evictions = noEvictions();
   /** Settles when a departure that has begun has ended. */
   left: Promise<void> = Promise.resolve();
   stopKeepAlive: (() => void) | undefined;
@@ -70,7 +81,7 @@ export class Resident {
 
   constructor(
     name: string,
-    expected: { readonly bytes: number; readonly rules: ResidentRules },
+    expected: ExpectedModel,
     modules: { readonly clock: Clock; readonly onIdle: (resident: Resident) => void },
   ) {
     this.name = name;

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { estimatedBytes, memoryBudget } from '@tidegate/edge-agent/engine/memory-budget.js';
+import { readModelYaml } from '@tidegate/shared/package/read-model-yaml.js';
+import { estimatedBytes, memoryBudget } from '@tidegate/shared/residency/memory-budget.js';
+import type { ModelYaml } from '@tidegate/shared/wire/model-yaml.js';
 
 const MIB = 2 ** 20;
 
@@ -18,6 +20,15 @@ describe('memoryBudget', () => {
 });
 
 it('expects an executor for each graph, and more than the files', () => {
-  expect(estimatedBytes(1, 0)).toBe(40 * MIB);
-  expect(estimatedBytes(3, 100 * MIB)).toBe(245 * MIB);
+  const yaml = (graphs: readonly string[]): ModelYaml =>
+    readModelYaml(`name: m
+licence: MIT
+pipeline: [${graphs.map((graph, i) => `{ graph: ${graph}, inputs: { x: x }, outputs: { y: y${i} } }`).join(', ')}]
+inputs: [{ name: x, datatype: FP32, shape: [1] }]
+outputs: [{ name: y0, datatype: FP32, shape: [1] }]
+`);
+  expect(estimatedBytes(yaml(['a.onnx']), [])).toBe(40 * MIB);
+  expect(estimatedBytes(yaml(['a.onnx', 'b.onnx', 'a.onnx']), [{ sizeBytes: 60 * MIB }, { sizeBytes: 40 * MIB }])).toBe(
+    205 * MIB,
+  );
 });

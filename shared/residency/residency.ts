@@ -4,15 +4,22 @@
 //
 // Invariants: nothing leaves while a lease is out; what a load will need is set aside before it begins, so that two loads never
 // count on the same bytes; a refusal changes nothing.
-import { ServingError } from '@tidegate/shared/serving/serving-error.js';
-import type { Clock } from '@tidegate/shared/system/clock.js';
-import type { Log } from '@tidegate/shared/system/log.js';
+import { ServingError } from '../serving/serving-error.js';
+import type { Clock } from '../system/clock.js';
+import type { Log } from '../system/log.js';
 import { decideRoom, decideShrink, type Memory, type Occupant } from './residency-policy.js';
-import { Resident, type LeaveReason, type Parkable, type ResidentReport, type ResidentRules } from './resident.js';
+import {
+  noEvictions,
+  Resident,
+  type ExpectedModel,
+  type LeaveReason,
+  type Parkable,
+  type ResidentReport,
+} from './resident.js';
 
 /** Requests that may wait for models to be loaded, over all models. */
 const WAITING_MAX = 256;
-/** While requests come, memory is looked at so often; an idle agent doesn't look. */
+/** While requests come, memory is looked at so often; an idle server doesn't look. */
 const LOOK_INTERVAL_MS = 5000;
 
 export type Lease = () => void;
@@ -27,8 +34,10 @@ export interface ResidencyAsk {
 }
 
 interface ResidencyOptions {
-  /** Of agent and executors together; undefined = no budget. */
+  /** Of server and executors together; undefined = no budget. */
   readonly limitBytes: number | undefined;
+  /** Models in memory at once; absent = any number. */
+  readonly modelsMax?: number | undefined;
 }
 
 interface ResidencyModules {
@@ -36,14 +45,20 @@ interface ResidencyModules {
   readonly log: Log;
   /** Bytes that a process uses; undefined where it is gone or the system doesn't tell. */
   readonly memoryOf: (pid: number) => Promise<number | undefined>;
-  readonly ownPid: number;
+  /** The server's own process, and others whose memory counts beside the models'. */
+  readonly ownPids: () => readonly number[];
 }
 
 interface MemoryReport {
   readonly budgetBytes: number | null;
   /** As last measured. */
   readonly usedBytes: number;
-  readonly agentBytes: number;
+  /** Of it, beside the models. */
+  readonly ownBytes: number;
+  /** Over all models, also those that were closed since. */
+  readonly loads: number;
+  readonly evictions: Readonly<Record<LeaveReason, number>>;
+  readonly refusals: number;
   /** Measurements that found more in use than the budget, and nobody who could leave. */
   readonly overBudget: number;
 }
@@ -57,7 +72,7 @@ export class Residency {
   #onChange: (() => void)[] = [];
   #waiting = 0;
   #ownBytes = 0;
-  #overBudget = 0;
+  readonly #totals = { loads: 0, evictions: noEvictions(), refusals: 0, overBudget: 0 };
   #stopLooking: (() => void) | undefined;
 
   constructor(options: ResidencyOptions, modules: ResidencyModules) {
@@ -71,12 +86,11 @@ export class Residency {
    */
   async admit<M extends Parkable>(
     name: string,
-    expected: { readonly bytes: number; readonly rules: ResidentRules },
+    expected: ExpectedModel,
     open: () => Promise<M>,
     signal: AbortSignal,
   ): Promise<M> {
-    const { clock } = this.#modules;
-    const resident = new Resident(name, expected, { clock, onIdle: (idle) => this.#armKeepAlive(idle) });
+    const resident = this.#resident(name, expected);
     await this.#read();
     await this.#makeRoom(resident, signal);
     let model: M | undefined;
@@ -92,6 +106,15 @@ export class Residency {
       await model?.close();
       throw cause;
     }
+  }
+
+  /** Looks after a model that is on demand: the first who holds it has it loaded, where the policy lets it in. */
+  know(name: string, model: Parkable, expected: ExpectedModel): void {
+    const resident = this.#resident(name, expected);
+    resident.state = 'on demand';
+    resident.model = model;
+    this.#byModel.set(model, resident);
+    this.#all.add(resident);
   }
 
   /** Forgets a model that was closed. */
@@ -145,13 +168,18 @@ export class Residency {
   get report(): MemoryReport {
     const usedBytes = this.#occupants().reduce((sum, { bytes }) => sum + bytes, this.#ownBytes);
     const { limitBytes } = this.#options;
-    return { budgetBytes: limitBytes ?? null, usedBytes, agentBytes: this.#ownBytes, overBudget: this.#overBudget };
+    return { budgetBytes: limitBytes ?? null, usedBytes, ownBytes: this.#ownBytes, ...this.#totals };
   }
 
   close(): void {
     this.#closing.abort();
     this.#stopLooking?.();
     for (const resident of this.#all) resident.stopKeepAlive?.();
+  }
+
+  #resident(name: string, expected: ExpectedModel): Resident {
+    const { clock } = this.#modules;
+    return new Resident(name, expected, { clock, onIdle: (idle) => this.#armKeepAlive(idle) });
   }
 
   async #holdLater(resident: Resident, ask: ResidencyAsk, signal: AbortSignal): Promise<Lease> {
@@ -199,6 +227,7 @@ export class Residency {
 
   #refusal(resident: Resident, reason: string, retryAfterMs: number | undefined): ServingError {
     resident.refusals += 1;
+    this.#totals.refusals += 1;
     const text = `'${resident.name}' is not in memory: ${reason}`;
     return new ServingError('not-ready', text, retryAfterMs === undefined ? {} : { retryAfterMs });
   }
@@ -222,12 +251,13 @@ export class Residency {
       await room;
       const startMs = clock.monotonicMs();
       await model?.wake(this.#closing.signal);
-      log.info({ model: name, loadMs: Math.round(clock.monotonicMs() - startMs) }, 'model loaded again');
+      const again = resident.loads === 0 ? '' : ' again';
+      log.info({ model: name, loadMs: Math.round(clock.monotonicMs() - startMs) }, `model loaded${again}`);
       await this.#settle(resident);
     } catch (cause) {
       const error = cause instanceof Error ? cause.message : String(cause);
       if (this.#all.has(resident) && !this.#closing.signal.aborted)
-        log.error({ model: name, error }, 'model not loaded again');
+        log.error({ model: name, error }, 'model not loaded');
       await model?.park();
       if (resident.state === 'loading') resident.state = 'on demand';
     } finally {
@@ -260,6 +290,7 @@ export class Residency {
     if (resident.state !== 'loading') return; // closed meanwhile
     resident.state = 'resident';
     resident.loads += 1;
+    this.#totals.loads += 1;
     resident.loadedBytes = resident.bytes;
     resident.sinceMs = resident.lastUsedMs = this.#modules.clock.monotonicMs();
     this.#changed();
@@ -283,6 +314,7 @@ export class Residency {
     resident.state = 'leaving';
     resident.stopKeepAlive?.();
     resident.evictions[why] += 1;
+    this.#totals.evictions[why] += 1;
     const usesPerMinute = Number((60 * resident.rate.perSecond(this.#modules.clock.monotonicMs())).toFixed(2));
     const fields = { model: resident.name, why, bytes: resident.bytes, usesPerMinute, ...(wanted && { for: wanted }) };
     this.#modules.log.info(fields, 'model leaves memory');
@@ -329,7 +361,7 @@ export class Residency {
     const { leave, overBytes } = decideShrink(present, this.#memory(), this.#modules.clock.monotonicMs());
     for (const { resident } of leave) void this.#leave(resident, 'over-budget');
     if (overBytes === 0) return;
-    this.#overBudget += 1;
+    this.#totals.overBudget += 1;
     const { limitBytes } = this.#options;
     this.#modules.log.warn(
       { overBytes, limitBytes },
@@ -337,15 +369,15 @@ export class Residency {
     );
   }
 
-  /** Reads what the agent and each executor use now. */
+  /** Reads what the server and each executor use now. */
   async #read(): Promise<void> {
-    const { memoryOf, ownPid } = this.#modules;
-    this.#ownBytes = (await memoryOf(ownPid)) ?? this.#ownBytes;
+    const { memoryOf, ownPids } = this.#modules;
+    const own = await Promise.all(ownPids().map((pid) => memoryOf(pid)));
+    this.#ownBytes = sumOf(own) || this.#ownBytes;
     for (const resident of this.#occupants()) {
       if (resident.model?.quarantine !== undefined && resident.state === 'resident') resident.state = 'on demand';
       const pids = resident.model?.pids ?? [];
-      const sizes = await Promise.all(pids.map((pid) => memoryOf(pid)));
-      const bytes = sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0);
+      const bytes = sumOf(await Promise.all(pids.map((pid) => memoryOf(pid))));
       if (bytes > 0) resident.bytes = bytes;
     }
   }
@@ -355,7 +387,8 @@ export class Residency {
   }
 
   #memory(): Memory {
-    return { limitBytes: this.#options.limitBytes ?? Infinity, ownBytes: this.#ownBytes };
+    const { limitBytes = Infinity, modelsMax = Infinity } = this.#options;
+    return { limitBytes, modelsMax, ownBytes: this.#ownBytes };
   }
 
   /** Resolves at the next change of who is in memory, or at `untilMs`. Rejects with `cancelled`. */
@@ -382,4 +415,8 @@ export class Residency {
   #changed(): void {
     for (const resolve of this.#onChange.splice(0)) resolve();
   }
+}
+
+function sumOf(sizes: readonly (number | undefined)[]): number {
+  return sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0);
 }

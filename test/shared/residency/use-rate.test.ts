@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { UseRate } from '@tidegate/edge-agent/engine/use-rate.js';
+import { UseRate } from '@tidegate/shared/residency/use-rate.js';
 
 it('comes to the rate of steady use, and fades when nobody asks any more', () => {
   const rate = new UseRate();

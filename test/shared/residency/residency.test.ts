@@ -1,7 +1,7 @@
 // Residency over models that only count bytes and take simulated time to load. Real executors: test/e2e/serve-memory.test.ts.
 import { afterEach, describe, expect, it } from 'vitest';
-import { Residency, type Lease, type ResidencyAsk } from '@tidegate/edge-agent/engine/residency.js';
-import type { Parkable } from '@tidegate/edge-agent/engine/resident.js';
+import { Residency, type Lease, type ResidencyAsk } from '@tidegate/shared/residency/residency.js';
+import type { Parkable } from '@tidegate/shared/residency/resident.js';
 import type { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import { settle } from '../../support/fake-graph-runner.js';
 import { ManualClock } from '../../support/manual-clock.js';
@@ -23,7 +23,7 @@ class World {
     this.limitBytes = limitBytes;
     this.residency = new Residency(
       { limitBytes },
-      { clock: this.clock, log: this.log, ownPid: 1, memoryOf: (pid) => Promise.resolve(this.bytesOf(pid)) },
+      { clock: this.clock, log: this.log, ownPids: () => [1], memoryOf: (pid) => Promise.resolve(this.bytesOf(pid)) },
     );
   }
 
@@ -130,7 +130,7 @@ describe('a budget that not all models fit into', () => {
   it('opens all of them, one making room for the next, and loads again what is asked for', async () => {
     world = new World(250);
     const [a, b] = [await world.add('a'), await world.add('b')];
-    expect(world.residency.report).toEqual({ budgetBytes: 250, usedBytes: 250, agentBytes: OWN, overBudget: 0 });
+    expect(world.residency.report).toMatchObject({ budgetBytes: 250, usedBytes: 250, ownBytes: OWN, overBudget: 0 });
     const c = await world.add('c');
     expect([a, b, c].map((model) => world.state(model))).toEqual(['on demand', 'resident', 'resident']);
     const asked = world.ask(a, 30_000);

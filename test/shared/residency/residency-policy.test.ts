@@ -7,7 +7,7 @@ import {
   minimumResidencyMs,
   type Occupant,
   type Wanted,
-} from '@tidegate/edge-agent/engine/residency-policy.js';
+} from '@tidegate/shared/residency/residency-policy.js';
 
 const occupant = (part: Partial<Occupant> = {}): Occupant => ({
   name: 'a',
@@ -30,7 +30,7 @@ const wanted = (part: Partial<Wanted> = {}): Wanted => ({
 });
 const sum = (some: readonly { readonly bytes: number }[]): number =>
   some.reduce((total, { bytes }) => total + bytes, 0);
-const memory = { limitBytes: 300, ownBytes: 50 };
+const memory = { limitBytes: 300, ownBytes: 50, modelsMax: Infinity };
 const LATER = 3_600_000;
 
 const anyOccupant: fc.Arbitrary<Occupant> = fc.record({
@@ -53,6 +53,7 @@ const anyWanted: fc.Arbitrary<Wanted> = fc.record({
 const anyMemory = fc.record({
   limitBytes: fc.integer({ min: 1, max: 5000 }),
   ownBytes: fc.integer({ min: 0, max: 500 }),
+  modelsMax: fc.oneof(fc.constant(Infinity), fc.integer({ min: 1, max: 8 })),
 });
 
 describe('decideRoom', () => {
@@ -76,11 +77,28 @@ describe('decideRoom', () => {
   it('says what is needed and what is there of a model that never fits', () => {
     const MIB = 2 ** 20;
     const pinned = occupant({ bytes: 20 * MIB, pinned: true });
-    const budget = { limitBytes: 100 * MIB, ownBytes: 30 * MIB };
+    const budget = { ...memory, limitBytes: 100 * MIB, ownBytes: 30 * MIB };
     expect(decideRoom(wanted({ bytes: 60 * MIB }), [pinned], budget, LATER)).toEqual({
       kind: 'never',
       reason:
-        'it needs 60 MiB, and the memory budget of 100 MiB leaves 50 MiB (the agent itself uses 30 MiB, models that stay 20 MiB)',
+        'it needs 60 MiB, and the memory budget of 100 MiB leaves 50 MiB (beside the models 30 MiB are used, models that stay 20 MiB)',
+    });
+  });
+
+  it('bounds the number of models in memory as it does their bytes', () => {
+    const places = { limitBytes: Infinity, ownBytes: 50, modelsMax: 2 };
+    const both = [occupant(), occupant({ name: 'rare', usesPerS: 0.1 })];
+    expect(decideRoom(wanted(), both, { ...places, modelsMax: 3 }, 0)).toEqual({ kind: 'load', leave: [] });
+    expect(decideRoom(wanted(), both, places, LATER)).toEqual({ kind: 'load', leave: [both[1]] });
+    expect(decideRoom(wanted(), both, places, 4000)).toEqual({
+      kind: 'wait',
+      untilMs: 10_000,
+      reason: 'the places of the 2 models that may be in memory are taken by a, rare for another 6 s',
+    });
+    const pinned = both.map((one) => ({ ...one, pinned: true }));
+    expect(decideRoom(wanted(), pinned, places, LATER)).toEqual({
+      kind: 'never',
+      reason: 'all 2 models that may be in memory are pinned',
     });
   });
 
@@ -117,6 +135,7 @@ describe('decideRoom', () => {
         if (decision.kind !== 'load') return;
         const stay = occupants.filter((one) => !decision.leave.includes(one));
         expect(budget.ownBytes + sum(stay) + want.bytes).toBeLessThanOrEqual(budget.limitBytes);
+        expect(stay.length + 1).toBeLessThanOrEqual(budget.modelsMax);
         for (const one of decision.leave) {
           expect(one.pinned || one.stays).toBe(false);
           if (!want.urgent) expect(LATER - one.sinceMs).toBeGreaterThanOrEqual(minimumResidencyMs(one, want));

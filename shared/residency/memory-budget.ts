@@ -1,4 +1,5 @@
-// How much memory agent and executors may use together: what was asked for, and never what the cgroup would kill them for.
+// How much memory a server (agent or hub) and its executors may use together: what was asked for, and never what the cgroup would kill them for.
+import type { ModelYaml } from '../wire/model-yaml.js';
 
 /** Of the cgroup's limit: the rest is the kernel's (page tables, sockets, files that are being read). */
 const SHARE_OF_CGROUP = 0.9;
@@ -14,6 +15,11 @@ export function memoryBudget(asked: number | 'none' | undefined, cgroupBytes: nu
 const EXECUTOR_BYTES = 40 * 2 ** 20;
 const WEIGHTS_FACTOR = 1.25;
 
-export function estimatedBytes(graphs: number, fileBytes: number): number {
+export function estimatedBytes(
+  { pipeline }: Pick<ModelYaml, 'pipeline'>,
+  files: readonly { readonly sizeBytes: number }[],
+): number {
+  const graphs = new Set(pipeline.flatMap((node) => ('graph' in node ? [node.graph] : []))).size;
+  const fileBytes = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   return Math.round(graphs * EXECUTOR_BYTES + fileBytes * WEIGHTS_FACTOR);
 }

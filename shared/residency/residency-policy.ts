@@ -32,8 +32,16 @@ export interface Wanted {
 
 export interface Memory {
   readonly limitBytes: number;
-  /** What the agent itself uses. */
+  /** What is used beside the models. */
   readonly ownBytes: number;
+  /** Models in memory at once; Infinity = any number. */
+  readonly modelsMax: number;
+}
+
+/** What must become free; nothing where neither is above 0. */
+interface Missing {
+  readonly bytes: number;
+  readonly models: number;
 }
 
 type RoomDecision<T extends Occupant> =
@@ -63,26 +71,33 @@ export function decideRoom<T extends Occupant>(
   nowMs: number,
 ): RoomDecision<T> {
   const usedBytes = occupants.reduce((sum, { bytes }) => sum + bytes, memory.ownBytes);
-  const missingBytes = usedBytes + wanted.bytes - memory.limitBytes;
-  if (missingBytes <= 0) return { kind: 'load', leave: [] };
+  const missing = {
+    bytes: usedBytes + wanted.bytes - memory.limitBytes,
+    models: occupants.length + 1 - memory.modelsMax,
+  };
+  if (isNothing(missing)) return { kind: 'load', leave: [] };
   const movable = occupants.filter(({ pinned }) => !pinned);
-  const movableBytes = movable.reduce((sum, { bytes }) => sum + bytes, 0);
-  if (movableBytes < missingBytes) {
-    const haveBytes = Math.max(0, wanted.bytes - (missingBytes - movableBytes));
-    return { kind: 'never', reason: tooLarge(wanted, haveBytes, memory, usedBytes - movableBytes - memory.ownBytes) };
+  const least = movable.reduce(without, missing);
+  if (!isNothing(least)) {
+    const pinnedBytes = occupants.reduce((sum, { pinned, bytes }) => sum + (pinned ? bytes : 0), 0);
+    const many = `all ${memory.modelsMax} models that may be in memory are pinned`;
+    return { kind: 'never', reason: least.bytes > 0 ? tooLarge(wanted, least.bytes, memory, pinnedBytes) : many };
   }
   const leaving = movable.map((occupant) => ({ occupant, atMs: mayLeaveAtMs(occupant, wanted, nowMs) }));
   const now = leaving.filter(({ atMs }) => atMs <= nowMs).map(({ occupant }) => occupant);
-  const leave = leastWorth(now, missingBytes);
+  const leave = leastWorth(now, missing);
   if (leave !== undefined) return { kind: 'load', leave };
-  let freeBytes = 0;
+  let rest: Missing = missing;
   for (const { occupant, atMs } of leaving.sort((a, b) => a.atMs - b.atMs)) {
-    freeBytes += occupant.bytes;
-    if (freeBytes < missingBytes) continue;
+    rest = without(rest, occupant);
+    if (!isNothing(rest)) continue;
     const names = leaving.filter((other) => other.atMs > nowMs).map((other) => other.occupant.name);
     const seconds = Math.ceil((atMs - nowMs) / 1000);
-    const reason = `the memory budget (${mebibytes(memory.limitBytes)}) is taken by ${names.join(', ')} for another ${seconds} s`;
-    return { kind: 'wait', untilMs: atMs, reason };
+    const what =
+      missing.bytes > 0
+        ? `the memory budget (${mebibytes(memory.limitBytes)}) is`
+        : `the places of the ${memory.modelsMax} models that may be in memory are`;
+    return { kind: 'wait', untilMs: atMs, reason: `${what} taken by ${names.join(', ')} for another ${seconds} s` };
   }
   throw new Error('the bytes of those that may leave suffice');
 }
@@ -97,7 +112,7 @@ export function decideShrink<T extends Occupant>(
   const overBytes = usedBytes - memory.limitBytes;
   if (overBytes <= 0) return { leave: [], overBytes: 0 };
   const movable = occupants.filter(({ pinned, stays }) => !pinned && !stays);
-  const enough = leastWorth(movable, overBytes);
+  const enough = leastWorth(movable, { bytes: overBytes, models: -Infinity });
   if (enough !== undefined && enough.length < occupants.length) return { leave: enough, overBytes: 0 };
   // Not even without all others: the one that is worth most only begins anew, when it has nothing to do and not all the time.
   const [most, ...others] = [...movable].sort((a, b) => worth(b) - worth(a));
@@ -106,22 +121,32 @@ export function decideShrink<T extends Occupant>(
   return { leave, overBytes: Math.max(0, overBytes - leave.reduce((sum, { bytes }) => sum + bytes, 0)) };
 }
 
-/** The least worth first until `bytes` are free, then without those that were not needed; undefined where all don't suffice. */
-function leastWorth<T extends Occupant>(candidates: readonly T[], bytes: number): T[] | undefined {
+/** The least worth first until nothing is missing, then without those that were not needed; undefined where all don't suffice. */
+function leastWorth<T extends Occupant>(candidates: readonly T[], missing: Missing): T[] | undefined {
   const chosen: T[] = [];
-  let freeBytes = 0;
+  let rest = missing;
   for (const candidate of [...candidates].sort((a, b) => worth(a) - worth(b))) {
-    if (freeBytes >= bytes) break;
+    if (isNothing(rest)) break;
     chosen.push(candidate);
-    freeBytes += candidate.bytes;
+    rest = without(rest, candidate);
   }
-  if (freeBytes < bytes) return undefined;
+  if (!isNothing(rest)) return undefined;
   for (const candidate of [...chosen].reverse()) {
-    if (freeBytes - candidate.bytes < bytes) continue;
+    const kept = { bytes: rest.bytes + candidate.bytes, models: rest.models + 1 };
+    if (!isNothing(kept)) continue;
     chosen.splice(chosen.indexOf(candidate), 1);
-    freeBytes -= candidate.bytes;
+    rest = kept;
   }
   return chosen;
+}
+
+function isNothing({ bytes, models }: Missing): boolean {
+  return bytes <= 0 && models <= 0;
+}
+
+/** What is missing still when `occupant` has left. */
+function without({ bytes, models }: Missing, occupant: Occupant): Missing {
+  return { bytes: bytes - occupant.bytes, models: models - 1 };
 }
 
 function mayLeaveAtMs(occupant: Occupant, wanted: Wanted, nowMs: number): number {
@@ -134,11 +159,11 @@ function worth({ loadMs, usesPerS, bytes }: Pick<Occupant, 'loadMs' | 'usesPerS'
   return (loadMs * usesPerS) / Math.max(1, bytes);
 }
 
-function tooLarge(wanted: Wanted, haveBytes: number, { limitBytes, ownBytes }: Memory, pinnedBytes: number): string {
+function tooLarge(wanted: Wanted, shortBytes: number, { limitBytes, ownBytes }: Memory, pinnedBytes: number): string {
   const pinned = pinnedBytes > 0 ? `, models that stay ${mebibytes(pinnedBytes)}` : '';
   return (
     `it needs ${mebibytes(wanted.bytes)}, and the memory budget of ${mebibytes(limitBytes)} leaves ` +
-    `${mebibytes(haveBytes)} (the agent itself uses ${mebibytes(ownBytes)}${pinned})`
+    `${mebibytes(Math.max(0, wanted.bytes - shortBytes))} (beside the models ${mebibytes(ownBytes)} are used${pinned})`
   );
 }
 
