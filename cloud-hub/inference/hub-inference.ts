@@ -43,6 +43,7 @@ export class HubInference implements InferenceService {
       platform: 'onnxruntime_onnx',
       inputs: yaml.inputs as readonly TensorSpec[],
       outputs: yaml.outputs as readonly TensorSpec[],
+      ...(yaml.pipeline.length > 1 && { inner: 'unread' }),
     };
   }
 

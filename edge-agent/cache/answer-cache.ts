@@ -17,7 +17,7 @@ import type {
   CacheLayerName,
   CacheSelection,
 } from './cache-layer.js';
-import { cacheKey, type CacheQuestion } from './cache-key.js';
+import { cacheKey, type AnsweredBy, type CacheQuestion } from './cache-key.js';
 import type { SemanticLayer } from './semantic-layer.js';
 import { InputDigests } from './input-digests.js';
 import { SelfBypass } from './self-bypass.js';
@@ -37,12 +37,18 @@ export interface CachePolicy {
   readonly deadlineMs: number;
   /** May a renewal take the device's time now? Asked only where a stale answer was given. */
   readonly mayRenew: () => boolean;
+  /** Whose answer is as good, where the one that the question names is not kept. */
+  readonly orAnsweredBy?: AnsweredBy | undefined;
 }
 
 export interface ComputedAnswer extends CachedAnswer {
   readonly queueUs: number;
   readonly computeUs: number;
   readonly ranOn?: RanOn | undefined;
+  /** Under whose answers it is kept, where that isn't who the question named. */
+  readonly keptAs?: AnsweredBy;
+  /** How it was computed, for people. */
+  readonly note?: string;
   /** Where it was not computed after all, but had from a layer that is asked last. */
   readonly from?: { readonly layer: CacheLayerName; readonly ageMs: number; readonly note?: string };
 }
@@ -73,6 +79,9 @@ export interface FlightContext {
 
 /** Computes an answer, or gets it from a layer that is asked last. */
 type Compute = (signal: AbortSignal, flight: FlightContext) => Promise<ComputedAnswer>;
+
+/** Computes, and keeps what came out. */
+type Keep = (run: () => Promise<ComputedAnswer>) => Promise<ComputedAnswer>;
 
 /** A layer that is asked within the flight, by whoever computes: its counts and drops belong to the cache's. */
 interface LastLayer {
@@ -151,18 +160,22 @@ export class AnswerCache {
     }
     const labels = { model: policy.model, tags: question.tags ?? [] };
     const startedMs = this.#clock.monotonicMs();
-    const key = cacheKey(question, (data) => this.#inputs.of(data));
-    if (policy.mode === 'refresh')
-      return fresh(await this.#computeAndKeep(key, labels, () => compute(signal, { key })));
+    const keyAs = (answeredBy: AnsweredBy): string =>
+      cacheKey({ ...question, answeredBy }, (data) => this.#inputs.of(data));
+    const key = keyAs(question.answeredBy);
+    const keep: Keep = (run) => this.#computeAndKeep(key, keyAs, labels, run);
+    if (policy.mode === 'refresh') return fresh(await keep(() => compute(signal, { key })));
     const maxAgeMs = Math.min(policy.ttlMs + policy.staleWhileRevalidateMs, policy.maxStalenessMs ?? Infinity);
-    const hit = await this.#lookUp(key, maxAgeMs, policy, signal);
+    let hit = await this.#lookUp(key, maxAgeMs, policy, signal);
+    if (policy.orAnsweredBy !== undefined)
+      hit ??= await this.#lookUp(keyAs(policy.orAnsweredBy), maxAgeMs, policy, signal);
     this.#bypass.looked(policy.model, this.#clock.monotonicMs() - startedMs, hit !== undefined);
     if (hit !== undefined) {
-      if (hit.stale) this.#renew(key, labels, policy, compute);
+      if (hit.stale) this.#renew(key, keep, policy, compute);
       return hit;
     }
     const { value, shared } = await this.#flights.fly(key, policy.deadlineMs, signal, (flightSignal) =>
-      this.#computeAndKeep(key, labels, () => compute(flightSignal, { key })),
+      keep(() => compute(flightSignal, { key })),
     );
     if (value.from !== undefined) return this.#had(policy.model, value);
     this.#byModel.missed(policy.model, shared);
@@ -244,18 +257,20 @@ export class AnswerCache {
 
   async #computeAndKeep(
     key: string,
+    keyAs: (answeredBy: AnsweredBy) => string,
     labels: CacheLabels,
     compute: () => Promise<ComputedAnswer>,
   ): Promise<ComputedAnswer> {
     const drops = this.#drops;
     const computed = await compute();
     if (drops !== this.#drops || computed.from?.layer === 'semantic') return computed; // the others are exact
-    const { queueUs: _queueUs, computeUs, from, ...answer } = computed;
-    for (const layer of this.#layers) await layer.put(key, { answer, labels, ageMs: from?.ageMs ?? 0, computeUs });
+    const { queueUs: _queueUs, computeUs, from, keptAs, note: _note, ...answer } = computed;
+    const under = keptAs === undefined ? key : keyAs(keptAs);
+    for (const layer of this.#layers) await layer.put(under, { answer, labels, ageMs: from?.ageMs ?? 0, computeUs });
     return computed;
   }
 
-  #renew(key: string, labels: CacheLabels, policy: CachePolicy, compute: Compute): void {
+  #renew(key: string, keep: Keep, policy: CachePolicy, compute: Compute): void {
     if (this.#renewing.has(key)) return;
     if (this.#renewing.size >= LIMIT_RENEWALS_AT_ONCE || !policy.mayRenew()) {
       this.#renewals.kept += 1;
@@ -266,7 +281,7 @@ export class AnswerCache {
     const deadlineMs = this.#clock.monotonicMs() + RENEWAL_TIMEOUT_MS;
     this.#flights
       .fly(key, deadlineMs, new AbortController().signal, (flightSignal) =>
-        this.#computeAndKeep(key, labels, () => compute(flightSignal, { key, renewal: { deadlineMs } })),
+        keep(() => compute(flightSignal, { key, renewal: { deadlineMs } })),
       )
       .catch(() => {
         this.#renewals.failed += 1; // the stale answer stands until its time is over; the next request tries again
@@ -276,6 +291,6 @@ export class AnswerCache {
 }
 
 function fresh(answer: ComputedAnswer): CacheOutcome {
-  const { queueUs, computeUs, ranOn } = answer;
-  return { answer, queueUs, computeUs, ranOn, layer: undefined, ageMs: undefined, stale: false, aside: false };
+  const { queueUs, computeUs, ranOn, note } = answer;
+  return { answer, queueUs, computeUs, ranOn, note, layer: undefined, ageMs: undefined, stale: false, aside: false };
 }

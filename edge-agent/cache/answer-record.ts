@@ -9,7 +9,7 @@ import type { CachedAnswer, CacheLabels } from './cache-layer.js';
 const HEAD_LENGTH_BYTES = 4;
 
 const headSchema = z.strictObject({
-  answeredBy: z.enum(['edge', 'hub']),
+  answeredBy: z.enum(['edge', 'hub', 'split']),
   confidence: z.number().optional(),
   version: z.string(),
   modelDigest: z.string(),

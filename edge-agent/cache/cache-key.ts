@@ -4,10 +4,12 @@
 import type { NamedTensor } from '@tidegate/shared/tensor/tensor.js';
 import { sha256 } from './input-digests.js';
 
+/** The device's own model, the hub asked for this device's version, or both, with the name of the cut between them. Their answers may differ. */
+export type AnsweredBy = 'edge' | 'hub' | `split ${string}`;
+
 export interface CacheQuestion {
   readonly variantDigest: string;
-  /** Who answers: the device's own model, or the hub asked for this device's version. Their answers may differ. */
-  readonly answeredBy: 'edge' | 'hub';
+  readonly answeredBy: AnsweredBy;
   readonly inputs: readonly NamedTensor[];
   readonly outputs: readonly string[];
   readonly parameters: Readonly<Record<string, string | number | boolean>>;

@@ -8,7 +8,7 @@ export type CacheLayerName = 'memory' | 'disk' | 'hub' | 'semantic';
 /** What is kept of an answer: enough to give it again byte for byte, and to say where it came from. */
 export interface CachedAnswer {
   /** Who computed it. */
-  readonly answeredBy: 'edge' | 'hub';
+  readonly answeredBy: 'edge' | 'hub' | 'split';
   readonly outputs: readonly NamedTensor[];
   readonly confidence: number | undefined;
   readonly version: string;

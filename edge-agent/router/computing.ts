@@ -22,6 +22,11 @@ export interface HeldModels {
 /** What is to be computed, and who else could answer it: as ResidencyAsk. */
 type Asked = FlightContext & Pick<ResidencyAsk, 'elsewhereMs'>;
 
+interface RunOptions extends Partial<Pick<ResidencyAsk, 'elsewhereMs'>> {
+  /** As ServedModel.infer has it. */
+  readonly goesOn?: boolean;
+}
+
 interface ComputingModules {
   readonly models: HeldModels;
   readonly cache: Pick<AnswerCache, 'stages' | 'semantic'>;
@@ -82,18 +87,19 @@ export class Computing {
     signal: AbortSignal,
   ): Promise<ComputedAnswer> {
     const run = (inputs: readonly NamedTensor[], outputs: readonly string[]): Promise<ComputedAnswer> =>
-      this.#compute({ ...request, inputs, outputs }, model, trail, signal, elsewhereMs);
+      this.run({ ...request, inputs, outputs }, model, trail, signal, { elsewhereMs });
     if (model.yaml.cache.semantic === undefined || this.#similar === undefined || renewal !== undefined)
-      return this.#compute(request, model, trail, signal, elsewhereMs);
+      return this.run(request, model, trail, signal, { elsewhereMs });
     return this.#similar.answer(request, model, run, trail);
   }
 
-  async #compute(
+  /** Runs the pipeline from the request's inputs to its outputs, as far as stages are not kept. */
+  async run(
     request: InferRequest,
     model: ServedModel,
     trail: RequestTrail | undefined,
     signal: AbortSignal,
-    elsewhereMs: ResidencyAsk['elsewhereMs'],
+    { elsewhereMs, goesOn = false }: RunOptions = {},
   ): Promise<ComputedAnswer> {
     const { inputs, outputs, deadlineMs, priority, caller, sequence } = request;
     const { version, versionDigest, variant, variantDigest } = model.identity;
@@ -107,7 +113,7 @@ export class Computing {
       trail?.note('the model was loaded again');
     }
     try {
-      const work = { inputs, outputs, deadlineMs, priority, caller, sequence, onRun, stages };
+      const work = { inputs, outputs, deadlineMs, priority, caller, sequence, goesOn, onRun, stages };
       const answer = await model.infer(work, signal);
       return { answeredBy: 'edge', version, modelDigest: versionDigest, variant, variantDigest, ...answer };
     } finally {

@@ -14,6 +14,7 @@ import {
   type CallOutcome,
 } from './breaker.js';
 import { HubHolds, isBusy } from './hub-holds.js';
+import { linkOf, observeLink, UNMEASURED_LINK, wayMs, type LinkEstimate } from './link-estimate.js';
 import { observeHub, UNMEASURED_HUB, type HubTimes } from './hub-wait.js';
 
 /** How the hub is reached: an Open Inference Protocol client with the agent's credentials. */
@@ -55,6 +56,7 @@ export class HubClient {
   readonly #holds = new HubHolds();
   #breaker: BreakerState = CLOSED_BREAKER;
   #times: HubTimes = UNMEASURED_HUB;
+  #way: LinkEstimate = UNMEASURED_LINK;
   #counts = { calls: 0, probes: 0, answers: 0, failures: 0, timeouts: 0, kept: 0 };
   #lastError: string | undefined;
 
@@ -74,15 +76,27 @@ export class HubClient {
     return this.#times;
   }
 
+  /** What the way to it costs, beside what the hub says that it waited and computed. */
+  get link(): LinkEstimate {
+    return this.#way;
+  }
+
   get status(): {
     readonly url: string;
     readonly phase: BreakerState['phase'];
     readonly meanMs: number | undefined;
+    readonly roundTripMs: number | undefined;
+    /** Undefined until calls of different sizes told it apart from the round trip. */
+    readonly bytesPerSecond: number | undefined;
     readonly lastError: string | undefined;
     readonly counts: HubCounts;
   } {
     const { phase } = this.#breaker;
-    return { url: this.#link.url, phase, meanMs: this.#times.meanMs, lastError: this.#lastError, counts: this.#counts };
+    const { roundTripMs, msPerByte = 0 } = linkOf(this.#way) ?? {};
+    const bytesPerSecond = msPerByte > 0 ? Math.round(1000 / msPerByte) : undefined;
+    const { meanMs } = this.#times;
+    const [url, lastError, counts] = [this.#link.url, this.#lastError, this.#counts];
+    return { url, phase, meanMs, roundTripMs, bytesPerSecond, lastError, counts };
   }
 
   /**
@@ -119,11 +133,12 @@ export class HubClient {
     else signal.addEventListener('abort', onAbort, { once: true });
     try {
       const answer = await this.#link.infer(request, waitMs, ends.signal);
-      this.#times = observeHub(this.#times, this.#clock.monotonicMs() - startedMs);
+      this.#measure(request, answer, startedMs);
       this.#counts.answers += 1;
       this.#ended('success', undefined);
       return answer;
     } catch (cause) {
+      if (signal.aborted || timedOut) this.#gaveUp(request, startedMs);
       if (signal.aborted) throw new ServingError('cancelled', 'the caller went away', { cause });
       if (timedOut || (cause instanceof ServingError && cause.code === 'deadline-exceeded')) {
         this.#counts.timeouts += 1;
@@ -142,6 +157,21 @@ export class HubClient {
     }
   }
 
+  #measure(request: InferRequest, { outputs, provenance }: InferAnswer, startedMs: number): void {
+    const nowMs = this.#clock.monotonicMs();
+    this.#times = observeHub(this.#times, nowMs - startedMs);
+    const onTheWayMs = Math.max(0, nowMs - startedMs - (provenance.queueUs + provenance.computeUs) / 1000);
+    this.#way = observeLink(this.#way, bytesOf(request.inputs) + bytesOf(outputs), onTheWayMs, nowMs);
+  }
+
+  /** It would have taken longer than this: known to be slow where it was taken to be faster. */
+  #gaveUp({ inputs }: InferRequest, startedMs: number): void {
+    const nowMs = this.#clock.monotonicMs();
+    const bytes = bytesOf(inputs);
+    if (nowMs - startedMs > wayMs(this.#way, bytes).ms)
+      this.#way = observeLink(this.#way, bytes, nowMs - startedMs, nowMs);
+  }
+
   #ended(outcome: CallOutcome, error: string | undefined): void {
     const before = this.#breaker.phase;
     this.#breaker = afterCall(this.#breaker, this.#options, outcome, this.#clock.monotonicMs());
@@ -151,4 +181,8 @@ export class HubClient {
     if (this.#breaker.phase === 'open') this.#log.warn(fields, 'the hub does not answer: asking it only to probe');
     else this.#log.info(fields, 'the hub answers again');
   }
+}
+
+function bytesOf(tensors: InferRequest['inputs']): number {
+  return tensors.reduce((sum, { data }) => sum + data.byteLength, 0);
 }

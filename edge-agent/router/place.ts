@@ -14,6 +14,8 @@ export interface PlaceView {
   readonly stateful: boolean;
   /** Where the sequence began that the request goes on with; undefined for a start, and for no sequence. */
   readonly begun: 'here' | 'hub' | undefined;
+  /** Can its pipeline be cut for this request? */
+  readonly canSplit: boolean;
 }
 
 type PlaceDecision =
@@ -34,6 +36,16 @@ export function place(view: PlaceView): PlaceDecision {
       return refuse('forbidden', 'its sequence began on this device, where its state is; placement hub is not allowed');
     }
     return askHub(view, 'the caller asked for the hub');
+  }
+  if (view.asked === 'split') {
+    if (!view.modelOnDevice) return refuse('not-found', 'the model is not on this device, and so has no part here');
+    if (!view.privacy.allowed)
+      return refuse('forbidden', `the model's privacy policy keeps its inputs on the device (${view.privacy.rule})`);
+    if (view.hub === 'none')
+      return refuse('hub-unavailable', 'the caller asked for a split, and this agent has no hub');
+    if (!view.canSplit)
+      return refuse('forbidden', 'its package does not say placement.split, or has no cut for such a request');
+    return { place: 'local' };
   }
   if (view.begun === 'hub' && view.asked !== 'local' && view.privacy.allowed) {
     return askHub(view, 'its sequence began at the hub');

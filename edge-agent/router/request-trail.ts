@@ -8,12 +8,13 @@ import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { Span } from '@tidegate/shared/tracing/span.js';
 import type { AnswerObserver, FinishedRequest, OwnAnswer } from '../telemetry/answer-observer.js';
 import type { Explanations } from './explanations.js';
+import type { StageRun } from './split-times.js';
 
 /** Every request's end, for metrics; the observers hear only of those whose model runs here. */
 export interface RequestEnd {
   /** Undefined where no such model runs here, so that callers can't make up labels. */
   readonly model: string | undefined;
-  readonly outcome: FinishedRequest['outcome'];
+  readonly outcome: FinishedRequest['outcome'] | 'split';
   /** `ok` or the refusal's code. */
   readonly code: 'ok' | ServingErrorCode;
   readonly totalMs: number;
@@ -35,6 +36,7 @@ export class RequestTrail {
   readonly #acceptedMs: number;
   readonly #acceptedAtMs: number;
   readonly #steps: { afterMs: number; what: string }[] = [];
+  readonly #runs: StageRun[] = [];
   readonly #spent = { queueMs: 0, runMs: 0, hubMs: 0 };
   /** The device's model for this request, once known. */
   model: Pick<ServedModel, 'identity' | 'yaml'> | undefined;
@@ -59,8 +61,18 @@ export class RequestTrail {
     return this.#request.trace?.span;
   }
 
+  /** Since it was accepted. */
+  get elapsedMs(): number {
+    return this.#modules.clock.monotonicMs() - this.#acceptedMs;
+  }
+
+  /** Of graphs on the device, in ms since it was accepted, in the order in which they ended. */
+  get runs(): readonly StageRun[] {
+    return this.#runs;
+  }
+
   note(what: string): void {
-    this.#steps.push({ afterMs: this.#elapsedMs(), what });
+    this.#steps.push({ afterMs: this.elapsedMs, what });
     this.span?.event(what);
   }
 
@@ -69,6 +81,8 @@ export class RequestTrail {
     if (this.span !== undefined) traceRun(this.span, run);
     this.#spent.queueMs = Math.max(this.#spent.queueMs, queueUs / 1000);
     this.#spent.runMs += computeUs / 1000;
+    const toMs = this.elapsedMs;
+    this.#runs.push({ graph, fromMs: toMs - (queueUs + computeUs) / 1000, toMs });
     const mates = batchRows > rows ? `, together with ${batchRows - rows} rows of others` : '';
     this.note(`${graph}: waited ${ms(queueUs / 1000)} for an executor, ran ${ms(computeUs / 1000)}${mates}`);
   }
@@ -82,8 +96,7 @@ export class RequestTrail {
 
   answered(answer: InferAnswer): void {
     const { placement, reason } = answer.provenance;
-    const outcome = placement === 'split' ? 'hub' : placement;
-    this.#end(outcome, 'ok', `${placement}: ${reason}`, answer.version);
+    this.#end(placement, 'ok', `${placement}: ${reason}`, answer.version);
   }
 
   refused(error: unknown): void {
@@ -92,13 +105,8 @@ export class RequestTrail {
     this.#end(MODEL_ERRORS.has(code) ? 'model-error' : 'refused', code, `${code}: ${message}`, this.#request.version);
   }
 
-  #end(
-    outcome: FinishedRequest['outcome'],
-    code: RequestEnd['code'],
-    result: string,
-    version: string | undefined,
-  ): void {
-    const totalMs = this.#elapsedMs();
+  #end(outcome: RequestEnd['outcome'], code: RequestEnd['code'], result: string, version: string | undefined): void {
+    const totalMs = this.elapsedMs;
     const { explanations, observers, onEnd } = this.#modules;
     onEnd({ model: this.model === undefined ? undefined : this.#request.model, outcome, code, totalMs });
     explanations.add({
@@ -120,17 +128,13 @@ export class RequestTrail {
       model,
       versionDigest,
       variantDigest,
-      outcome,
+      outcome: outcome === 'split' ? 'hub' : outcome, // not this variant's alone
       totalMs,
       edgeConfidence,
       privacy: this.model.yaml.privacy,
       ...(own && { own: { inputs, ...own } }),
     };
     for (const observer of observers) observer.finished(finished);
-  }
-
-  #elapsedMs(): number {
-    return this.#modules.clock.monotonicMs() - this.#acceptedMs;
   }
 }
 

@@ -15,17 +15,20 @@ import type { ServedModel } from '@tidegate/shared/serving/served-model.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { AnswerCache, CacheOutcome, ComputedAnswer, FlightContext } from '../cache/answer-cache.js';
-import type { CacheQuestion } from '../cache/cache-key.js';
+import type { AnsweredBy } from '../cache/cache-key.js';
 import type { SharedLayer } from '../cache/shared-layer.js';
 import type { PrivacyDecisions } from '../privacy/privacy-decisions.js';
 import type { AnswerObserver } from '../telemetry/answer-observer.js';
 import { Computing, type HeldModels } from './computing.js';
 import type { Explanations } from './explanations.js';
 import type { HubClient } from './hub-client.js';
+import { askUnderSpan } from './hub-hop.js';
 import { hubWaitMs } from './hub-wait.js';
 import type { ModelControl } from './model-control.js';
 import { place, rescue, type PlaceView, type RescueView } from './place.js';
+import { answerOf, computedOf, fromHub, withReason } from './provenance.js';
 import { RequestTrail, type RequestEnd } from './request-trail.js';
+import { Splitting, type SplitPlan } from './splitting.js';
 
 export interface ServingModels extends HeldModels {
   /** The model that answers now under this name. */
@@ -69,10 +72,14 @@ export class Router implements InferenceService {
   /** Sequences that the hub answers. */
   readonly #atHub = new SequencePlaces<'hub'>();
   readonly #computing: Computing;
+  /** Undefined where there is no hub. */
+  readonly #splitting: Splitting | undefined;
 
   constructor(modules: RouterModules) {
     this.#modules = modules;
+    const { hub, clock } = modules;
     this.#computing = new Computing(modules);
+    this.#splitting = hub && new Splitting({ computing: this.#computing, hub, clock });
   }
 
   ready(): boolean {
@@ -135,11 +142,13 @@ export class Router implements InferenceService {
   async #answer(request: InferRequest, trail: RequestTrail, signal: AbortSignal): Promise<InferAnswer> {
     const model = this.#local(request.model, request.version, request.sequence);
     trail.model = model;
+    const plan = model && this.#splitting?.plan(request, model);
     const view: PlaceView = {
       asked: request.placement,
       modelOnDevice: model !== undefined,
       stateful: model?.stateful ?? false,
       begun: this.#begun(request, model),
+      canSplit: plan !== undefined,
       privacy: this.#modules.privacy.ask(request.model, 'fallback'),
       hub: this.#modules.hub?.state === undefined ? 'none' : this.#modules.hub.state,
     };
@@ -161,13 +170,14 @@ export class Router implements InferenceService {
     }
     if (request.sequence !== undefined) this.#atHub.forget(request.model, request.sequence);
     trail.note(`here: the model is on the device${request.placement === 'local' ? ', and placement local' : ''}`);
-    return this.#answerHere(request, model, view, trail, signal);
+    return this.#answerHere(request, model, view, plan, trail, signal);
   }
 
   async #answerHere(
     request: InferRequest,
     model: ServedModel,
     view: PlaceView,
+    plan: SplitPlan | undefined,
     trail: RequestTrail,
     signal: AbortSignal,
   ): Promise<InferAnswer> {
@@ -179,11 +189,18 @@ export class Router implements InferenceService {
       privacy: this.#modules.privacy.ask(request.model, 'fallback', model.yaml.privacy),
     });
     try {
-      outcome = await this.#cached(request, model, 'edge', signal, async (asked, flight, inner) => {
-        if (flight.renewal !== undefined) return this.#computing.answer(asked, model, flight, undefined, inner);
+      const splits = plan !== undefined && maySplit(view) ? this.#splitting : undefined;
+      const [first, second] = answerers(request, splits && plan && splits.keptAs(plan));
+      outcome = await this.#cached(request, model, first, signal, second, async (asked, flight, inner) => {
+        if (flight.renewal !== undefined)
+          return { ...(await this.#computing.answer(asked, model, flight, undefined, inner)), keptAs: 'edge' };
         trail.note(whyComputed(request, model));
         const elsewhereMs = (): number | undefined => this.#elsewhereMs(now());
-        const answer = await this.#computing.answer(request, model, { ...flight, elsewhereMs }, trail, inner);
+        const whole = (ended: AbortSignal): Promise<ComputedAnswer> =>
+          this.#computing.answer(request, model, { ...flight, elsewhereMs }, trail, ended);
+        const answer = await (plan === undefined || splits === undefined || !maySplit(now())
+          ? whole(inner)
+          : splits.answer(plan, whole, trail, inner));
         if (answer.from === undefined) computed = answer;
         return answer;
       });
@@ -199,8 +216,9 @@ export class Router implements InferenceService {
       trail.note('waited for an equal request, and took its answer');
     trail.note(local.provenance.reason);
     const { confidence } = outcome.answer;
-    trail.edgeConfidence = outcome.layer === undefined ? confidence : undefined;
-    if (computed !== undefined && !model.stateful)
+    const here = outcome.layer === undefined && outcome.answer.answeredBy === 'edge';
+    trail.edgeConfidence = here ? confidence : undefined;
+    if (computed?.answeredBy === 'edge' && !model.stateful)
       trail.own = { yaml: model.yaml, outputs: computed.outputs, confidence };
     const threshold = model.yaml.confidence?.threshold ?? 0;
     if (confidence === undefined || confidence >= threshold) return local;
@@ -269,40 +287,18 @@ export class Router implements InferenceService {
     const forHub: InferRequest = { ...request, placement: 'auto' }; // where it may run has been decided here
     const ask = async (inner: AbortSignal): Promise<InferAnswer> => {
       const startMs = clock.monotonicMs();
-      const answer = await this.#hop(hub, forHub, waitMs, trail, inner);
+      const answer = await askUnderSpan(hub, forHub, waitMs, trail.span, inner);
       trail.hubAnswered(clock.monotonicMs() - startMs, answer.provenance);
       return answer;
     };
     if (model === undefined) return fromHub(await ask(signal), reason);
     let asked: InferAnswer | undefined;
-    const outcome = await this.#cached(forHub, model, 'hub', signal, async (request, flight, inner) => {
+    const outcome = await this.#cached(forHub, model, 'hub', signal, undefined, async (request, flight, inner) => {
       if (flight.renewal !== undefined) return computedOf(await hub.ask(request, waitMs, inner));
       asked = await ask(inner);
       return computedOf(asked);
     });
     return asked === undefined ? answerOf(request, outcome, reason) : fromHub(asked, reason);
-  }
-
-  /** Asks the hub under a span of its own, which the hub's spans are children of. */
-  async #hop(
-    hub: HubClient,
-    request: InferRequest,
-    waitMs: number,
-    trail: RequestTrail,
-    signal: AbortSignal,
-  ): Promise<InferAnswer> {
-    const attributes = { 'http.request.method': 'POST', 'tidegate.model.name': request.model };
-    const span = trail.span?.child('hub', { kind: 'client', attributes });
-    if (span === undefined) return hub.ask(request, waitMs, signal);
-    try {
-      const answer = await hub.ask({ ...request, trace: { context: span.context, span } }, waitMs, signal);
-      span.end({ attributes: { 'url.full': hub.status.url, 'http.response.status_code': 200 } });
-      return answer;
-    } catch (error) {
-      const code = error instanceof ServingError ? error.code : 'failed';
-      span.end({ attributes: { 'url.full': hub.status.url, 'error.type': code }, error: messageOf(error) });
-      throw error;
-    }
   }
 
   /** How soon the hub could answer instead, were the device not ready; undefined = it may not be asked. */
@@ -315,8 +311,9 @@ export class Router implements InferenceService {
   async #cached(
     request: InferRequest,
     model: ServedModel,
-    answeredBy: CacheQuestion['answeredBy'],
+    answeredBy: AnsweredBy,
     signal: AbortSignal,
+    orAnsweredBy: AnsweredBy | undefined,
     compute: (request: InferRequest, flight: FlightContext, signal: AbortSignal) => Promise<ComputedAnswer>,
   ): Promise<CacheOutcome> {
     const { model: name, inputs, outputs, parameters, cache: mode, cacheTags: tags, maxStalenessMs } = request;
@@ -340,8 +337,9 @@ export class Router implements InferenceService {
         staleWhileRevalidateMs,
         maxStalenessMs,
         deadlineMs: request.deadlineMs,
+        orAnsweredBy,
         mayRenew: () =>
-          answeredBy === 'edge'
+          answeredBy !== 'hub'
             ? model.counts.queueDepth === 0 && this.#modules.models.inMemory(model)
             : this.#modules.hub?.state === 'reachable',
       },
@@ -369,54 +367,23 @@ export class Router implements InferenceService {
   }
 }
 
+function maySplit({ asked, privacy, hub }: PlaceView): boolean {
+  return (asked === 'auto' || asked === 'split') && privacy.allowed && hub === 'reachable';
+}
+
+/** Whose kept answer is wanted, and whose is as good: who asks for a split gets one. */
+function answerers(
+  { placement }: InferRequest,
+  split: AnsweredBy | undefined,
+): readonly [AnsweredBy, AnsweredBy | undefined] {
+  return placement === 'split' && split !== undefined ? [split, undefined] : ['edge', split];
+}
+
 /** Why the cache did not answer. */
 function whyComputed({ cache }: InferRequest, model: ServedModel): string {
   if (!model.yaml.cache.enabled || !model.deterministic) return 'computing: answers of this model are not cached';
   if (cache === 'bypass') return 'computing: the caller bypasses the cache';
   return cache === 'refresh' ? 'computing: the caller wants a fresh answer' : 'computing: no cached answer fits';
-}
-
-function computedOf(answer: InferAnswer): ComputedAnswer {
-  const { modelDigest, variant, variantDigest, queueUs, computeUs, confidence, ranOn } = answer.provenance;
-  const { outputs, version } = answer;
-  const from = { modelDigest, variant, variantDigest, ranOn };
-  return { answeredBy: 'hub', outputs, version, ...from, queueUs, computeUs, confidence };
-}
-
-function answerOf(request: InferRequest, outcome: CacheOutcome, because?: string): InferAnswer {
-  const { answer, layer, ageMs, note, queueUs, computeUs, ranOn, stale } = outcome;
-  const { modelDigest, variant, variantDigest, confidence, answeredBy } = answer;
-  const own = layer === 'hub' ? 'computed alike by devices of this hub' : 'answered on the device';
-  const where = answeredBy === 'edge' ? own : 'answered by the hub';
-  const how = note === undefined ? '' : `, ${note}`;
-  const kept = `${where} ${Math.round(ageMs ?? 0)} ms ago${how}, kept in the ${layer} cache`;
-  const found = layer === undefined ? where : stale ? `${kept}, past its time` : kept;
-  return {
-    model: request.model,
-    version: answer.version,
-    outputs: answer.outputs,
-    provenance: {
-      placement: layer === undefined ? answeredBy : 'cache',
-      reason: because === undefined ? found : `${because}; ${found}`,
-      modelDigest,
-      variant,
-      variantDigest,
-      queueUs,
-      computeUs,
-      ranOn,
-      ...(layer === undefined ? {} : { cacheLayer: layer }),
-      ...(stale ? { cacheStale: true } : {}),
-      ...(confidence === undefined ? {} : { confidence }),
-    },
-  };
-}
-
-function fromHub(answer: InferAnswer, reason: string): InferAnswer {
-  return { ...answer, provenance: { ...answer.provenance, placement: 'hub', reason } };
-}
-
-function withReason(answer: InferAnswer, reason: string): InferAnswer {
-  return { ...answer, provenance: { ...answer.provenance, reason } };
 }
 
 function notFound(name: string, version: string | undefined, why?: string): ServingError {

@@ -201,6 +201,7 @@ function checkReferences(yaml: ModelYaml, known: (value: string) => boolean): vo
     if (!known(name)) throw new DataflowError(['outputs', at, 'name'], `no node makes '${name}'`);
   }
   const { cache, confidence, goldens, heavy } = yaml;
+  checkSplit(yaml);
   for (const [at, graph] of cache.stages.entries()) {
     if (yaml.pipeline.some((node) => 'graph' in node && node.graph === graph)) continue;
     throw new DataflowError(['cache', 'stages', at], `the pipeline has no graph '${graph}'`);
@@ -220,6 +221,18 @@ function checkReferences(yaml: ModelYaml, known: (value: string) => boolean): vo
       ? `there is no step '${heavy.vary.node}'`
       : `${count} steps are called '${heavy.vary.node}'; give one an id`;
   throw new DataflowError(['heavy', 'vary', 'node'], message);
+}
+
+/** What can never be split should not say that it may be. */
+function checkSplit({ placement, privacy, pipeline }: ModelYaml): void {
+  if (!placement.split) return;
+  const refuse = (message: string): never => {
+    throw new DataflowError(['placement', 'split'], message);
+  };
+  if (privacy.fallback === 'local')
+    refuse('contradicts privacy.fallback: local, which keeps every input on the device');
+  if (pipeline.some((node) => 'graph' in node && node.state !== undefined))
+    refuse('a graph carries state, which stays where its sequence began');
 }
 
 /** Kahn's algorithm, stable: among the nodes that can run, the first in the yaml. */

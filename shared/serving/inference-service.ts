@@ -7,7 +7,7 @@ import type { RequestTrace } from '../tracing/span.js';
 import type { ModelStatistics } from './inference-statistics.js';
 
 /** Where a request may run (contract.md). */
-export type PlacementRequest = 'auto' | 'local' | 'hub';
+export type PlacementRequest = 'auto' | 'local' | 'hub' | 'split';
 /** Where it was answered. */
 export type Placement = 'cache' | 'edge' | 'hub' | 'split';
 export type CacheMode = 'use' | 'bypass' | 'refresh';
@@ -82,9 +82,10 @@ export interface ModelMetadata {
   readonly outputs: readonly TensorSpec[];
   /**
    * Values between the nodes of a pipeline, where a request may enter (skipping the steps before) or leave. Not part of
-   * the protocol's metadata; fronts check requests against them. Undefined = the model has none.
+   * the protocol's metadata; fronts check requests against them. Undefined = the model has none; `unread` = the service
+   * doesn't know them before the model is loaded, and then checks the request itself.
    */
-  readonly inner?: readonly TensorSpec[];
+  readonly inner?: readonly TensorSpec[] | 'unread';
 }
 
 /** A row of the repository index. */

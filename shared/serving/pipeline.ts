@@ -7,6 +7,7 @@ import type { StepAssets } from '../steps/step.js';
 import { float32Of, type NamedTensor, type Tensor, type TensorSpec } from '../tensor/tensor.js';
 import type { ModelYaml } from '../wire/model-yaml.js';
 import { evaluate, evaluateVariations, type RunGraph } from './pipeline-evaluate.js';
+import { pipelineCuts, type PipelineCut } from './pipeline-cuts.js';
 import { joinItems, splitItems } from './pipeline-items.js';
 import { prepareDataflow, type PreparedDataflow } from './pipeline-prepare.js';
 import { select, type Selection } from './pipeline-selection.js';
@@ -50,11 +51,14 @@ export async function preparePipeline(
 export class Pipeline {
   readonly #yaml: ModelYaml;
   readonly #dataflow: PreparedDataflow;
+  /** Where it can be cut in two. */
+  readonly cuts: readonly PipelineCut[];
 
   /** By preparePipeline. */
   constructor(yaml: ModelYaml, dataflow: PreparedDataflow) {
     this.#yaml = yaml;
     this.#dataflow = dataflow;
+    this.cuts = pipelineCuts(yaml, dataflow);
   }
 
   get inputs(): readonly TensorSpec[] {

@@ -23,9 +23,11 @@ import type { KeptStages } from './kept-stages.js';
 import { RateLimit } from '../scheduling/rate-limit.js';
 import { InFlight } from './in-flight.js';
 import type { Pipeline } from './pipeline.js';
+import type { PipelineCut } from './pipeline-cuts.js';
 import { providerInUse, ranOn, type ProviderInUse, type RanOn } from './provider-in-use.js';
 import type { SequenceCounts, Sequences, SequenceTurn } from './sequences.js';
 import { ServingError } from './serving-error.js';
+import { summedCounts } from './summed-counts.js';
 
 export interface ServedModelIdentity {
   readonly name: string;
@@ -85,6 +87,8 @@ interface ModelRequest {
   readonly caller?: string | undefined;
   /** Needed by a model with state, and idle for one without. */
   readonly sequence?: SequenceAsked | undefined;
+  /** The second part of a request whose first was let in: it counts once for the package's limits. */
+  readonly goesOn?: boolean;
   /** Hears of each run for this request that ended well. */
   readonly onRun?: (run: RunFacts) => void;
   /** Of the stages that `cache.stages` names; absent = all are run. */
@@ -215,6 +219,11 @@ export class ServedModel {
     return this.#sequences !== undefined;
   }
 
+  /** Where its pipeline can be cut in two, so that the rest runs elsewhere; empty where its package doesn't allow it. */
+  get cuts(): readonly PipelineCut[] {
+    return this.#pipeline.cuts;
+  }
+
   /** Undefined where it has no state. */
   get sequenceCounts(): SequenceCounts | undefined {
     return this.#sequences?.counts;
@@ -306,22 +315,7 @@ export class ServedModel {
 
   /** Summed over the graphs. */
   get counts(): SchedulerCounts {
-    const sum = {
-      runs: 0,
-      rows: 0,
-      refused: 0,
-      expired: 0,
-      cancelled: 0,
-      retried: 0,
-      repeated: 0,
-      queueDepth: 0,
-      running: 0,
-    };
-    for (const { scheduler } of this.#slots) {
-      const { counts } = scheduler;
-      for (const key of Object.keys(sum) as (keyof typeof sum)[]) sum[key] += counts[key];
-    }
-    return sum;
+    return summedCounts(this.#slots.map(({ scheduler }) => scheduler.counts));
   }
 
   /**
@@ -335,7 +329,7 @@ export class ServedModel {
     const { quarantine } = this.#crashes;
     if (quarantine !== undefined) throw new ServingError('not-ready', `in quarantine: ${quarantine.reason}`);
     const { caller = '' } = request;
-    this.#keepToRate(caller);
+    if (request.goesOn !== true) this.#keepToRate(caller);
     if (!this.#inFlight.enter(caller)) {
       const text = `refused: ${this.#inFlight.count} requests are under way`;
       throw new ServingError('queue-full', text, { retryAfterMs: 1000 });

@@ -179,6 +179,13 @@ export const modelYamlSchema = z.strictObject({
       prewarm: z.array(z.string().regex(LOCAL_TIME, 'must be a time of day such as 06:30')).max(48).default([]),
     })
     .prefault({}),
+  /** Where the parts of its pipeline may run. */
+  placement: z
+    .strictObject({
+      /** The first part on the device and the rest on the hub, where that is faster; a value between the nodes then leaves the device. */
+      split: z.boolean().default(false),
+    })
+    .prefault({}),
   /** What may leave the device. */
   privacy: privacySchema.prefault({}),
   /** Which answers become samples, where `privacy.capture` allows it: all under `confidence.threshold`, and a share of the rest. */

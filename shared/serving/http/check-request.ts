@@ -16,8 +16,12 @@ export function checkRequest(
   let entersInside = false;
   for (let i = 0; i < inputs.length; i++) {
     const input = inputs[i] as NamedTensor;
-    const inner = find(metadata.inner, input.name);
+    const inner = find(innerOf(metadata), input.name);
     const spec = find(metadata.inputs, input.name) ?? inner;
+    if (spec === undefined && metadata.inner === 'unread') {
+      entersInside = true;
+      continue;
+    }
     if (spec === undefined) {
       throw invalid(
         `inputs[${i}].name`,
@@ -33,7 +37,7 @@ export function checkRequest(
   }
   for (let i = 0; i < outputs.length; i++) {
     const name = (outputs[i] as { name: string }).name;
-    if (find(metadata.outputs, name) ?? find(metadata.inner, name)) continue;
+    if (metadata.inner === 'unread' || (find(metadata.outputs, name) ?? find(metadata.inner, name))) continue;
     throw invalid(`outputs[${i}].name`, `the model has no output ${quote(name)}; it has ${names(metadata.outputs)}`);
   }
 }
@@ -83,6 +87,10 @@ function fitShape(spec: TensorSpec, length: number): number[] {
   }
   shape[open] = fitted;
   return shape;
+}
+
+function innerOf({ inner }: ModelMetadata): readonly TensorSpec[] | undefined {
+  return inner === 'unread' ? undefined : inner;
 }
 
 function find(specs: readonly TensorSpec[] | undefined, name: string): TensorSpec | undefined {

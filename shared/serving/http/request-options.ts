@@ -25,7 +25,7 @@ export interface RequestOptions {
   readonly parameters: InferRequest['parameters'];
 }
 
-const PLACEMENTS: readonly PlacementRequest[] = ['auto', 'local', 'hub'];
+const PLACEMENTS: readonly PlacementRequest[] = ['auto', 'local', 'hub', 'split'];
 const CACHE_MODES: readonly CacheMode[] = ['use', 'bypass', 'refresh'];
 const READ_HERE = new Set([
   'timeout',

@@ -116,6 +116,16 @@ describe('a sequence of a model with state', () => {
   });
 });
 
+test('a pipeline may be entered between its nodes, which are known once it is loaded', async () => {
+  await publish('one');
+  await publish('two', {
+    pipeline: '[{ step: normalise, inputs: [x], outputs: [z] }, { graph: m.onnx, inputs: { x: z } }]',
+  });
+  await catalogue.refresh();
+  expect(inference.metadata('tiny', '1').inner).toBeUndefined();
+  expect(inference.metadata('tiny', '2').inner).toBe('unread');
+});
+
 describe('which version answers', () => {
   test('the newest ready one, or the one asked for; each is loaded once', async () => {
     await publish('one');

@@ -68,6 +68,43 @@ function setUp() {
   return { clock, cache, inputs, ask, compute, gate, renewals, runs: () => runs };
 }
 
+describe('answers of others than the question names', () => {
+  it('are kept under who computed them, and given where they are as good', async () => {
+    const clock = new ManualClock();
+    const cache = new AnswerCache({ layers: [new MemoryLayer({ limitBytes: 1e6 }, { clock })], clock });
+    const split = 'split features' as const;
+    const computed: ComputedAnswer = {
+      answeredBy: 'split',
+      keptAs: split,
+      note: 'cut at features',
+      outputs: [],
+      confidence: 1,
+      version: '1',
+      modelDigest: 'm',
+      variant: 'int8+fp32',
+      variantDigest: 'd+h',
+      queueUs: 5,
+      computeUs: 7,
+    };
+    const { signal } = new AbortController();
+    let runs = 0;
+    const ask = (answeredBy: CacheQuestion['answeredBy'], orAnsweredBy?: CacheQuestion['answeredBy']) =>
+      cache.answer(
+        { ...question, answeredBy },
+        { ...policy, orAnsweredBy },
+        async () => ((runs += 1), { ...computed, ...(orAnsweredBy === undefined && { keptAs: 'hub' as const }) }),
+        signal,
+      );
+    expect(await ask('edge', split)).toMatchObject({ layer: undefined, note: 'cut at features' });
+    expect(await ask('edge', split)).toMatchObject({ layer: 'memory', answer: { answeredBy: 'split' } });
+    expect(await ask(split)).toMatchObject({ layer: 'memory' });
+    expect(runs).toBe(1);
+    expect(await ask('edge')).toMatchObject({ layer: undefined }); // the device's own was never computed
+    expect(await ask('hub')).toMatchObject({ layer: 'memory' });
+    expect(runs).toBe(2);
+  });
+});
+
 describe('AnswerCache', () => {
   it('computes once, then answers the same bytes from memory', async () => {
     const { ask } = setUp();

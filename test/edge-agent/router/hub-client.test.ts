@@ -4,11 +4,13 @@ import { HubClient, type HubLink } from '@tidegate/edge-agent/router/hub-client.
 import type { InferAnswer, InferRequest } from '@tidegate/shared/serving/inference-service.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
+import { tensor } from '@tidegate/shared/tensor/tensor.js';
 import { settle } from '../../support/fake-graph-runner.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
-const request = { model: 'm' } as InferRequest;
-const answer = { model: 'm' } as InferAnswer;
+const bytes = (length: number) => [tensor('x', 'UINT8', [length], new Uint8Array(length))];
+const request = { model: 'm', inputs: bytes(1000) } as unknown as InferRequest;
+const answer = { model: 'm', outputs: [], provenance: { queueUs: 2000, computeUs: 3000 } } as unknown as InferAnswer;
 
 function setUp() {
   const clock = new ManualClock();
@@ -66,6 +68,26 @@ describe('HubClient', () => {
     calls[2]?.resolve(answer);
     expect(await probe).toBe(answer);
     expect(hub.status).toMatchObject({ phase: 'closed', counts: { probes: 1, timeouts: 2 } });
+  });
+
+  it('measures the way there and back, without what the hub waited and computed', async () => {
+    const { clock, calls, hub } = setUp();
+    const ask = async (length: number, tookMs: number): Promise<void> => {
+      const asked = hub.ask({ ...request, inputs: bytes(length) }, 1000, new AbortController().signal);
+      clock.advance(tookMs);
+      calls.at(-1)?.resolve(answer);
+      await asked;
+    };
+    for (let i = 0; i < 3; i += 1) {
+      await ask(1000, 5 + 20 + 1);
+      await ask(100_000, 5 + 20 + 100);
+    }
+    expect(hub.status.roundTripMs).toBeCloseTo(20);
+    expect(hub.status.bytesPerSecond).toBe(1_000_000);
+    const late = hub.ask(request, 400, new AbortController().signal);
+    clock.advance(400);
+    await expect(late).rejects.toMatchObject({ code: 'hub-unavailable' });
+    expect(hub.status.roundTripMs).toBeGreaterThan(50); // it takes at least as long as it was waited for
   });
 
   it("does not count the request's own faults, nor a caller who went away", async () => {

@@ -10,6 +10,7 @@ const view: PlaceView = {
   hub: 'reachable',
   stateful: false,
   begun: undefined,
+  canSplit: false,
 };
 
 describe('place', () => {
@@ -22,6 +23,21 @@ describe('place', () => {
   it('asks the hub where the model is not here, or the caller says so', () => {
     expect(place({ ...view, modelOnDevice: false })).toMatchObject({ place: 'hub' });
     expect(place({ ...view, asked: 'hub' })).toMatchObject({ place: 'hub' });
+  });
+
+  it('splits for a caller who asks, where package, privacy and hub let it', () => {
+    const split = { ...view, asked: 'split', canSplit: true } as const;
+    expect(place(split)).toEqual({ place: 'local' }); // it begins here
+    expect(place({ ...split, hub: 'broken' })).toEqual({ place: 'local' }); // and ends here
+    expect(place({ ...split, hub: 'none' })).toMatchObject({ place: 'refuse', code: 'hub-unavailable' });
+    expect(place({ ...split, modelOnDevice: false })).toMatchObject({ place: 'refuse', code: 'not-found' });
+    expect(place({ ...split, privacy: bound })).toMatchObject({ place: 'refuse', code: 'forbidden' });
+    const uncut = place({ ...split, canSplit: false });
+    expect(uncut).toMatchObject({
+      place: 'refuse',
+      code: 'forbidden',
+      reason: expect.stringContaining('placement.split') as string,
+    });
   });
 
   it('keeps a sequence where it began: its state is there', () => {

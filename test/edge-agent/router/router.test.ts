@@ -55,6 +55,7 @@ function fakeModel(options: SetUpOptions, runs: { count: number }): ServedModel 
     yaml,
     deterministic: options.stateful !== true,
     stateful: options.stateful ?? false,
+    cuts: [],
     holds: () => options.stateful ?? false,
     counts: { queueDepth: options.queueDepth ?? 0 },
     infer,

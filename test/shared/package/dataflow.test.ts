@@ -134,3 +134,29 @@ describe('planDataflow', () => {
     });
   });
 });
+
+describe('a package that may be split', () => {
+  const split = { placement: { split: true } };
+  it.each([
+    [
+      'keeps its inputs here',
+      yamlOf([step(['in'], ['out'])], { ...split, privacy: { fallback: 'local' } }),
+      'privacy.fallback: local',
+    ],
+    [
+      'carries state',
+      yamlOf(
+        [{ graph: 'm.onnx', inputs: { x: 'in' }, outputs: { y: 'out' }, state: [{ input: 'h', output: 'h2' }] }],
+        split,
+      ),
+      'carries state',
+    ],
+  ])('is refused where it %s', (_case, yaml, text) => {
+    expect(pathOf(() => planDataflow(yaml))).toContain('placement.split: ');
+    expect(pathOf(() => planDataflow(yaml))).toContain(text);
+  });
+
+  it('is planned otherwise', () => {
+    expect(planDataflow(yamlOf([step(['in'], ['out'])], split)).nodes).toHaveLength(1);
+  });
+});

@@ -84,6 +84,7 @@ describe('ServedModel', () => {
         priority: 0,
       };
       await limited.infer(request, signal());
+      await limited.infer({ ...request, goesOn: true }, signal()); // a second part counts for none
       await expect(limited.infer(request, signal())).rejects.toMatchObject({
         code: 'rate-limited',
         retryAfterMs: expect.closeTo(100_000, -4) as number,

@@ -210,7 +210,7 @@ describe('what is refused, by the field', () => {
       'a wrong parameter',
       { ...GOOD, parameters: { placement: { string_param: 'moon' } } },
       'parameters.placement',
-      /auto, local, hub/,
+      /auto, local, hub, split/,
     ],
     [
       'a number beyond 2^53',

@@ -77,7 +77,7 @@ describe('refusals', () => {
       'placement',
       fp32([1, 2], { parameters: { placement: 'moon' } }),
       'parameters.placement',
-      /expected auto, local, hub; got "moon"/,
+      /expected auto, local, hub, split; got "moon"/,
     ],
     [
       'a nested parameter',

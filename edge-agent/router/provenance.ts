@@ -1,0 +1,48 @@
+// What an answer says of where it came from, put together from what computed it and what the cache did. Pure.
+import type { InferAnswer, InferRequest } from '@tidegate/shared/serving/inference-service.js';
+import type { CacheOutcome, ComputedAnswer } from '../cache/answer-cache.js';
+
+/** The hub's answer, to be kept. */
+export function computedOf(answer: InferAnswer): ComputedAnswer {
+  const { modelDigest, variant, variantDigest, queueUs, computeUs, confidence, ranOn } = answer.provenance;
+  const { outputs, version } = answer;
+  const from = { modelDigest, variant, variantDigest, ranOn };
+  return { answeredBy: 'hub', outputs, version, ...from, queueUs, computeUs, confidence };
+}
+
+/** `because`: why it was asked for where it was. */
+export function answerOf(request: InferRequest, outcome: CacheOutcome, because?: string): InferAnswer {
+  const { answer, layer, ageMs, note, queueUs, computeUs, ranOn, stale } = outcome;
+  const { modelDigest, variant, variantDigest, confidence, answeredBy } = answer;
+  const own = layer === 'hub' ? 'computed alike by devices of this hub' : 'answered on the device';
+  const where = { edge: own, hub: 'answered by the hub', split: 'answered by the device and the hub' }[answeredBy];
+  const how = note === undefined ? '' : `, ${note}`;
+  const kept = `${where} ${Math.round(ageMs ?? 0)} ms ago${how}, kept in the ${layer} cache`;
+  const found = layer === undefined ? (note ?? where) : stale ? `${kept}, past its time` : kept;
+  return {
+    model: request.model,
+    version: answer.version,
+    outputs: answer.outputs,
+    provenance: {
+      placement: layer === undefined ? answeredBy : 'cache',
+      reason: because === undefined ? found : `${because}; ${found}`,
+      modelDigest,
+      variant,
+      variantDigest,
+      queueUs,
+      computeUs,
+      ranOn,
+      ...(layer === undefined ? {} : { cacheLayer: layer }),
+      ...(stale ? { cacheStale: true } : {}),
+      ...(confidence === undefined ? {} : { confidence }),
+    },
+  };
+}
+
+export function fromHub(answer: InferAnswer, reason: string): InferAnswer {
+  return { ...answer, provenance: { ...answer.provenance, placement: 'hub', reason } };
+}
+
+export function withReason(answer: InferAnswer, reason: string): InferAnswer {
+  return { ...answer, provenance: { ...answer.provenance, reason } };
+}
