@@ -123,7 +123,7 @@ async function openHttp(
   { models, oip, protocols }: InferenceParts,
   data: DataParts,
   { jobs, trace }: TrainingParts,
-  { fleet, rollouts, enrolment, revokeDevice, broker }: FleetParts,
+  { fleet, providers, rollouts, enrolment, revokeDevice, broker }: FleetParts,
   shared: SharedCacheParts,
   ports: Ports,
 ): Promise<HttpServer> {
@@ -153,6 +153,7 @@ async function openHttp(
     liveClients: () => live.clientCount,
     connectedDevices: () => broker.connectedCount(),
     inferencesInFlight: () => oip.inFlight() + (ports.grpc?.inFlight() ?? 0),
+    providerFallbacks: () => providers.counts(),
     sharedAnswers: () => shared.answers?.counts,
     spans: () => parts.tracing?.counts,
   });

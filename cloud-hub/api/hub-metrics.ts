@@ -1,6 +1,7 @@
 // The hub's Prometheus metrics. Names carry units; labels have few values.
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
 import type { SpanCounts } from '@tidegate/shared/tracing/otlp-exporter.js';
+import type { ProviderWatch } from '../fleet/provider-watch.js';
 import type { InMemory, KnownModels } from '../inference/known-models.js';
 import type { SharedAnswers } from '../shared-cache/shared-answers.js';
 
@@ -13,6 +14,8 @@ interface HubGauges {
   readonly liveClients: () => number;
   readonly connectedDevices: () => number;
   readonly inferencesInFlight: () => number;
+  /** Devices on which a provider that was asked for failed. */
+  readonly providerFallbacks: () => ReturnType<ProviderWatch['counts']>;
   /** Undefined where the hub shares none. */
   readonly sharedAnswers: () => SharedAnswers['counts'] | undefined;
   /** Undefined where requests are not traced. */
@@ -77,6 +80,13 @@ export class HubMetrics {
     );
     this.#scraped('tidegate_trace_spans_total', 'Spans of traces, by what became of them.', ['result'], () =>
       Object.entries(gauges.spans() ?? {}).map(([result, value]) => ({ labels: { result }, value })),
+    );
+    const help = 'Devices that run a model on another provider than was asked for, by class of device.';
+    this.#scraped('tidegate_hub_provider_fallback_devices', help, ['class', 'model'], () =>
+      gauges.providerFallbacks().map(({ deviceClass, model, devices }) => ({
+        labels: { class: deviceClass, model },
+        value: devices,
+      })),
     );
     for (const [name, [help, field]] of Object.entries(SHARED_FAMILIES)) {
       this.#scraped(name, help, [], () => [{ labels: {}, value: gauges.sharedAnswers()?.[field] ?? 0 }]);

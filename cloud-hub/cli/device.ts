@@ -1,5 +1,6 @@
 // `tidegate device`: what the fleet is and runs.
 import { activationText } from '@tidegate/shared/wire/activation-text.js';
+import { classFallbacks, fallbackText } from '@tidegate/shared/wire/provider-fallbacks.js';
 import { providerText } from '@tidegate/shared/wire/provider-text.js';
 import { deviceClassName } from '@tidegate/shared/wire/device-class.js';
 import {
@@ -60,7 +61,7 @@ function stateOf(device: Device): string {
 
 function devicesText(devices: readonly Device[]): string {
   const head = ['DEVICE', 'NAME', 'GROUP', 'STATE', 'LAST SEEN', 'AGENT', 'RUNS'];
-  return tableText(
+  const table = tableText(
     head,
     devices.map((device) => [
       device.id,
@@ -76,6 +77,8 @@ function devicesText(devices: readonly Device[]): string {
         .join(', '),
     ]),
   );
+  const fallbacks = classFallbacks(devices).map((fallback) => `${fallbackText(fallback)}\n`);
+  return fallbacks.length === 0 ? table : `${table}\n${fallbacks.join('')}`;
 }
 
 /** As a person reads it; `events` newest first. */

@@ -14,6 +14,7 @@ import type { HubSettings } from '../config/settings-table.js';
 import type { SampleIntake } from '../data/sample-intake.js';
 import type { DesiredPublisher } from '../fleet/fleet.js';
 import { FleetService } from '../fleet/fleet-service.js';
+import { ProviderWatch } from '../fleet/provider-watch.js';
 import type { RegistryService } from '../registry/registry-service.js';
 import { RolloutService } from '../rollouts/rollout-service.js';
 import { recordAudit } from '../security/audit.js';
@@ -25,6 +26,7 @@ import type { Parts } from './parts.js';
 
 export interface FleetParts {
   readonly fleet: FleetService;
+  readonly providers: ProviderWatch;
   readonly rollouts: RolloutService;
   readonly enrolment: Enrolment;
   readonly revokeDevice: RevokeDevice;
@@ -53,12 +55,17 @@ export async function openFleet(
   const { clock, log, db, keys, events } = parts;
   const publisher = new LatePublisher();
   const common = { db, registry, audit: recordAudit, clock, log };
+  const providers = new ProviderWatch(log);
   const fleet = new FleetService({
     ...common,
     publisher,
-    onDevice: (device) => events.emit({ kind: 'device', device }),
+    onDevice: (device) => {
+      providers.saw(device);
+      events.emit({ kind: 'device', device });
+    },
   });
   await fleet.start();
+  for (const device of await fleet.devicesFallenBack()) providers.saw(device);
   const rollouts = new RolloutService({
     ...common,
     fleet,
@@ -74,7 +81,7 @@ export async function openFleet(
     shared.answers?.forget(deviceId);
     return (await fleet.revoked(deviceId)) && known;
   };
-  return { fleet, rollouts, revokeDevice, ...ports };
+  return { fleet, providers, rollouts, revokeDevice, ...ports };
 }
 
 async function openPorts(

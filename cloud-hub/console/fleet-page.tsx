@@ -1,6 +1,7 @@
 // The fleet: how many devices are there and well, and what each runs.
 import type { JSX } from 'preact';
 import { activationText } from '@tidegate/shared/wire/activation-text.js';
+import { classFallbacks, fallbackText } from '@tidegate/shared/wire/provider-fallbacks.js';
 import { providerText } from '@tidegate/shared/wire/provider-text.js';
 import type { Device } from '@tidegate/shared/wire/admin-api.js';
 import { Figure } from './figure.js';
@@ -20,6 +21,11 @@ export function FleetPage({ state }: { state: LiveState }): JSX.Element {
         <Figure value={behind} label="behind their desired state" tone={behind > 0 ? 'warn' : undefined} />
         <Figure value={troubled} label="need attention" tone={troubled > 0 ? 'bad' : undefined} />
       </section>
+      {classFallbacks(devices).map((fallback) => (
+        <p key={`${fallback.deviceClass} ${fallback.model}`} class="notice">
+          {fallbackText(fallback)}
+        </p>
+      ))}
       {devices.length === 0 ? (
         <p class="empty">
           No device yet. Make a token with <code>tidegate group token create --group shop</code>, then{' '}

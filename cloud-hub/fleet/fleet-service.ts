@@ -217,6 +217,12 @@ export class FleetService implements Fleet {
     return rows.length > query.limit && last !== undefined ? { items, nextCursor: last.id } : { items };
   }
 
+  /** Of those that were not shut out, those that report a provider that failed. */
+  async devicesFallenBack(): Promise<Device[]> {
+    const select = this.#m.db.selectFrom('devices').selectAll().where('revoked', '=', 0);
+    return (await select.where('reported', 'like', '%"providerReason"%').execute()).map(toDevice);
+  }
+
   /** The newest records of a device, newest first. */
   async recentTelemetry(deviceId: string, limit = 50): Promise<RecentTelemetry[]> {
     const records = await this.#m.db

@@ -29,6 +29,7 @@ const metrics = new HubMetrics({
   liveClients: () => 2,
   connectedDevices: () => 5,
   inferencesInFlight: () => 1,
+  providerFallbacks: () => [{ deviceClass: 'x64/webgpu/2c/4g', model: 'ocr', devices: 3 }],
   sharedAnswers: () => new SharedAnswers({ limitBytes: 4096, witnesses: 2 }, { clock: systemClock }).counts,
   spans: () => ({ exported: 7, dropped: 0, failed: 1 }),
 });
@@ -108,4 +109,5 @@ test('metrics count what was answered, by area and status', async () => {
   expect(text).toContain('tidegate_hub_live_clients 2');
   expect(text).toContain('tidegate_hub_connected_devices 5');
   expect(text).toContain('tidegate_hub_inferences_in_flight 1');
+  expect(text).toContain('tidegate_hub_provider_fallback_devices{class="x64/webgpu/2c/4g",model="ocr"} 3');
 });

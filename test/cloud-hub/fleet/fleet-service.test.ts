@@ -41,6 +41,21 @@ describe('the fleet', () => {
     await expect(sim.fleet.reported('nobody', newer)).rejects.toMatchObject({ code: 'unknown-device' });
   });
 
+  it('finds the devices whose providers failed, as a hub that starts has to (B18)', async () => {
+    await sim.rollouts.create(rollout, 'op');
+    await sim.live();
+    expect(await sim.fleet.devicesFallenBack()).toEqual([]);
+    for (const device of sim.devices) {
+      const report = sim.report(device);
+      const [model] = report.models;
+      if (model?.running === undefined) throw new Error('the device runs nothing');
+      const running = { ...model.running, providerReason: 'no adapter' };
+      await sim.fleet.reported(device.id, { ...report, models: [{ ...model, running }] });
+    }
+    await sim.fleet.revoked('d0');
+    expect((await sim.fleet.devicesFallenBack()).map(({ id }) => id)).toEqual(['d1']);
+  });
+
   it('counts a telemetry record once, however often it comes', async () => {
     await sim.rollouts.create(rollout, 'op');
     await sim.live();
