@@ -3,7 +3,8 @@
 // keeps even the hash of its input here.
 import type { InferRequest } from '@tidegate/shared/serving/inference-service.js';
 import type { KeptStages } from '@tidegate/shared/serving/kept-stages.js';
-import type { RunFacts, ServedModel } from '@tidegate/shared/serving/served-model.js';
+import type { RunFacts } from '@tidegate/shared/serving/evaluate-request.js';
+import type { ServedModel } from '@tidegate/shared/serving/served-model.js';
 import type { NamedTensor } from '@tidegate/shared/tensor/tensor.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { AnswerCache, ComputedAnswer, FlightContext } from '../cache/answer-cache.js';

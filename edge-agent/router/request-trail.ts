@@ -1,7 +1,8 @@
 // What happened to one request, told when it ended: to `explain` in sentences, to the observers (telemetry, metrics) in figures;
 // and to its span, where it is traced, each step as it happens.
 import type { InferAnswer, InferRequest } from '@tidegate/shared/serving/inference-service.js';
-import type { RunFacts, ServedModel } from '@tidegate/shared/serving/served-model.js';
+import type { RunFacts } from '@tidegate/shared/serving/evaluate-request.js';
+import type { ServedModel } from '@tidegate/shared/serving/served-model.js';
 import { traceRun } from '@tidegate/shared/serving/request-trace.js';
 import { ServingError, type ServingErrorCode } from '@tidegate/shared/serving/serving-error.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';

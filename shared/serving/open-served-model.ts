@@ -11,13 +11,13 @@ import { Scheduler } from '../scheduling/scheduler.js';
 import type { ModelYaml } from '../wire/model-yaml.js';
 import { classLabels } from './class-labels.js';
 import { EndedSequences } from './ended-sequences.js';
+import type { GraphSlot } from './evaluate-request.js';
 import { stageIdentity } from './kept-stages.js';
 import { preparePipeline } from './pipeline.js';
 import { Sequences } from './sequences.js';
 import { graphTraits } from './served-graph-file.js';
 import {
   ServedModel,
-  type GraphSlot,
   type ServedModelIdentity,
   type ServedModelModules,
   type ServedModelOptions,

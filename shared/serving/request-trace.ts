@@ -3,7 +3,7 @@
 import type { Attributes, RequestTrace, Span, Tracer } from '../tracing/span.js';
 import { readTraceContext } from '../tracing/trace-context.js';
 import type { InferAnswer, InferenceService, InferRequest } from './inference-service.js';
-import type { RunFacts } from './served-model.js';
+import type { RunFacts } from './evaluate-request.js';
 import { HTTP_STATUS, ServingError, type ServingErrorCode } from './serving-error.js';
 
 /** The way by which a request came in. */

@@ -8,18 +8,18 @@ import type { ModelPackage } from '../package/model-package.js';
 import type { OpenPackageDeps } from '../package/open-package.js';
 import { runGoldenInputs, runGoldens, type GoldensResult, type InferGolden } from '../package/run-goldens.js';
 import type { CrashRecord, Quarantine } from '../runtime/crash-record.js';
-import type { CarriedState, EngineCapabilities, Provider, ProviderReport } from '../runtime/engine.js';
-import type { CompiledReport, GraphRunner, Runtime } from '../runtime/graph-runner.js';
+import type { EngineCapabilities, Provider, ProviderReport } from '../runtime/engine.js';
+import type { CompiledReport, Runtime } from '../runtime/graph-runner.js';
 import type { RestartLimits } from '../runtime/restart-policy.js';
-import type { Scheduler, SchedulerCounts } from '../scheduling/scheduler.js';
+import type { SchedulerCounts } from '../scheduling/scheduler.js';
 import type { Clock } from '../system/clock.js';
 import type { Log } from '../system/log.js';
 import type { NamedTensor } from '../tensor/tensor.js';
 import type { Digest } from '../wire/digest.js';
 import type { ModelYaml } from '../wire/model-yaml.js';
 import type { EndedSequences } from './ended-sequences.js';
+import { evaluateRequest, inTime, type GraphSlot, type PipelineRequest } from './evaluate-request.js';
 import type { ModelDetails, ModelMetadata, SequenceAsked } from './inference-service.js';
-import type { KeptStages } from './kept-stages.js';
 import { RateLimit } from '../scheduling/rate-limit.js';
 import { InFlight } from './in-flight.js';
 import type { Pipeline } from './pipeline.js';
@@ -67,32 +67,11 @@ export interface ServedModelModules {
   readonly log?: Log;
 }
 
-/** One run of a graph on behalf of a request. */
-export interface RunFacts {
-  readonly graph: string;
-  readonly queueUs: number;
-  readonly computeUs: number;
-  /** The request's own rows, and those of the run that they shared with others. */
-  readonly rows: number;
-  readonly batchRows: number;
-}
-
-interface ModelRequest {
-  readonly inputs: readonly NamedTensor[];
-  readonly outputs: readonly string[];
-  /** Monotonic. */
-  readonly deadlineMs: number;
-  readonly priority: number;
-  /** Absent = nobody said. */
-  readonly caller?: string | undefined;
+interface ModelRequest extends PipelineRequest {
   /** Needed by a model with state, and idle for one without. */
   readonly sequence?: SequenceAsked | undefined;
   /** The second part of a request whose first was let in: it counts once for the package's limits. */
   readonly goesOn?: boolean;
-  /** Hears of each run for this request that ended well. */
-  readonly onRun?: (run: RunFacts) => void;
-  /** Of the stages that `cache.stages` names; absent = all are run. */
-  readonly stages?: KeptStages | undefined;
 }
 
 export interface ModelAnswer {
@@ -118,20 +97,6 @@ interface ServedGraph {
   readonly compiled: CompiledReport | undefined;
   readonly concurrency: number;
   readonly counts: SchedulerCounts;
-}
-
-export interface GraphSlot {
-  readonly graph: string;
-  readonly runner: GraphRunner;
-  readonly scheduler: Scheduler;
-  /** Rows of several requests that one run may take; 1 = each request runs alone. */
-  readonly batchRowsMax: number;
-  /** Where the package has the graph's outputs kept: what they are kept under. */
-  readonly stage: string | undefined;
-  /** As GraphTraits says. */
-  readonly nodes: number;
-  /** What its sequences carry. */
-  readonly state: CarriedState | undefined;
 }
 
 /** What is known of a model only once its package has been read and its graphs loaded. */
@@ -335,7 +300,9 @@ export class ServedModel {
       throw new ServingError('queue-full', text, { retryAfterMs: 1000 });
     }
     try {
-      return await (this.#graphAlone ? this.#ofGraph(request, signal) : this.#inTime(request, signal));
+      return await (this.#graphAlone
+        ? this.#ofGraph(request, signal)
+        : inTime(request.deadlineMs, this.#clock, signal, (inner) => this.#run(request, inner)));
     } finally {
       this.#inFlight.leave(caller);
       if (this.#inFlight.count === 0) this.#onIdle?.();
@@ -416,31 +383,6 @@ export class ServedModel {
     throw new ServingError('rate-limited', `refused: of model '${this.identity.name}' ${reason}`, { retryAfterMs });
   }
 
-  /** Steps can't be ended from outside, so the answer to the caller is: at the deadline, whatever still runs. */
-  #inTime(request: ModelRequest, signal: AbortSignal): Promise<ModelAnswer> {
-    return new Promise((resolve, reject) => {
-      const abort = new AbortController();
-      const end = (error: ServingError): void => {
-        abort.abort(error);
-        reject(error);
-      };
-      const onAbort = (): void => end(new ServingError('cancelled', 'the caller went away'));
-      const remainingMs = Math.max(0, request.deadlineMs - this.#clock.monotonicMs());
-      // A little after the scheduler's own timer, whose error says more.
-      const cancelTimer = this.#clock.after(remainingMs + 1, () =>
-        end(new ServingError('deadline-exceeded', 'the deadline passed before the answer was there')),
-      );
-      if (signal.aborted) onAbort();
-      else signal.addEventListener('abort', onAbort, { once: true });
-      void this.#run(request, abort.signal)
-        .then(resolve, reject)
-        .finally(() => {
-          cancelTimer();
-          signal.removeEventListener('abort', onAbort);
-        });
-    });
-  }
-
   async #run(request: ModelRequest, signal: AbortSignal): Promise<ModelAnswer> {
     if (this.#sequences === undefined) return this.#evaluate(request, signal, undefined);
     if (request.sequence === undefined) {
@@ -451,38 +393,9 @@ export class ServedModel {
   }
 
   async #evaluate(request: ModelRequest, signal: AbortSignal, turn: SequenceTurn | undefined): Promise<ModelAnswer> {
-    let queueUs = 0;
-    const runs = new Map<string, number>();
-    const { deadlineMs, priority, caller = '' } = request;
-    const runGraph = async (
-      graph: string,
-      feeds: readonly NamedTensor[],
-      outputs: readonly string[],
-      inner: AbortSignal,
-    ): Promise<readonly NamedTensor[]> => {
-      const slot = this.#slots.find((candidate) => candidate.graph === graph);
-      if (slot === undefined) throw new Error(`the graph ${graph} is not loaded`);
-      const { stage: identity } = slot;
-      const stage = identity === undefined ? undefined : request.stages?.look({ graph, identity, feeds, outputs });
-      if (stage?.outputs !== undefined) return stage.outputs;
-      const sequence = slot.state === undefined ? undefined : turn?.at(graph);
-      const work = { feeds, outputs, deadlineMs, priority, caller, ...(sequence === undefined ? {} : { sequence }) };
-      const result = await slot.scheduler.run(work, inner);
-      if (sequence !== undefined) turn?.moved(graph);
-      stage?.keep(result.outputs, result.computeUs);
-      queueUs = Math.max(queueUs, result.queueUs);
-      runs.set(`${graph} ${result.runId}`, result.computeUs); // items of one request may share a run
-      const { computeUs, batchRows } = result;
-      request.onRun?.({ graph, queueUs: result.queueUs, computeUs, rows: feeds[0]?.shape[0] ?? 1, batchRows });
-      return result.outputs;
-    };
-    const asked = { inputs: request.inputs, outputs: request.outputs };
-    const { outputs, confidence } = this.#options.heavy
-      ? await this.#pipeline.runHeavy(asked, runGraph, signal)
-      : await this.#pipeline.run(asked, runGraph, signal);
-    const computeUs = [...runs.values()].reduce((sum, us) => sum + us, 0);
-    const ran = runs.size === 0 ? {} : { ranOn: this.ranOn };
-    return { outputs, confidence, queueUs, computeUs: Math.round(computeUs), ...ran };
+    const parts = { slots: this.#slots, pipeline: this.#pipeline, heavy: this.#options.heavy };
+    const { computed, ...answer } = await evaluateRequest(parts, request, signal, turn);
+    return computed ? { ...answer, ranOn: this.ranOn } : answer;
   }
 }
 
