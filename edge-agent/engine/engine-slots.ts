@@ -119,10 +119,11 @@ export class EngineSlots implements ModelSlots, ServingModels {
     this.#modules = modules;
   }
 
-  async prepare(source: ModelSource, signal: AbortSignal): Promise<LoadedModel> {
+  /** `opened`: the package at the source's path, where somebody has opened it already. */
+  async prepare(source: ModelSource, signal: AbortSignal, opened?: ModelPackage): Promise<LoadedModel> {
     const { name, version, versionDigest, variant, variantDigest, path } = source;
     const { residency } = this.#modules;
-    const pack = await openPackage(path, this.#modules, { name, signal });
+    const pack = opened ?? (await openPackage(path, this.#modules, { name, signal }));
     const { memory } = pack.yaml;
     const pin = memory.pinned || this.#options.pinned?.has(name) === true;
     let loaded: LoadedModel | undefined;

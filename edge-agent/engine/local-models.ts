@@ -2,6 +2,7 @@
 // somebody asks for it (Triton's model repository extension). A load that fails leaves what was served in service; loads
 // and unloads of all models go one after the other.
 import { findPackages } from '@tidegate/shared/package/find-packages.js';
+import type { ModelPackage } from '@tidegate/shared/package/model-package.js';
 import { openPackage } from '@tidegate/shared/package/open-package.js';
 import type { ModelState } from '@tidegate/shared/serving/inference-service.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
@@ -28,9 +29,9 @@ export class LocalModels implements ModelControl {
 
   /** Loads everything that was found. Rejects naming the first model that can't be served. */
   async loadAll(sources: readonly FoundModel[], signal: AbortSignal): Promise<void> {
-    for (const { source, under } of sources) {
+    for (const { source, under, pack } of sources) {
       try {
-        this.#slots.activate(await this.#slots.prepare(source, signal));
+        this.#slots.activate(await this.#slots.prepare(source, signal, pack));
         this.#known.set(source.name, { under, version: source.version });
       } catch (cause) {
         throw new Error(`model '${source.name}' (${source.path}) can't be served: ${messageOf(cause)}`, { cause });
@@ -68,7 +69,7 @@ export class LocalModels implements ModelControl {
         await this.#slots.load(model, signal); // the same files: only into memory, where it had left
         return;
       }
-      const before = this.#slots.activate(await this.#slots.prepare(fresh.source, signal));
+      const before = this.#slots.activate(await this.#slots.prepare(fresh.source, signal, fresh.pack));
       this.#known.set(model, { under: fresh.under, version: fresh.source.version });
       if (before !== undefined) await this.#slots.retire(before);
     } catch (cause) {
@@ -87,6 +88,8 @@ export interface FoundModel {
   readonly source: ModelSource;
   /** The path that it was found under. */
   readonly under: string;
+  /** As it was when it was found. */
+  readonly pack: ModelPackage;
 }
 
 /** Rejects where two paths give models of one name, with PackageError where a path holds none. */
@@ -111,7 +114,7 @@ export async function findLocalModels(paths: readonly string[], signal: AbortSig
         path: found.path,
         verified: false,
       };
-      byName.set(name, { source, under });
+      byName.set(name, { source, under, pack });
     }
   }
   return [...byName.values()];

@@ -46,6 +46,12 @@ function checkEntry(path: string, isFile: boolean, isSymbolicLink: boolean): voi
   }
 }
 
+/** How a file lies: equal texts mean that it wasn't written, replaced or moved in between. Rejects where there is none. */
+export async function lieOf(path: string): Promise<string> {
+  const { ino, size, mtimeNs, ctimeNs } = await fs.stat(path, { bigint: true });
+  return [ino, size, mtimeNs, ctimeNs].join(' ');
+}
+
 /** Size and SHA-256 of each file, in the order of `paths`. */
 export async function hashFiles(folder: string, paths: readonly string[], signal?: AbortSignal): Promise<FileEntry[]> {
   const entries: FileEntry[] = [];

@@ -22,6 +22,8 @@ export interface ModelPackage {
   readonly folder: string;
   /** Every file, sorted by path. */
   readonly files: readonly FileEntry[];
+  /** How each file lay before it was hashed (`lieOf`), by path. */
+  readonly lies: ReadonlyMap<string, string>;
   /** Digest of the version manifest over `files`. */
   readonly versionDigest: Digest;
   /** A file's content; rejects with PackageError `not-found` where the package has no such file. */

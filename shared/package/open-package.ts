@@ -3,10 +3,10 @@
 import type { Stats } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { manifestDigest, packagePathSchema, type FileEntry } from '../wire/manifest.js';
+import { manifestDigest, packagePathSchema } from '../wire/manifest.js';
 import type { ModelYaml } from '../wire/model-yaml.js';
 import { deriveModelYaml, modelNameFrom } from './derive-model-yaml.js';
-import { hashFiles, listFiles } from './list-files.js';
+import { hashFiles, lieOf, listFiles } from './list-files.js';
 import type { GraphSignature, ModelPackage } from './model-package.js';
 import { PackageError } from './package-error.js';
 import { LIMIT_MODEL_YAML_BYTES, readModelYaml } from './read-model-yaml.js';
@@ -52,7 +52,7 @@ async function openFolder(folder: string, { signal }: OpenPackageOptions): Promi
   const yaml = readModelYaml(await fs.readFile(join(folder, MODEL_YAML), 'utf8'), MODEL_YAML);
   const paths = await listFiles(folder);
   checkNamedFiles(yaml, paths);
-  return packageOf(yaml, true, folder, await hashFiles(folder, paths, signal));
+  return packageOf(yaml, true, folder, paths, signal);
 }
 
 async function openBareGraph(
@@ -71,7 +71,7 @@ async function openBareGraph(
     if (!stat?.isFile()) throw new PackageError('not-found', `names external data that is no file: ${data}`, { file });
   }
   const paths = [file, ...external].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
-  return packageOf(yaml, false, folder, await hashFiles(folder, paths, options.signal));
+  return packageOf(yaml, false, folder, paths, options.signal);
 }
 
 /** Files that the yaml names itself; those that step parameters name are missed when the step is prepared. */
@@ -85,7 +85,16 @@ function checkNamedFiles(yaml: ModelYaml, paths: readonly string[]): void {
   if (yaml.goldens && !has.has(yaml.goldens.file)) throw missing('goldens.file', yaml.goldens.file);
 }
 
-function packageOf(yaml: ModelYaml, hasYaml: boolean, folder: string, files: readonly FileEntry[]): ModelPackage {
+async function packageOf(
+  yaml: ModelYaml,
+  hasYaml: boolean,
+  folder: string,
+  paths: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<ModelPackage> {
+  const lies = new Map<string, string>();
+  for (const path of paths) lies.set(path, await lieOf(join(folder, path))); // before hashing: a change meanwhile is seen
+  const files = await hashFiles(folder, paths, signal);
   const known = new Set(files.map(({ path }) => path));
   const pathOf = (path: string): string => {
     if (!known.has(path)) throw new PackageError('not-found', `the package has no file '${path}'`, { file: folder });
@@ -96,6 +105,7 @@ function packageOf(yaml: ModelYaml, hasYaml: boolean, folder: string, files: rea
     hasYaml,
     folder,
     files,
+    lies,
     versionDigest: manifestDigest({ kind: 'version', model: yaml.name, files: [...files] }),
     read: async (path) => fs.readFile(pathOf(path)),
     pathOf,

@@ -73,6 +73,7 @@ export async function serveModel(
       const concurrencyMax = pack.yaml.limits.concurrency;
       const run = { providers, intraOpThreads, concurrencyMax };
       const loading = { label, path, timeVaries, ...run, crashes, verify, ...carrying };
+      await verify(); // the package may have been opened a while ago
       const runner = await runtime.load(loading, signal);
       deterministic &&= traits.deterministic && state === undefined;
       const maxRows = traits.rowsMayBatch && state === undefined ? pack.yaml.batching.maxRows : 1;
@@ -84,6 +85,7 @@ export async function serveModel(
       const { externalData } = traits;
       const stage = kept ? stageIdentity(graph, { files: pack.files, externalData }, runs) : undefined;
       slots.push({ graph, runner, scheduler, batchRowsMax, stage, nodes: traits.nodes, state });
+      await verify(); // what the engine has read is what the digest names
     }
     const signatures = new Map(slots.map(({ graph, runner }) => [graph, runner]));
     const pipeline = await preparePipeline(pack.yaml, pack, signatures);

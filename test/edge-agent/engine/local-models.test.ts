@@ -19,18 +19,24 @@ let runtime: ExecutorRuntime;
 let slots: EngineSlots;
 let models: LocalModels;
 let runs: [string, number][];
+/** By the slots, though they were opened already. */
+let openedAgain: string[];
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tidegate-local-'));
   const modules = { clock: systemClock, log: silentLog };
   runtime = new ExecutorRuntime(modules);
   runs = [];
+  openedAgain = [];
   const options = { providers: ['cpu'], intraOpThreads: 1, queueDepthMax: 8, heavy: false } as const;
   const onRun = (model: string, _version: string, rows: number): unknown => runs.push([model, rows]);
   slots = new EngineSlots(options, {
     runtime,
     residency: unlimitedResidency(),
-    inspect: inspectGraphFile,
+    inspect: (path) => {
+      openedAgain.push(path); // by whoever opens a bare graph, and by these models for nothing else
+      return inspectGraphFile(path);
+    },
     onRun,
     ...modules,
   });
@@ -67,7 +73,7 @@ describe('local models', () => {
     await before?.served.park();
     await copyFile(join(fixtures, 'identity-fp32.onnx'), join(folder, 'sum.onnx'));
     const asked = before?.served.wake(signal);
-    await expect(asked).rejects.toThrow(/in quarantine: .* sum.onnx: was changed since the model was loaded/);
+    await expect(asked).rejects.toThrow(/in quarantine: .* sum.onnx: was changed since the model was opened/);
     await models.load('sum', signal);
     expect(inputsOf('sum')).toEqual(['x']);
   });
@@ -102,6 +108,21 @@ describe('local models', () => {
     const request = { inputs: [feed('a'), feed('b')], outputs: [], deadlineMs: systemClock.monotonicMs() + 20_000 };
     await slots.serving('sum')?.infer({ ...request, priority: 0 }, signal);
     expect(runs).toEqual([['sum', expect.any(Number)]]);
+  });
+
+  it('are opened, and so hashed, once for a load', async () => {
+    await copyFile(join(fixtures, 'nonzero.onnx'), join(folder, 'late.onnx'));
+    await models.load('late', signal);
+    expect(slots.names()).toEqual(['late', 'sum']);
+    expect(openedAgain).toEqual([]);
+  });
+
+  it('are not served under the digest of what lay there when they were found', async () => {
+    await copyFile(join(fixtures, 'nonzero.onnx'), join(folder, 'late.onnx'));
+    const found = await findLocalModels([folder], signal);
+    await copyFile(join(fixtures, 'identity-fp32.onnx'), join(folder, 'late.onnx'));
+    await expect(models.loadAll(found, signal)).rejects.toThrow(/'late' .* late.onnx: was changed since/);
+    expect(slots.names()).toEqual(['sum']);
   });
 
   it('have one name each', async () => {

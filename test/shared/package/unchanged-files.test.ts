@@ -1,7 +1,7 @@
 import { renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { hashFiles } from '@tidegate/shared/package/list-files.js';
+import { hashFiles, lieOf } from '@tidegate/shared/package/list-files.js';
 import { UnchangedFiles } from '@tidegate/shared/package/unchanged-files.js';
 import { temporaryFolders } from '../../support/temporary-folder.js';
 
@@ -10,10 +10,11 @@ const temporary = temporaryFolders('unchanged');
 async function opened(): Promise<{ folder: string; unchanged: UnchangedFiles; graph: string }> {
   const folder = temporary();
   for (const name of ['graph.onnx', 'model.yaml']) writeFileSync(join(folder, name), `what ${name} holds`);
+  const lies = new Map([['graph.onnx', await lieOf(join(folder, 'graph.onnx'))]]);
   const files = await hashFiles(folder, ['graph.onnx', 'model.yaml']);
   return {
     folder,
-    unchanged: new UnchangedFiles({ folder, files }, ['graph.onnx']),
+    unchanged: new UnchangedFiles({ folder, files, lies }, ['graph.onnx']),
     graph: join(folder, 'graph.onnx'),
   };
 }
