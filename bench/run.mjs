@@ -19,6 +19,7 @@ import { stopAll } from './processes.mjs';
 import { asText } from './report.mjs';
 import { save } from './save.mjs';
 import { servingWhileTraining } from './serving-while-training.mjs';
+import { split } from './split.mjs';
 import { stoppedHub } from './stopped-hub.mjs';
 import { throughput } from './throughput.mjs';
 import { training } from './training.mjs';
@@ -34,6 +35,7 @@ const ROWS = {
   alternating: ['two models over the memory budget, asked in turns (B22)', alternating],
   fairness: ['a caller beside another at 100 times its rate', fairness],
   hub: ['local answers while the hub is stopped', stoppedHub],
+  split: ['a pipeline between a slow device and a hub, over three links', split],
   memory: ['memory of four instances against one, and of an idle agent (P10)', memory],
   budget: ['two models over the memory budget, in turns (B22)', overBudget],
   ocr: ['full OCR against RapidOCR', ocr],

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { InferAnswer } from '@tidegate/shared/serving/inference-service.js';
 import { AgentProcess, startAgent } from '../support/agent-process.js';
-import { startShapedLink, type ShapedLink } from '../support/shaped-link.js';
+import { startShapedLink, type ShapedLink } from '../../bench/shaped-link.mjs';
 import { twoStageInput, writeTwoStagePackage } from '../support/two-stage-package.js';
 
 let folder: string;

@@ -1,28 +1,12 @@
 // A TCP proxy that stands for a slow link: every byte arrives half a round trip late, and no faster than the rate lets through, each way by itself.
 // Deterministic: what arrives when follows from what was sent when.
 import { once } from 'node:events';
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
-
-export interface LinkShape {
-  readonly roundTripMs: number;
-  /** Each way. */
-  readonly bytesPerSecond: number;
-}
-
-export interface ShapedLink {
-  /** `http://127.0.0.1:PORT`. */
-  readonly url: string;
-  /** From now on; what is under way keeps its times. */
-  shape: LinkShape;
-  /** Ends every connection that there is. */
-  cut(): void;
-  close(): Promise<void>;
-}
+import { connect, createServer } from 'node:net';
 
 /** In front of the HTTP server at `target`. */
-export async function startShapedLink(target: string, shape: LinkShape): Promise<ShapedLink> {
+export async function startShapedLink(target, shape) {
   const { hostname, port } = new URL(target);
-  const sockets = new Set<Socket>();
+  const sockets = new Set();
   const link = { shape };
   const server = createServer((near) => {
     const far = connect(Number(port), hostname);
@@ -35,9 +19,9 @@ export async function startShapedLink(target: string, shape: LinkShape): Promise
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const cut = (): void => sockets.forEach((socket) => socket.destroy());
+  const cut = () => sockets.forEach((socket) => socket.destroy());
   return Object.assign(link, {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `http://127.0.0.1:${server.address().port}`,
     cut,
     close: async () => {
       cut();
@@ -48,14 +32,14 @@ export async function startShapedLink(target: string, shape: LinkShape): Promise
 }
 
 /** One direction. The line is busy with a chunk until its bytes have gone; then each travels for half a round trip. */
-function carry(from: Socket, to: Socket, link: { readonly shape: LinkShape }): void {
+function carry(from, to, link) {
   let freeAtMs = 0;
-  const later = (bytes: number, then: () => void): void => {
+  const later = (bytes, then) => {
     const { roundTripMs, bytesPerSecond } = link.shape;
     freeAtMs = Math.max(freeAtMs, performance.now()) + (1000 * bytes) / bytesPerSecond;
     setTimeout(then, freeAtMs + roundTripMs / 2 - performance.now());
   };
-  from.on('data', (chunk: Buffer) => later(chunk.byteLength, () => to.writable && to.write(chunk)));
+  from.on('data', (chunk) => later(chunk.byteLength, () => to.writable && to.write(chunk)));
   from.on('end', () => later(0, () => to.end()));
   from.on('close', () => later(0, () => to.destroy()));
 }
