@@ -1,12 +1,14 @@
 // A hub that is busy answers with a refusal and a time (Retry-After): it is well, and asking it sooner only makes it busier.
 // Until then the model's requests are refused here, in the hub's own words. Pure but for what it remembers, which is bounded
-// in models and in time. Not held: a sequence that goes on, whose state is there already; and, after a deadline that the hub
-// could not meet, whoever has more time than the one that it refused.
+// in models and in time. Not held: a sequence that goes on, whose state is there already; and, where the hub
+// could not answer in the time that was left, whoever has more time than the one that it refused.
 import type { InferRequest } from '@tidegate/shared/serving/inference-service.js';
 import { ServingError, type ServingErrorCode } from '@tidegate/shared/serving/serving-error.js';
 
 /** The hub is there and says when it has room. */
 const BUSY: ReadonlySet<ServingErrorCode> = new Set(['queue-full', 'rate-limited', 'would-miss-deadline', 'not-ready']);
+/** A matter of how much time the request had: for its turn, or for the model to load. */
+const OF_ITS_TIME: ReadonlySet<ServingErrorCode> = new Set(['would-miss-deadline', 'not-ready']);
 /** No word of a hub keeps a model from it for longer. */
 const LIMIT_HOLD_MS = 30_000;
 /** Beyond it the oldest is forgotten. */
@@ -53,7 +55,7 @@ export class HubHolds {
     this.#byModel.set(model, {
       refusal,
       untilMs: nowMs + Math.min(retryAfterMs, LIMIT_HOLD_MS),
-      timeMs: code === 'would-miss-deadline' ? timeMs : Infinity,
+      timeMs: OF_ITS_TIME.has(code) ? timeMs : Infinity,
     });
   }
 }

@@ -22,12 +22,15 @@ describe('HubHolds', () => {
     expect(holds.refusal(asked, 100, 30_000)).toBeUndefined();
   });
 
-  it('lets ask who has more time than the one whose deadline could not be met', () => {
-    const holds = new HubHolds();
-    holds.note(asked, new ServingError('would-miss-deadline', 'late', { retryAfterMs: 500 }), 100, 0);
-    expect(holds.refusal(asked, 100, 10)).toBeDefined();
-    expect(holds.refusal(asked, 101, 10)).toBeUndefined();
-  });
+  it.each(['would-miss-deadline', 'not-ready'] as const)(
+    'lets ask who has more time than the one refused: %s',
+    (code) => {
+      const holds = new HubHolds();
+      holds.note(asked, new ServingError(code, 'late', { retryAfterMs: 500 }), 100, 0);
+      expect(holds.refusal(asked, 100, 10)).toBeDefined();
+      expect(holds.refusal(asked, 101, 10)).toBeUndefined();
+    },
+  );
 
   it('does not hold a sequence that goes on, but one that would begin', () => {
     const holds = new HubHolds();
