@@ -4,8 +4,7 @@
 // that is kept is in memory at the moment is the residency's matter.
 import { serveModel } from '@tidegate/shared/serving/open-served-model.js';
 import type { RunObserver, ServedModel, ServedModelOptions } from '@tidegate/shared/serving/served-model.js';
-import { unmetRequirement, type ProviderInUse } from '@tidegate/shared/serving/provider-in-use.js';
-import { ServingError } from '@tidegate/shared/serving/serving-error.js';
+import type { ProviderInUse } from '@tidegate/shared/serving/provider-in-use.js';
 import type { Runtime } from '@tidegate/shared/runtime/graph-runner.js';
 import type { ModelPackage } from '@tidegate/shared/package/model-package.js';
 import { openPackage, type OpenPackageDeps } from '@tidegate/shared/package/open-package.js';
@@ -123,6 +122,8 @@ export class EngineSlots implements ModelSlots, ServingModels {
   async prepare(source: ModelSource, signal: AbortSignal, opened?: ModelPackage): Promise<LoadedModel> {
     const { name, version, versionDigest, variant, variantDigest, path } = source;
     const { residency } = this.#modules;
+    const modules = { ...this.#modules, endedSequences: this.#endedSequences };
+    const options = { ...this.#options, required: true };
     const pack = opened ?? (await openPackage(path, this.#modules, { name, signal }));
     const { memory } = pack.yaml;
     const pin = memory.pinned || this.#options.pinned?.has(name) === true;
@@ -135,7 +136,7 @@ export class EngineSlots implements ModelSlots, ServingModels {
     const served = await residency.admit(
       name,
       { bytes: estimatedBytes(pack.yaml, pack.files), rules },
-      () => this.#open(pack, identity, signal),
+      () => serveModel(pack, identity, options, modules, signal),
       signal,
     );
     loaded = new LoadedModel(source, served, this.#modules);
@@ -151,20 +152,6 @@ export class EngineSlots implements ModelSlots, ServingModels {
       'model loaded',
     );
     return loaded;
-  }
-
-  /** Loads it, where it then has what its package requires. */
-  async #open(
-    pack: ModelPackage,
-    identity: Parameters<typeof serveModel>[1],
-    signal: AbortSignal,
-  ): Promise<ServedModel> {
-    const modules = { ...this.#modules, endedSequences: this.#endedSequences };
-    const served = await serveModel(pack, identity, this.#options, modules, signal);
-    const unmet = unmetRequirement(served.yaml.require, served.provider);
-    if (unmet === undefined) return served;
-    await served.close();
-    throw new ServingError('not-ready', unmet);
   }
 
   activate(prepared: PreparedModel): LoadedModel | undefined {

@@ -295,6 +295,7 @@ class SupervisedRunner implements GraphRunner {
           await executor.close();
           return;
         }
+        await this.#accept(executor);
         log.info({ label, ...loadFacts(this.#options, executor) }, 'executor started again');
         const { runs: provider, reason } = executor.loaded.provider;
         const before = this.#last.loaded.provider.runs;
@@ -311,6 +312,15 @@ class SupervisedRunner implements GraphRunner {
         this.#suspect = true;
         delayMs = this.#crashes.died(how);
       }
+    }
+  }
+
+  async #accept(executor: ExecutorProcess): Promise<void> {
+    try {
+      this.#options.accept?.(executor.loaded.provider);
+    } catch (error) {
+      await executor.close();
+      throw error;
     }
   }
 }

@@ -91,6 +91,8 @@ export interface LoadGraphOptions {
   readonly crashes?: CrashRecord;
   /** Asked before the graph is loaded again; what it rejects with counts as a failed load. */
   readonly verify?: () => Promise<void>;
+  /** Asked when it was loaded again, on what it runs now; where it throws, the executor is ended, and that counts as a failed load. */
+  readonly accept?: (provider: ProviderReport) => void;
   /** It takes as long as its data make it: no run of it is held to what others took (hang-policy.ts). */
   readonly timeVaries?: boolean;
   /** Names the graph's bytes, as a digest does, for the cache of compiled graphs; without it nothing is kept. */

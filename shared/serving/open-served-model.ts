@@ -6,6 +6,7 @@ import type { ModelPackage } from '../package/model-package.js';
 import { openPackage } from '../package/open-package.js';
 import { UnchangedFiles } from '../package/unchanged-files.js';
 import { CrashRecord } from '../runtime/crash-record.js';
+import type { ProviderReport } from '../runtime/engine.js';
 import { canBatch } from '../scheduling/rows.js';
 import { Scheduler } from '../scheduling/scheduler.js';
 import type { ModelYaml } from '../wire/model-yaml.js';
@@ -14,7 +15,9 @@ import { EndedSequences } from './ended-sequences.js';
 import type { GraphSlot } from './evaluate-request.js';
 import { stageIdentity } from './kept-stages.js';
 import { preparePipeline } from './pipeline.js';
+import { providerInUse, unmetRequirement, type GraphInUse } from './provider-in-use.js';
 import { Sequences } from './sequences.js';
+import { ServingError } from './serving-error.js';
 import { graphTraits } from './served-graph-file.js';
 import {
   ServedModel,
@@ -24,8 +27,8 @@ import {
 } from './served-model.js';
 
 /**
- * Opens the package at `path` and loads its graphs. Rejects with PackageError or RuntimeError `load-failed`; nothing stays
- * loaded then.
+ * Opens the package at `path` and loads its graphs. Rejects with PackageError, RuntimeError `load-failed`, or
+ * ServingError `not-ready` where what it requires isn't met; nothing stays loaded then.
  */
 export async function openServedModel(
   path: string,
@@ -72,7 +75,11 @@ export async function serveModel(
       const verify = (): Promise<void> => unchanged.check();
       const concurrencyMax = pack.yaml.limits.concurrency;
       const run = { providers, intraOpThreads, concurrencyMax };
-      const loading = { label, path, timeVaries, ...run, crashes, verify, ...carrying };
+      const accept = (provider: ProviderReport): void => {
+        const inUse = slots.map((slot) => (slot.graph === graph ? { provider, nodes: slot.nodes } : graphInUse(slot)));
+        if (options.required === true) requireProvider(pack.yaml, inUse);
+      };
+      const loading = { label, path, timeVaries, ...run, crashes, verify, accept, ...carrying };
       await verify(); // the package may have been opened a while ago
       const runner = await runtime.load(loading, signal);
       deterministic &&= traits.deterministic && state === undefined;
@@ -87,6 +94,7 @@ export async function serveModel(
       slots.push({ graph, runner, scheduler, batchRowsMax, stage, nodes: traits.nodes, state });
       await verify(); // what the engine has read is what the digest names
     }
+    if (options.required === true) requireProvider(pack.yaml, slots.map(graphInUse));
     const signatures = new Map(slots.map(({ graph, runner }) => [graph, runner]));
     const pipeline = await preparePipeline(pack.yaml, pack, signatures);
     const labels = await classLabels(pack.yaml, pack);
@@ -98,6 +106,16 @@ export async function serveModel(
     await Promise.all(slots.map(({ runner }) => runner.close()));
     throw error;
   }
+}
+
+function graphInUse({ runner, nodes }: GraphSlot): GraphInUse {
+  return { provider: runner.provider, nodes };
+}
+
+/** Throws ServingError `not-ready` where the package requires another provider than what runs. */
+function requireProvider({ require }: ModelYaml, graphs: readonly GraphInUse[]): void {
+  const unmet = unmetRequirement(require, providerInUse(graphs));
+  if (unmet !== undefined) throw new ServingError('not-ready', unmet);
 }
 
 function openSequences(

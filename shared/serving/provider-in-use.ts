@@ -8,7 +8,7 @@ import { percent } from '../wire/provider-text.js';
 const CPU_NODES_MAX = 0.5;
 
 /** A graph as it is loaded, and its number of nodes in the file, constants not counted. */
-interface GraphInUse {
+export interface GraphInUse {
   readonly provider: ProviderReport;
   readonly nodes: number;
 }

@@ -46,6 +46,8 @@ export interface ServedModelOptions {
   readonly heavy: boolean;
   /** Keep its graphs as the engine makes them, where the runtime has a cache for that: a model that is loaded again and again. */
   readonly keepCompiled?: boolean;
+  /** Loading fails, the first time and later, where what the package requires of the provider isn't met. */
+  readonly required?: boolean;
   /** When its executors' deaths are a crash loop; by default what a device wants. */
   readonly restartLimits?: RestartLimits;
   /** Of callers that get more or less than the others, whose weight is 1. */

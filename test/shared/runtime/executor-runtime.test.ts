@@ -331,6 +331,26 @@ describe('the executor runtime', () => {
     expect(await tagOf(runner.run(slow(1, [8]), [], never))).toEqual([8]);
   });
 
+  it('runs nothing on a replacement that is not accepted, and says why it is in quarantine then (B18)', async () => {
+    const crashes = new CrashRecord(systemClock);
+    const asked: string[] = [];
+    let refusal: string | undefined = 'a CPU runs it';
+    const accept = ({ runs }: GraphRunner['provider']): void => {
+      asked.push(runs);
+      if (refusal !== undefined) throw new Error(refusal);
+    };
+    const options = { label: 'gpu', path: fixture('slow'), providers: [], intraOpThreads: 1, crashes, accept };
+    const runner = await start().load(options, never);
+    expect(asked).toEqual([]); // the first time is its loader's to judge
+    await runner.park();
+    const held = await errorOf(runner.run(slow(1), [], never));
+    expect(held).toMatchObject({ code: 'quarantined', message: expect.stringMatching('a CPU runs it') as string });
+    expect([asked, runner.pid]).toEqual([['cpu', 'cpu', 'cpu'], undefined]);
+    refusal = undefined;
+    crashes.release();
+    expect(await tagOf(runner.run(slow(1, [1]), [], never))).toEqual([1]);
+  });
+
   it('puts graphs whose executors are killed three times into quarantine, all of one model, until it is released', async () => {
     const runtime = start();
     const crashes = new CrashRecord(systemClock);

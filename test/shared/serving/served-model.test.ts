@@ -3,6 +3,8 @@ import { appendFile, cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ProviderReport } from '@tidegate/shared/runtime/engine.js';
+import type { GraphRunner, LoadGraphOptions } from '@tidegate/shared/runtime/graph-runner.js';
 import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
 import { openServedModel } from '@tidegate/shared/serving/open-served-model.js';
@@ -65,6 +67,31 @@ describe('ServedModel', () => {
     const outcome = await model.runGoldens(signal());
     expect(outcome).toMatchObject({ passed: true });
     expect(outcome.count).toBeGreaterThan(0);
+  });
+
+  it('that requires a GPU is held to it each time that it is loaded, where that is wanted (B18)', async () => {
+    const folder = temporaryFolder();
+    await cp(digits, folder, { recursive: true });
+    await appendFile(join(folder, 'model.yaml'), '\nrequire: gpu\n');
+    const onCpu: ProviderReport = { asked: ['cpu'], tried: [], runs: 'cpu', reason: 'asked for' };
+    const onGpu: ProviderReport = { asked: ['webgpu'], tried: [], runs: 'webgpu', reason: 'asked for', cpuNodes: 0 };
+    let accept: LoadGraphOptions['accept'];
+    const load = async (given: LoadGraphOptions, inner: AbortSignal): Promise<GraphRunner> => {
+      accept = given.accept;
+      return Object.defineProperty(await runtime.load(given, inner), 'provider', { get: () => onGpu });
+    };
+    const judged = { load, close: () => Promise.resolve() };
+    const modules = { runtime: judged, inspect: inspectGraphFile, clock: systemClock };
+    const held = await openServedModel(folder, identity, { ...options, required: true }, modules, signal());
+    expect(() => accept?.(onGpu)).not.toThrow();
+    expect(() => accept?.(onCpu)).toThrow('the package says `require: gpu`, but the CPU runs it');
+    await held.close();
+    const free = await openServedModel(folder, identity, options, modules, signal());
+    expect(() => accept?.(onCpu)).not.toThrow();
+    await free.close();
+    const real = { ...modules, runtime };
+    const refused = openServedModel(folder, identity, { ...options, required: true }, real, signal());
+    await expect(refused).rejects.toMatchObject({ code: 'not-ready' });
   });
 
   it("holds callers to its package's limits, and self-tests to none", async () => {
