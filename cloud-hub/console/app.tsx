@@ -9,7 +9,7 @@ import { LineagePage } from './lineage/lineage-page.js';
 import { Link } from './link.js';
 import { useLiveState, type LiveState } from './live-state.js';
 import { ModelsPage } from './models-page.js';
-import { PlaygroundPage } from './playground-page.js';
+import { PlaygroundPage } from './playground/playground-page.js';
 import { ReviewPage } from './review/review-page.js';
 import { RolloutsPage } from './rollouts-page.js';
 import { PAGES, routeOf, startOf, type Route } from './route.js';

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { assemble } from '../../examples/ocr-line/assemble.mjs';
 import { examplesFolder } from '../support/agent-process.js';
 import { CHROMIUM, hasChromium, openBrowser } from '../support/browser.js';
+import { writeBlobPackage } from '../support/blob-package.js';
 import { runTidegate, startHubProcess, type HubProcess } from '../support/hub-process.js';
 
 if (!hasChromium) console.warn(`SKIPPED: console in a browser, no ${CHROMIUM} (apt-get install chromium)`);
@@ -22,6 +23,7 @@ describe.skipIf(!hasChromium)('the console', () => {
     hub = await startHubProcess(join(folder, 'hub'));
     await runTidegate(hub, ['model', 'publish', join(examplesFolder, 'digits')]);
     await runTidegate(hub, ['model', 'publish', await assemble(join(folder, 'ocr-line'))]);
+    await runTidegate(hub, ['model', 'publish', await writeBlobPackage(join(folder, 'blobs'))]);
     browser = await openBrowser();
     page = await browser.newPage();
     page.on('pageerror', (error) => problems.push(String(error)));
@@ -77,6 +79,48 @@ describe.skipIf(!hasChromium)('the console', () => {
     await page.locator('.drop input').setInputFiles({ name: 'y.webp', mimeType: 'image/webp', buffer: good });
     await page.locator('[data-output=text]').waitFor();
     expect((await page.locator('[data-output=text]').textContent())?.trim()).toBe('Valve 44, 20 bar');
+  });
+
+  it('draws what a model found over the picture, and lists the same beside it', async () => {
+    await page.setViewportSize({ width: 800, height: 700 });
+    await page.getByLabel('Model').selectOption('blobs');
+    const drawn = (await page.evaluate(`(() => {
+      const canvas = new OffscreenCanvas(400, 300);
+      const context = canvas.getContext('2d');
+      context.fillStyle = 'black';
+      context.fillRect(0, 0, 400, 300);
+      context.fillStyle = 'white';
+      for (const [x, y] of [[40, 30], [200, 30], [100, 200]]) context.fillRect(x, y, 120, 60);
+      return canvas.convertToBlob().then((blob) => blob.arrayBuffer()).then((data) => [...new Uint8Array(data)]);
+    })()`)) as number[];
+    const file = { name: 'blobs.png', mimeType: 'image/png', buffer: Buffer.from(drawn) };
+    await page.locator('.drop input').setInputFiles(file);
+    const entries = page.getByRole('list', { name: 'found in the picture' }).getByRole('button');
+    await page.locator('.boxed polygon').first().waitFor();
+    expect(await entries.allTextContents()).toEqual(['1box1.00', '2box1.00', '3box1.00']);
+    // Where they stand, in shares of the picture as it is shown.
+    const places = await page.evaluate(`(() => {
+      const picture = document.querySelector('.boxed img').getBoundingClientRect();
+      return [...document.querySelectorAll('.boxed polygon:not(.under)')].map((polygon) => {
+        const { left, top, width } = polygon.getBoundingClientRect();
+        return [(left - picture.left) / picture.width, (top - picture.top) / picture.height, width / picture.width];
+      });
+    })()`);
+    for (const [i, place] of [
+      [40, 30],
+      [200, 30],
+      [100, 200],
+    ].entries()) {
+      const [left, top, width] = (places as number[][])[i] ?? [];
+      expect(left).toBeCloseTo((place[0] ?? 0) / 400, 1);
+      expect(top).toBeCloseTo((place[1] ?? 0) / 300, 1);
+      expect(width).toBeCloseTo(120 / 400, 1);
+    }
+    await entries.nth(1).focus();
+    expect(await page.locator('.boxed .tag').allTextContents()).toEqual(['1', '1.00', '3']);
+    expect(await page.locator('.boxed .chosen polygon').count()).toBe(2);
+    expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
+    await page.setViewportSize({ width: 1280, height: 720 });
   });
 
   it('shows versions with their variants, live', async () => {

@@ -1,9 +1,13 @@
 // Drop a picture on a model and see what it says, how sure it is, where it was answered and how long that took. A model
-// that takes BYTES gets the file as it is; one that takes FP32 pictures [-1, C, H, W] gets it drawn to that size, 0..1.
+// that takes BYTES gets the file as it is; one that takes FP32 pictures [-1, C, H, W] gets it drawn to that size, 0..1. Where it
+// answers boxes, they are drawn over the picture.
 import type { JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import { messageOf } from './format.js';
-import type { HubClient, InferAnswer, InferInput, ModelMetadata, ModelRow } from './hub-client.js';
+import { messageOf } from '../format.js';
+import type { HubClient, InferAnswer, InferInput, ModelMetadata, ModelRow } from '../hub-client.js';
+import { findsOf } from './finds.js';
+import { PictureWithFinds } from './picture-with-finds.js';
+import './playground.css';
 
 interface Outcome {
   readonly answer: InferAnswer;
@@ -68,6 +72,8 @@ export function PlaygroundPage({ client }: { client: HubClient }): JSX.Element {
       (cause: unknown) => setError(String(cause)),
     );
   }, [client]);
+  useEffect(() => () => (outcome === undefined ? undefined : URL.revokeObjectURL(outcome.picture)), [outcome]);
+  const finds = outcome === undefined ? undefined : findsOf(outcome.answer);
   const submit = (file: File | undefined): void => {
     if (file === undefined || model === undefined) return;
     setBusy(true);
@@ -80,7 +86,7 @@ export function PlaygroundPage({ client }: { client: HubClient }): JSX.Element {
       .finally(() => setBusy(false));
   };
   return (
-    <section class="playground">
+    <section class={`playground ${finds === undefined ? '' : 'wide'}`}>
       <label>
         Model{' '}
         <select value={model} onChange={(event) => setModel(event.currentTarget.value)}>
@@ -92,7 +98,7 @@ export function PlaygroundPage({ client }: { client: HubClient }): JSX.Element {
         </select>
       </label>
       <label
-        class={`drop ${busy ? 'busy' : ''}`}
+        class={`drop ${busy ? 'busy' : ''} ${finds === undefined ? '' : 'small'}`}
         onDragOver={(event) => event.preventDefault()}
         onDrop={(event) => {
           event.preventDefault();
@@ -100,19 +106,24 @@ export function PlaygroundPage({ client }: { client: HubClient }): JSX.Element {
         }}
       >
         <input type="file" accept="image/*" onChange={(event) => submit(event.currentTarget.files?.[0])} />
-        {outcome === undefined ? (
-          <span>{busy ? 'asking…' : 'Drop a picture here, or click to choose one'}</span>
+        {outcome === undefined || finds !== undefined ? (
+          <span>
+            {busy ? 'asking…' : `Drop ${finds === undefined ? 'a' : 'another'} picture here, or click to choose one`}
+          </span>
         ) : (
           <img src={outcome.picture} alt="the picture that was asked about" />
         )}
       </label>
       {error !== undefined && <p class="error">{error}</p>}
-      {outcome !== undefined && <Answer outcome={outcome} />}
+      {outcome !== undefined && finds !== undefined && (
+        <PictureWithFinds key={outcome.picture} picture={outcome.picture} finds={finds} />
+      )}
+      {outcome !== undefined && <Answer outcome={outcome} textShown={finds !== undefined} />}
     </section>
   );
 }
 
-function Answer({ outcome }: { outcome: Outcome }): JSX.Element {
+function Answer({ outcome, textShown }: { outcome: Outcome; textShown: boolean }): JSX.Element {
   const { answer, roundTripMs } = outcome;
   const parameters = answer.parameters ?? {};
   const milliseconds = (name: string): string =>
@@ -121,7 +132,7 @@ function Answer({ outcome }: { outcome: Outcome }): JSX.Element {
   return (
     <div class="answer">
       {answer.outputs
-        .filter((output) => output.datatype === 'BYTES')
+        .filter(({ datatype }) => datatype === 'BYTES' && !textShown)
         .map((output) => (
           <p class="text" data-output={output.name} key={output.name}>
             {output.data.map(String).join('\n')}
