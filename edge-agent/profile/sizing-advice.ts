@@ -26,6 +26,8 @@ export function adviseSizing(graphs: readonly GraphMeasure[], deadlinesMs: reado
   const several = graphs.length > 1;
   const advice = graphs.flatMap((graph) => {
     const settings = settingsOf(graph);
+    if (settings.length === 0 && graph.skipped.length > 0)
+      return [`${graph.label}: nothing that was asked for could be measured`];
     if (settings.length === 0) return [`${graph.label}: the time was too short for a single run; give more --seconds`];
     const sentences = [...fitting(settings, deadlinesMs), ...batching(settings), ...threads(graph, cores)];
     return several ? sentences.map((sentence) => `${graph.label} ${graph.graph}: ${sentence}`) : sentences;

@@ -65,6 +65,8 @@ describe('adviseSizing', () => {
 
   it('admits that nothing was measured, and that a p99 is of few runs', () => {
     expect(adviseSizing([graph('m', [])], [10], 2)[0]).toContain('give more --seconds');
+    const skipped = { ...graph('m', []), skipped: ['cuda with 1 threads: fell back to cpu'] };
+    expect(adviseSizing([skipped], [10], 2)[0]).toBe('m: nothing that was asked for could be measured');
     const few = configuration(1, [[1, 1, 1, 2, 900]]);
     const rare = { ...few, cells: few.cells.map((cell) => ({ ...cell, runs: 7 })) };
     expect(adviseSizing([graph('m', [rare])], [10], 2)[0]).toContain('of only 7 runs');
