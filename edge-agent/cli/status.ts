@@ -32,7 +32,14 @@ const statusSchema = z.object({
   ),
   /** Of `run`. */
   sync: z.object({ models: z.array(reportedModelSchema) }).optional(),
-  hub: z.object({ url: z.string(), phase: z.string() }).nullable(),
+  hub: z
+    .object({
+      url: z.string(),
+      phase: z.string(),
+      roundTripMs: z.number().optional(),
+      bytesPerSecond: z.number().optional(),
+    })
+    .nullable(),
   cache: z
     .object({
       layers: z.record(
@@ -76,8 +83,7 @@ export function statusText(status: Status): string {
     const { usedBytes, agentBytes } = memory;
     lines.push(`memory: ${mebibytes(usedBytes)} with executors (${mebibytes(agentBytes)} the agent itself), ${of}`);
   }
-  if (hub !== null)
-    lines.push(`hub ${hub.url}: ${hub.phase === 'open' ? 'does not answer, only probed' : 'asked when it is needed'}`);
+  if (hub !== null) lines.push(hubLine(hub));
   if (cache !== undefined) lines.push(...cacheLines(cache));
   if (captures !== undefined) {
     const { sent, waiting, dropped } = captures;
@@ -122,6 +128,14 @@ export function statusText(status: Status): string {
     lines.push(`${name} to be ${digest}: ${activationText(activation)}`);
   }
   return `${lines.join('\n')}\n`;
+}
+
+function hubLine({ url, phase, roundTripMs, bytesPerSecond }: NonNullable<Status['hub']>): string {
+  const link = [
+    ...(roundTripMs === undefined ? [] : [`; round trip ${roundTripMs.toFixed(roundTripMs < 10 ? 1 : 0)} ms`]),
+    ...(bytesPerSecond === undefined ? [] : [`, ${(bytesPerSecond / 1e6).toPrecision(2)} MB/s`]),
+  ];
+  return `hub ${url}: ${phase === 'open' ? 'does not answer, only probed' : 'asked when it is needed'}${link.join('')}`;
 }
 
 /** What the layers gave, and how far answers that this device did not compute are right. */

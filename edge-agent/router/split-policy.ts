@@ -42,6 +42,8 @@ export type SplitDecision =
       readonly reason: string;
       /** How long the device waits for the hub before it goes on by itself; 0 = it does so at once. */
       readonly patienceMs: number;
+      /** Only to measure it: the device does all of it anyway. */
+      readonly tried: boolean;
     };
 
 /** By so much another place must be faster before it takes over. */
@@ -65,7 +67,8 @@ export function decideSplit(view: SplitView): SplitDecision {
   const sure = fastest(options.filter(({ guess }) => !guess));
   const inTimeMs = view.remainingMs - RESERVE_MS;
   if (best.guess && view.mayTry && (best.old || totalMs(best) < hereMs)) {
-    return cut(view, best, `trying ${nameOf(best)}, while the device, which takes ${text(hereMs)}, goes on`, 0);
+    const reason = `trying ${nameOf(best)}, while the device, which takes ${text(hereMs)}, goes on`;
+    return { place: 'cut', option: best, reason, patienceMs: 0, tried: true };
   }
   if (view.hereOld && hereMs < inTimeMs) return { place: 'here', reason: 'measured here long ago' };
   const now = sure && options.find(({ name, guess }) => name === view.current && !guess);
@@ -99,12 +102,12 @@ function fastest(options: readonly SplitOption[]): SplitOption | undefined {
 }
 
 /** Patience ends where the device could just still finish in time. */
-function cut(view: SplitView, option: SplitOption, reason: string, patienceMs?: number): SplitDecision {
+function cut(view: SplitView, option: SplitOption, reason: string): SplitDecision {
   const expectedMs = option.guess ? PATIENCE_UNMEASURED_MS : option.wayMs + option.thereMs;
   const restHereMs = view.hereMs === undefined ? 0 : Math.max(0, view.hereMs - option.hereMs);
   const latestMs = view.remainingMs - RESERVE_MS - option.hereMs - 2 * restHereMs;
   const usualMs = Math.max(PATIENCE * expectedMs, PATIENCE_LEAST_MS);
-  return { place: 'cut', option, reason, patienceMs: patienceMs ?? Math.max(0, Math.min(usualMs, latestMs)) };
+  return { place: 'cut', option, reason, patienceMs: Math.max(0, Math.min(usualMs, latestMs)), tried: false };
 }
 
 function nameOf({ whole, name }: SplitOption): string {

@@ -8,8 +8,8 @@ interface RaceEntry<T> {
   readonly here: (signal: AbortSignal) => Promise<T>;
   /** From when on both are under way; 0 = from the beginning. */
   readonly patienceMs: number;
-  /** Let `there` end when it lost: what it took is wanted. */
-  readonly letEnd: boolean;
+  /** How long `there` may go on when it lost, since what it takes is wanted; 0 = it is told to end at once. */
+  readonly letEndMs: number;
 }
 
 type Raced<T> =
@@ -19,17 +19,24 @@ type Raced<T> =
 
 /** Rejects with what `here` rejects with, where both fail; who lost is told so by its signal. */
 export async function raceToEnd<T>(entry: RaceEntry<T>, clock: Clock, signal: AbortSignal): Promise<Raced<T>> {
+  let asked: Promise<unknown> = Promise.resolve();
+  const there = (inner: AbortSignal): Promise<T> => {
+    const answered = entry.there(inner);
+    asked = answered.catch(() => undefined);
+    return answered;
+  };
   const ends = { there: new AbortController(), here: new AbortController() };
   // Not AbortSignal.any, which the caller's signal would remember for as long as the caller's connection lasts.
   const onAbort = (): void => [ends.there, ends.here].forEach((end) => end.abort(signal.reason));
   signal.throwIfAborted();
   signal.addEventListener('abort', onAbort, { once: true });
   try {
-    return await run(entry, clock, signal, ends);
+    return await run({ ...entry, there }, clock, signal, ends);
   } finally {
     signal.removeEventListener('abort', onAbort);
-    if (!entry.letEnd) ends.there.abort();
     ends.here.abort();
+    if (entry.letEndMs === 0) ends.there.abort();
+    else void asked.finally(clock.after(entry.letEndMs, () => ends.there.abort()));
   }
 }
 

@@ -46,6 +46,8 @@ export interface SplitPlan {
 /** The least recently asked for is forgotten. */
 const LIMIT_KINDS = 256;
 const TRY_INTERVAL_MS = 1000;
+/** A try that takes longer is given up: the hub is well, and the link too slow to be worth more of it. */
+const TRY_ENDS_MS = 10_000;
 const AFTER_FAILURE_MS = 10_000;
 const AFTER_OTHER_VERSION_MS = 60_000;
 
@@ -88,10 +90,10 @@ export class Splitting {
       kind.current = 'here';
       return { ...(await this.#here(kind, whole, trail, signal)), keptAs: 'edge' };
     }
-    const tried = decision.patienceMs === 0 && decision.option.guess;
-    if (!tried) kind.current = decision.option.name;
+    const { option, tried } = decision;
+    if (!tried) kind.current = option.name;
     else [kind.trying, kind.tryFromMs] = [true, nowMs + TRY_INTERVAL_MS];
-    return this.#cut(plan, decision, whole, trail, signal).finally(() => (kind.trying &&= !tried));
+    return this.#cut(plan, decision, whole, trail, signal);
   }
 
   #decide({ request, kind, forced }: SplitPlan, mayTry: boolean): SplitDecision {
@@ -132,7 +134,7 @@ export class Splitting {
 
   async #cut(
     plan: SplitPlan,
-    { option, patienceMs }: Extract<SplitDecision, { place: 'cut' }>,
+    { option, patienceMs, tried }: Extract<SplitDecision, { place: 'cut' }>,
     whole: (signal: AbortSignal) => Promise<ComputedAnswer>,
     trail: RequestTrail,
     signal: AbortSignal,
@@ -142,9 +144,13 @@ export class Splitting {
     const cut = kind.cuts.find(({ name }) => name === option.name);
     if (cut === undefined) throw new Error(`there is no cut at ${option.name}`);
     const startedMs = clock.monotonicMs();
+    const failed = (cause: unknown): never => {
+      kind.trying &&= !tried;
+      throw cause;
+    };
     const first = option.whole
       ? undefined
-      : await computing.run({ ...request, outputs: cut.wantedHere }, model, trail, signal);
+      : await computing.run({ ...request, outputs: cut.wantedHere }, model, trail, signal).catch(failed);
     const hereMs = clock.monotonicMs() - startedMs;
     if (first !== undefined) kind.times.ranBefore(cut.name, hereMs);
     const values = new Map([...request.inputs, ...(first?.outputs ?? [])].map((value) => [value.name, value]));
@@ -152,14 +158,15 @@ export class Splitting {
     const parts = { plan, cut, first, values };
     const ended = await raceToEnd<ComputedAnswer>(
       {
-        there: async (inner) => this.#joined(parts, hereMs, await this.#there(plan, cut, crossing, trail, inner)),
+        there: async (inner) =>
+          this.#joined(parts, hereMs, await this.#there(plan, cut, crossing, tried, trail, inner)),
         here: async (inner) => {
           if (first === undefined) return { ...(await this.#here(kind, whole, trail, inner)), keptAs: 'edge' };
           const rest = { ...request, inputs: crossing, outputs: cut.wantedThere };
           return finished(parts, await computing.run(rest, model, trail, inner, { goesOn: true }));
         },
         patienceMs,
-        letEnd: patienceMs === 0,
+        letEndMs: tried ? TRY_ENDS_MS : 0,
       },
       clock,
       signal,
@@ -174,6 +181,7 @@ export class Splitting {
     { request, model, kind }: SplitPlan,
     cut: PipelineCut,
     inputs: readonly NamedTensor[],
+    tried: boolean,
     trail: RequestTrail,
     signal: AbortSignal,
   ): Promise<{ answer: InferAnswer; tookMs: number }> {
@@ -181,8 +189,9 @@ export class Splitting {
     const { version, versionDigest } = model.identity;
     const asked: InferRequest = { ...request, version, inputs, outputs: cut.wantedThere, placement: 'auto' };
     const startedMs = clock.monotonicMs();
+    const waitMs = tried ? 2 * TRY_ENDS_MS : request.deadlineMs - startedMs; // a try is not for the caller, who may have less
     try {
-      const answer = await askUnderSpan(hub, asked, request.deadlineMs - startedMs, trail.span, signal);
+      const answer = await askUnderSpan(hub, asked, waitMs, trail.span, signal);
       const nowMs = clock.monotonicMs();
       const { queueUs, computeUs, modelDigest } = answer.provenance;
       trail.hubAnswered(nowMs - startedMs, answer.provenance);
@@ -195,8 +204,10 @@ export class Splitting {
       kind.times.ranThere(cut.name, (queueUs + computeUs) / 1000, bytes, nowMs);
       return { answer, tookMs: nowMs - startedMs };
     } catch (cause) {
-      if (!signal.aborted) kind.askFromMs = Math.max(kind.askFromMs, clock.monotonicMs() + AFTER_FAILURE_MS);
+      if (tried || !signal.aborted) kind.askFromMs = Math.max(kind.askFromMs, clock.monotonicMs() + AFTER_FAILURE_MS);
       throw cause;
+    } finally {
+      kind.trying &&= !tried;
     }
   }
 

@@ -69,6 +69,7 @@ describe('a split pipeline', () => {
     expect(explained.result).toMatch(/^split: cut at features/);
     expect(explained.steps.map(({ what }) => what)).toContain('where its parts run: the caller asked for a split');
     expect(await agent.metric('tidegate_requests_total{model="two",outcome="split",code="ok"}')).toBe(1);
+    expect(await agent.metric('tidegate_hub_round_trip_seconds')).toBeGreaterThan(0.002);
   });
 
   it('is cached as what it is', async () => {

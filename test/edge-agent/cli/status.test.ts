@@ -16,6 +16,17 @@ describe('what status says', () => {
     expect(statusText(quiet)).toBe('serving (run, version 0.1.0), up 1.5 min, 100 MiB\nno models\n');
   });
 
+  test('of the hub, and of the way there as far as it is measured', () => {
+    const hubLine = (more: object): string | undefined =>
+      statusText({ ...quiet, hub: { url: 'http://hub', phase: 'closed', ...more } })
+        .split('\n')
+        .find((line) => line.startsWith('hub'));
+    expect(hubLine({})).toBe('hub http://hub: asked when it is needed');
+    expect(hubLine({ roundTripMs: 21.4, bytesPerSecond: 2_500_000 })).toBe(
+      'hub http://hub: asked when it is needed; round trip 21 ms, 2.5 MB/s',
+    );
+  });
+
   test('of memory, and of a model that is on demand or in quarantine', () => {
     const MIB = 2 ** 20;
     const model = {

@@ -3,7 +3,7 @@ import { raceToEnd } from '@tidegate/edge-agent/router/split-race.js';
 import { settle } from '../../support/fake-graph-runner.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
-function setUp(patienceMs: number, letEnd = false) {
+function setUp(patienceMs: number, letEndMs = 0) {
   const clock = new ManualClock();
   const caller = new AbortController();
   const signals: Partial<Record<'there' | 'here', AbortSignal>> = {};
@@ -13,7 +13,7 @@ function setUp(patienceMs: number, letEnd = false) {
       signals[name] = signal;
       ends[name] = { yes: () => resolve(name), no: (text) => reject(new Error(text)) };
     });
-  const raced = raceToEnd({ there: side('there'), here: side('here'), patienceMs, letEnd }, clock, caller.signal);
+  const raced = raceToEnd({ there: side('there'), here: side('here'), patienceMs, letEndMs }, clock, caller.signal);
   raced.catch(() => undefined);
   return { clock, caller, signals, ends, raced };
 }
@@ -49,7 +49,7 @@ describe('raceToEnd', () => {
   });
 
   it('lets the other machine end where its time is wanted', async () => {
-    const { clock, ends, signals, raced } = setUp(0, true);
+    const { clock, ends, signals, raced } = setUp(0, 500);
     clock.advance(0);
     await settle();
     ends.here?.yes();
@@ -57,6 +57,14 @@ describe('raceToEnd', () => {
     expect(signals.there?.aborted).toBe(false);
     ends.there?.no('too late for anyone to hear');
     await settle();
+    expect(clock.timerCount).toBe(0);
+    const slow = setUp(0, 500);
+    slow.clock.advance(0);
+    await settle();
+    slow.ends.here?.yes();
+    await slow.raced;
+    slow.clock.advance(500);
+    expect(slow.signals.there?.aborted).toBe(true);
   });
 
   it('waits for the other machine when the device fails, and fails as the device did when both do', async () => {

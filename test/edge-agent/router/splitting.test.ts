@@ -160,7 +160,7 @@ function setUp(part: { digest?: string; cuts?: readonly PipelineCut[] } = {}) {
     }
     return places;
   };
-  return { clock, link, hubAsked, localRuns, splitting, model, requestOf, ask, pause, askMany };
+  return { clock, link, hub, hubAsked, localRuns, splitting, model, requestOf, ask, pause, askMany };
 }
 
 const firstBytes = ({ outputs }: ComputedAnswer): unknown[] => outputs.map(({ name, data }) => [name, data[0]]);
@@ -210,6 +210,16 @@ describe('Splitting', () => {
     Object.assign(link, { roundTripMs: 10, bytesPerMs: 2500 });
     const better = await askMany(60); // it is asked again beside the device every half a minute
     expect(better.slice(-10).every((place) => place === 'split features')).toBe(true);
+  });
+
+  it('tries one place at a time, and gives up what takes too long, without taking the hub for broken', async () => {
+    const { link, askMany, hubAsked, hub, pause } = setUp();
+    Object.assign(link, { roundTripMs: 60_000 });
+    expect(await askMany(8)).toEqual(Array(8).fill('edge'));
+    expect(hubAsked).toHaveLength(1);
+    await pause(10_000);
+    expect(hub.status).toMatchObject({ phase: 'closed', counts: { timeouts: 0 } });
+    expect(hub.status.bytesPerSecond).toBeLessThanOrEqual(60_000); // 600 KB took at least the ten seconds
   });
 
   it('names the version that it must be, and the outputs', async () => {
