@@ -34,6 +34,7 @@ import type { Settings } from './config/settings-table.js';
 import { EngineSlots } from './engine/engine-slots.js';
 import { startPrewarm } from './engine/prewarm.js';
 import { openResidency } from '@tidegate/shared/residency/open-residency.js';
+import { compiledFolder } from './model-store/compiled-graphs.js';
 import { PrivacyDecisions } from './privacy/privacy-decisions.js';
 import type { BreakerOptions } from './router/breaker.js';
 import { Explanations } from './router/explanations.js';
@@ -250,7 +251,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
 /** A folder that only `run` writes to unasked. */
 function engineCache({ dataDir, engineCache: asked }: Settings, mode: AgentModules['mode']): CompiledCacheFolder {
   const limitBytes = asked ?? (mode === 'run' ? ENGINE_CACHE_BYTES : 0);
-  return limitBytes === 0 ? undefined : { folder: join(dataDir, 'engine-cache'), limitBytes };
+  return limitBytes === 0 ? undefined : { folder: compiledFolder(dataDir), limitBytes };
 }
 
 function sharedLayer(

@@ -2,6 +2,7 @@
 //   models/blobs, partial   content-addressed files (shared/content)
 //   models/manifests/<hex>  canonical variant manifests, stored only after signed metadata named their digest
 //   models/packages/<hex>/  what the engine loads: hard links to blobs under the manifest's paths
+//   engine-cache/           what executors made of their graphs: it goes with the variant
 // A manifest on disk therefore is the proof that its variant was once authorised: later starts need neither the hub nor
 // unexpired metadata (field lessons B2, B4), only that the bytes still have the digests that the manifest says. Its own
 // digest is the variant's digest, which the state database holds.
@@ -11,6 +12,7 @@ import { ContentStore } from '@tidegate/shared/content/content-store.js';
 import type { Files } from '@tidegate/shared/system/files.js';
 import { hexOf, sha256, type Digest } from '@tidegate/shared/wire/digest.js';
 import { variantManifestSchema, type FileEntry, type VariantManifest } from '@tidegate/shared/wire/manifest.js';
+import { compiledFolder, removeCompiledExcept } from './compiled-graphs.js';
 import { ModelStoreError } from './model-store-error.js';
 
 /** Where things of a variant lie. */
@@ -112,7 +114,10 @@ export class ModelStore {
     return names.flatMap((name) => (/^[0-9a-f]{64}\.json$/.test(name) ? [`sha256:${name.slice(0, 64)}`] : []));
   }
 
-  /** Deletes every variant but those, and every blob and partial file that only others used. Returns the bytes freed. */
+  /**
+   * Deletes every variant but those, every blob and partial file that only others used, and what was compiled from them.
+   * Returns the bytes freed, compiled graphs not counted.
+   */
   async removeExcept(keep: ReadonlySet<Digest>): Promise<number> {
     const blobs = new Set<Digest>();
     for (const digest of await this.variants()) {
@@ -123,7 +128,13 @@ export class ModelStore {
       await this.#files.remove('models.collect', this.packageFolder(digest));
       await this.#files.remove('models.collect', this.#manifestPath(digest));
     }
+    await removeCompiledExcept(compiledFolder(this.#dataDir), keep, this.#files);
     return (await this.content.removeExcept(blobs)).freedBytes;
+  }
+
+  /** Drops every compiled graph: each is made again when its model is loaded and there is space. Returns how many went. */
+  async dropCompiled(): Promise<number> {
+    return removeCompiledExcept(compiledFolder(this.#dataDir), new Set(), this.#files);
   }
 
   #manifestPath(variantDigest: Digest): string {

@@ -100,6 +100,11 @@ export class StepRunner {
     log.info({ needBytes, haveBytes, freedBytes }, 'old models were deleted to make room');
     haveBytes = await store.freeBytes(DISK_RESERVE_BYTES);
     if (needBytes > haveBytes) {
+      const dropped = await store.dropCompiled();
+      if (dropped > 0) log.info({ needBytes, haveBytes, dropped }, 'compiled graphs were deleted to make room');
+      haveBytes = await store.freeBytes(DISK_RESERVE_BYTES);
+    }
+    if (needBytes > haveBytes) {
       throw new SyncError('no-space', `not enough space: need ${needBytes} bytes, have ${haveBytes}`);
     }
   }

@@ -42,6 +42,8 @@ export interface LoadOptions {
 
 /** The graph's file in a folder that was saved to; its weights lie beside it. */
 export const COMPILED_GRAPH = 'model.onnx';
+/** Beside it: JSON that names what it was made from (`content`), and each file with size and SHA-256. */
+export const COMPILED_MANIFEST = 'manifest.json';
 export const COMPILED_WEIGHTS = 'weights.bin';
 /** What the engines tell ONNX Runtime when they save. */
 export const SAVE_CONFIG = {

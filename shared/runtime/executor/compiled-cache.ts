@@ -1,7 +1,7 @@
 // Graphs as the engine has made them for this very machine: fused, weights in the layout of its kernels, in a file that is mapped
 // rather than read. Loading one again takes milliseconds, and all processes that hold it share one copy of its weights in memory.
 //
-//   <folder>/<key>/model.onnx  weights.bin  manifest.json (sizes, SHA-256)  verified (the boot in which the hashes were seen to hold)
+//   <folder>/<key>/model.onnx  weights.bin  manifest.json (content, sizes, SHA-256)  verified (the boot in which the hashes were seen to hold)
 //
 // Invariants: an entry appears whole, by a rename. What a power cut tore or a card lost does not hold its hashes, which are
 // looked at once in each boot; such an entry is removed and made again. An entry is made here from files that were verified, and is
@@ -13,7 +13,13 @@ import { cpus } from 'node:os';
 import { dirname, join } from 'node:path';
 import { alignWeights } from './align-weights.js';
 import { rungsOf } from './ladder.js';
-import { COMPILED_GRAPH, type Engine, type EngineSession, type LoadOptions } from '../engine.js';
+import {
+  COMPILED_GRAPH,
+  COMPILED_MANIFEST as MANIFEST,
+  type Engine,
+  type EngineSession,
+  type LoadOptions,
+} from '../engine.js';
 import type { CompiledCache, CompiledReport } from '../graph-runner.js';
 
 /** Raised when what an entry holds, or how it is used, changes. */
@@ -25,7 +31,6 @@ const ENTRY_PER_GRAPH = 2;
 /** What is left of the volume to others, and how much of it the cache may be whatever its limit. */
 const KEPT_FREE_BYTES = 256 << 20;
 const VOLUME_SHARE = 0.1;
-const MANIFEST = 'manifest.json';
 const VERIFIED = 'verified';
 const UNFINISHED = '.building-';
 const UNFINISHED_MAX_AGE_MS = 3_600_000;
@@ -109,7 +114,7 @@ async function build(
     await fs.mkdir(unfinished, { mode: 0o700 });
     await (await engine.load({ ...options, saveTo: unfinished }, signal)).close();
     await alignWeights(unfinished);
-    await seal(unfinished);
+    await seal(unfinished, cache.content);
     const limitBytes = Math.min(cache.limitBytes, Math.floor(VOLUME_SHARE * blocks * bsize));
     await makeRoom({ ...cache, limitBytes }, await sizeOf(unfinished));
     await fs.rename(unfinished, entry).catch(async (error: unknown) => {
@@ -141,11 +146,11 @@ async function makeRoom(cache: CompiledCache, sizeBytes: number): Promise<void> 
   }
 }
 
-/** Writes down what the files are. */
-async function seal(folder: string): Promise<void> {
+/** Writes down what the files are, and what they were made from. */
+async function seal(folder: string, content: string): Promise<void> {
   const files: Record<string, { sizeBytes: number; sha256: string }> = {};
   for (const name of (await fs.readdir(folder)).sort()) files[name] = await describe(join(folder, name));
-  await fs.writeFile(join(folder, MANIFEST), JSON.stringify({ files }), { mode: 0o600 });
+  await fs.writeFile(join(folder, MANIFEST), JSON.stringify({ content, files }), { mode: 0o600 });
   await fs.writeFile(join(folder, VERIFIED), (await bootId()) ?? '', { mode: 0o600 });
 }
 

@@ -1,5 +1,5 @@
 // What a device does when the hub, the disk or the power is gone at any step: it answers all the while, and goes on afterwards.
-import { writeFileSync, openSync, writeSync, closeSync, statSync, rmSync } from 'node:fs';
+import { writeFileSync, openSync, writeSync, closeSync, existsSync, mkdirSync, statSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { StateError } from '@tidegate/edge-agent/state/state-error.js';
@@ -35,6 +35,23 @@ describe('when the hub or the disk is away', () => {
     made.files.pretendFreeBytes(undefined);
     await made.settled();
     expect(made.running('digits')).toBe(v2.model.variantDigest);
+  });
+
+  it('drops compiled graphs before it refuses: they can be made again (B5)', async () => {
+    const { made, source } = await withVersion1();
+    const entry = join(made.dataDir, 'engine-cache', 'entry');
+    mkdirSync(entry, { recursive: true });
+    const { remove } = made.files;
+    made.files.remove = async (tag, path) => {
+      await remove(tag, path);
+      if (path === entry) made.files.pretendFreeBytes(undefined);
+    };
+    made.files.pretendFreeBytes(16 * 1024 * 1024 + 2);
+    const v2 = source.publish('digits', 2, 'twelve bytes');
+    made.reconciler.accept(desiredState(2, [v2.model]));
+    await made.settled();
+    expect(made.running('digits')).toBe(v2.model.variantDigest);
+    expect(existsSync(entry)).toBe(false);
   });
 
   it.each(['save', 'saveActive', 'commit'] as const)(

@@ -61,6 +61,8 @@ describe.each([
       'verified',
       'weights.bin',
     ]);
+    const manifest: unknown = JSON.parse(await fs.readFile(join(await entryOf(cache), 'manifest.json'), 'utf8'));
+    expect(manifest).toMatchObject({ content: cache.content }); // whoever collects them knows what it was made from
     expect(await load(cache)).toEqual({ kind: 'used' });
     expect(await entriesOf(cache)).toHaveLength(1);
   });
