@@ -309,14 +309,16 @@ export class Metrics {
     this.#scraped('tidegate_hub_breaker_open', '1 while the hub is only probed', [], () => [
       { labels: {}, value: hub.status.phase === 'open' ? 1 : 0 },
     ]);
-    const measured = (value: number | undefined): Sample[] => (value === undefined ? [] : [{ labels: {}, value }]);
-    const roundTrip = 'Round trip to the hub, from its calls; absent before the first';
-    this.#scraped('tidegate_hub_round_trip_seconds', roundTrip, [], () => {
-      const { roundTripMs } = hub.status;
-      return measured(roundTripMs === undefined ? undefined : roundTripMs / 1000);
-    });
-    const rate = 'What the way to the hub carries; absent until calls of different sizes were made';
-    this.#scraped('tidegate_hub_bytes_per_second', rate, [], () => measured(hub.status.bytesPerSecond));
+    this.#scraped(
+      'tidegate_hub_round_trip_seconds',
+      'Round trip to the hub, from its calls; 0 before the first',
+      [],
+      () => [{ labels: {}, value: (hub.status.roundTripMs ?? 0) / 1000 }],
+    );
+    const rate = 'What the way to the hub carries; 0 until calls of different sizes were made';
+    this.#scraped('tidegate_hub_bytes_per_second', rate, [], () => [
+      { labels: {}, value: hub.status.bytesPerSecond ?? 0 },
+    ]);
   }
 
   #addCaptures(status: () => CaptureStatus | undefined): void {

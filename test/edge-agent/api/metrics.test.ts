@@ -53,7 +53,8 @@ it('counts what ended and reads what components count, each time it is scraped',
   expect(first).toContain('tidegate_sequences_ended_total{model="m",why="idle"} 2');
   expect(first).toContain('tidegate_build_info{version="1.2.3"} 1');
   expect(first).toContain('tidegate_hub_breaker_open 0');
-  expect(first).not.toMatch(/^tidegate_hub_(round_trip_seconds|bytes_per_second) /m); // nothing was asked of it yet
+  expect(first).toContain('tidegate_hub_round_trip_seconds 0');
+  expect(first).toContain('tidegate_hub_bytes_per_second 0');
   expect(first).toContain('tidegate_captures_total{model="m",reason="low-confidence"} 4');
   expect(first).toContain('tidegate_captures_dropped_total{why="rate"} 2');
   expect(first).toContain('tidegate_captures_sent_total 3');
