@@ -153,11 +153,17 @@ export class Residency {
   async load(model: Parkable, signal: AbortSignal): Promise<void> {
     const resident = this.#byModel.get(model);
     if (resident === undefined) return;
-    while (resident.state !== 'resident' && this.#all.has(resident)) {
-      const decision = resident.state === 'loading' ? undefined : this.#tryWake(resident, true);
-      if (decision?.kind === 'never') throw this.#refusal(resident, decision.reason, undefined);
-      await this.#change(decision?.kind === 'wait' ? decision.untilMs : Infinity, signal);
-      if (model.quarantine !== undefined) return;
+    resident.waiting += 1; // with a keep-alive of 0 it would have left before it is seen to be there
+    try {
+      while (resident.state !== 'resident' && this.#all.has(resident)) {
+        const decision = resident.state === 'loading' ? undefined : this.#tryWake(resident, true);
+        if (decision?.kind === 'never') throw this.#refusal(resident, decision.reason, undefined);
+        await this.#change(decision?.kind === 'wait' ? decision.untilMs : Infinity, signal);
+        if (model.quarantine !== undefined) return;
+      }
+    } finally {
+      resident.waiting -= 1;
+      this.#armKeepAlive(resident);
     }
   }
 

@@ -373,4 +373,18 @@ describe('a model on demand', () => {
     await world.pass(500);
     expect(world.state(b)).toBe('resident'); // nobody has asked for a
   });
+
+  it('is loaded once by an order, also where it leaves as soon as nothing uses it', async () => {
+    world = new World(1000);
+    const a = await world.add('a', { keepAliveMs: 0 });
+    await world.pass(100);
+    expect(world.state(a)).toBe('on demand');
+    let loaded = false;
+    const loading = world.residency.load(a, signal).then(() => (loaded = true));
+    await world.pass(2000);
+    expect(loaded).toBe(true);
+    await loading;
+    expect(world.residency.reportOf(a)?.loads).toBe(2);
+    expect(world.state(a)).toBe('on demand');
+  });
 });
