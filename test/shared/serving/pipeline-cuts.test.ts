@@ -84,6 +84,17 @@ describe('pipelineCuts', () => {
     expect((await prepare({ heavy })).cuts.map(({ name }) => name)).toEqual(['size', 'half', 'score']);
   });
 
+  it('does not cut before a step that takes items, to which what crosses would be more than one', async () => {
+    const pipeline = [
+      ...YAML.pipeline.slice(0, 2),
+      { step: 'name', inputs: ['half'], outputs: ['label', 'sure'] },
+      { step: 'measure', id: 'again', inputs: ['label'], outputs: ['length'] },
+      { graph: 'b.onnx', inputs: { x: 'length' }, outputs: { y: 'score' } },
+    ];
+    const outputs = [{ name: 'score', datatype: 'FP32', shape: [-1, 1] }];
+    expect((await prepare({ pipeline, outputs })).cuts.map(({ name }) => name)).toEqual(['word', 'length']);
+  });
+
   it('does not cut between two runs of one graph', async () => {
     const pipeline = YAML.pipeline.map((node) => ('graph' in node ? { ...node, graph: 'a.onnx' } : node));
     expect((await prepare({ pipeline })).cuts.map(({ name }) => name)).toEqual(['word', 'size', 'score']);
