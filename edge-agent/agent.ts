@@ -219,7 +219,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
       const http = await startHttpServer({ handler: front.overTcp, listen: { host, port }, flag: '--http-port' });
       servers.push(http);
       streams.attach(http.server, false);
-      const grpc = await openAgentGrpc(settings, protocols);
+      const grpc = await openAgentGrpc(settings, { ...protocols, logControl: modules.logControl, sharedMemory });
       if (grpc !== undefined) servers.push(grpc);
       const addresses = { http: http.address, grpc: grpc?.address };
       if (path === undefined) return { ...addresses, unixSocket: undefined };

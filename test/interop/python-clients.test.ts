@@ -33,12 +33,12 @@ await describeWithPython('Python clients', CLIENTS, (python) => {
 
   test('tritonclient.grpc', async () => {
     const args = ['grpc', agent.grpcAddress, agent.pictures];
-    await runPythonChecks('tritonclient.grpc 2.73.0', tritonclientGrpc, 'tritonclient_grpc_checks.py', args, 49);
+    await runPythonChecks('tritonclient.grpc 2.73.0', tritonclientGrpc, 'tritonclient_grpc_checks.py', args, 59);
   });
 
   test('tritonclient.grpc.aio', async () => {
     const args = ['aio', agent.grpcAddress, agent.pictures];
-    await runPythonChecks('tritonclient.grpc.aio 2.73.0', tritonclientGrpc, 'tritonclient_grpc_checks.py', args, 49);
+    await runPythonChecks('tritonclient.grpc.aio 2.73.0', tritonclientGrpc, 'tritonclient_grpc_checks.py', args, 59);
   });
 
   test('KServe InferenceRESTClient', async () => {

@@ -5,6 +5,7 @@ import { BodyBudget } from '@tidegate/shared/serving/http/body-budget.js';
 import { DEFAULT_OIP_LIMITS, type OipLimits } from '@tidegate/shared/serving/http/oip-limits.js';
 import { CountedService } from '@tidegate/shared/serving/counted-service.js';
 import { InferenceStatistics } from '@tidegate/shared/serving/inference-statistics.js';
+import { SharedMemoryRegions } from '@tidegate/shared/serving/shared-memory.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import { EchoService } from './echo-service.js';
@@ -21,14 +22,19 @@ export interface OipGrpcServer {
 export async function startOipGrpcServer(
   limits: Partial<OipLimits> = {},
   access: Access = () => undefined,
+  memoryFolder?: string,
 ): Promise<OipGrpcServer> {
   const service = new EchoService();
   const all = { ...DEFAULT_OIP_LIMITS, ...limits };
   const budget = new BodyBudget(all.bodiesBytesMax);
   const statistics = new InferenceStatistics();
+  const logControl = { level: 'info' };
+  const sharedMemory = memoryFolder === undefined ? undefined : new SharedMemoryRegions(memoryFolder);
   const server = await startGrpcServer({
     service: new CountedService(service, { statistics, own: 'edge', clock: systemClock }),
     access,
+    logControl,
+    sharedMemory,
     limits: all,
     budget,
     defaultTimeoutMs: 30_000,

@@ -15,25 +15,39 @@ import type { TensorSpec } from '../../tensor/tensor.js';
 import type { RequestTrace, Tracer } from '../../tracing/span.js';
 import { pushProvenanceHeaders } from '../http/answer-body.js';
 import { classifiedAnswer } from '../classified-answer.js';
+import type { BodyBudget } from '../http/body-budget.js';
 import { checkRequest } from '../http/check-request.js';
 import { invalid } from '../http/invalid.js';
+import { isLoopbackAddress, isProxied, memoryAccess, memoryRefusal } from '../http/memory-access.js';
 import { makeInferRequest } from '../http/make-request.js';
 import { readRequestOptions } from '../http/request-options.js';
 import { ifHere } from '../if-here.js';
-import type { InferAnswer, InferenceService, InferRequest, Provenance } from '../inference-service.js';
+import type { InferenceService, InferRequest, Provenance } from '../inference-service.js';
+import type { LogControl } from '../log-settings.js';
 import { offeredExtensions } from '../offered.js';
 import { inferTraced, inTrace, requestTrace, type Entrance } from '../request-trace.js';
+import type { SharedMemoryRegions } from '../shared-memory.js';
 import { asServingError, ServingError, shuttingDown } from '../serving-error.js';
 import { changeModel, modelAsked, writeConfig, writeIndex, writeStatistics } from './extension-messages.js';
 import type { HeldMessage } from './guarded-call.js';
 import { idOf, readInferRequest, writeInferResponse, writeStreamError, type InferMessage } from './infer-message.js';
+import { registerRegion, unregisterRegions, writeRegions } from './memory-messages.js';
 import { INFERENCE_SERVICE_NAME, NOT_OFFERED } from './methods.js';
 import { ProtoError } from './proto-reader.js';
 import { ProtoWriter } from './proto-writer.js';
+import { writeLogSettings, writeTraceSettings } from './settings-messages.js';
 import { GRPC_STATUS, refusalOf, refusalText } from './refusal.js';
 
 interface GrpcFrontOptions {
   readonly service: InferenceService;
+  /** Bytes in flight, what is copied from shared memory included. */
+  readonly budget: BodyBudget;
+  /** The largest input that may lie in shared memory. */
+  readonly bodyBytesMax: number;
+  /** For the logging extension; absent where callers may not change the log. */
+  readonly logControl?: LogControl | undefined;
+  /** Absent where memory can't be shared with callers. */
+  readonly sharedMemory?: SharedMemoryRegions | undefined;
   readonly defaultTimeoutMs: number;
   readonly timeoutMsMax: number;
   readonly clock: Clock;
@@ -58,18 +72,25 @@ const MODEL_STREAM_INFER = overGrpc('ModelStreamInfer');
 type Unary = ServerUnaryCall<HeldMessage, Buffer>;
 type Stream = ServerDuplexStream<HeldMessage, Buffer>;
 /** What both have of a call. */
-type Call = Pick<Unary, 'metadata' | 'getDeadline'>;
+type Call = Pick<Unary, 'metadata' | 'getDeadline' | 'getPeer'>;
+
+interface Telling {
+  readonly signal: AbortSignal;
+  readonly call: Call;
+}
 
 /** How a request came, and in which trace. */
 interface Way {
   readonly call: Call;
   readonly headers: Record<string, string>;
   readonly trace: RequestTrace | undefined;
+  readonly inStream: boolean;
 }
 
 interface Answered {
-  readonly message: InferMessage & { readonly final: boolean };
-  readonly answer: InferAnswer;
+  /** A ModelInferResponse, or a ModelStreamInferResponse around it. */
+  readonly response: Buffer;
+  readonly provenance: Provenance;
 }
 
 export class GrpcFront {
@@ -109,10 +130,23 @@ export class GrpcFront {
       RepositoryIndex: this.#telling((writer, message) => writeIndex(writer, message, service)),
       ModelConfig: this.#telling((writer, message) => writeConfig(writer, message, service)),
       ModelStatistics: this.#telling((writer, message) => writeStatistics(writer, message, service)),
-      RepositoryModelLoad: this.#telling((_writer, message, signal) => changeModel('load', message, service, signal)),
-      RepositoryModelUnload: this.#telling((_writer, message, signal) =>
+      RepositoryModelLoad: this.#telling((_writer, message, { signal }) =>
+        changeModel('load', message, service, signal),
+      ),
+      RepositoryModelUnload: this.#telling((_writer, message, { signal }) =>
         changeModel('unload', message, service, signal),
       ),
+      SystemSharedMemoryStatus: this.#telling((writer, message, { call }) =>
+        writeRegions(writer, message, this.#regions(call)),
+      ),
+      SystemSharedMemoryRegister: this.#telling((_writer, message, { call }) =>
+        registerRegion(message, this.#regions(call)),
+      ),
+      SystemSharedMemoryUnregister: this.#telling((_writer, message, { call }) =>
+        unregisterRegions(message, this.#regions(call)),
+      ),
+      TraceSetting: this.#telling((writer, message) => writeTraceSettings(writer, message, service)),
+      LogSettings: this.#telling((writer, message) => writeLogSettings(writer, message, this.#log())),
       ModelInfer: (call: Unary, respond: sendUnaryData<Buffer>) => void this.#infer(call, respond),
       ModelStreamInfer: (call: Stream) => this.#stream(call),
       ...Object.fromEntries(notOffered),
@@ -120,13 +154,13 @@ export class GrpcFront {
   }
 
   /** A method that answers what `write` writes. */
-  #telling(write: (writer: ProtoWriter, message: Buffer, signal: AbortSignal) => void | Promise<void>) {
+  #telling(write: (writer: ProtoWriter, message: Buffer, of: Telling) => void | Promise<void>) {
     return async (call: Unary, respond: sendUnaryData<Buffer>): Promise<void> => {
       const { signal, end } = signalOf(call);
       try {
         if (call.request.refusal !== undefined) throw call.request.refusal;
         const writer = new ProtoWriter();
-        await write(writer, call.request.bytes, signal);
+        await write(writer, call.request.bytes, { signal, call });
         respond(null, writer.finish());
       } catch (error) {
         const wrong = error instanceof ProtoError ? invalid('message', error.message, error) : error;
@@ -137,11 +171,26 @@ export class GrpcFront {
     };
   }
 
+  /** Throws ServingError where memory can't be shared with this caller. */
+  #regions(call: Call): SharedMemoryRegions {
+    const { sharedMemory } = this.#options;
+    if (sharedMemory !== undefined && isLocal(call, metadataOf(call))) return sharedMemory;
+    throw memoryRefusal(sharedMemory !== undefined, 'name');
+  }
+
+  #log(): LogControl {
+    const { logControl } = this.#options;
+    if (logControl !== undefined) return logControl;
+    throw new ServingError('unimplemented', 'LogSettings: settings of the log are not offered here');
+  }
+
   #writeServer(writer: ProtoWriter): void {
-    const { serverName, serverVersion, service } = this.#options;
+    const { serverName, serverVersion, service, logControl, sharedMemory } = this.#options;
     writer.string(1, serverName);
     writer.string(2, serverVersion);
     for (const extension of offeredExtensions(service)) writer.givenString(3, extension);
+    if (logControl !== undefined) writer.givenString(3, 'logging');
+    if (sharedMemory !== undefined) writer.givenString(3, 'system_shared_memory');
   }
 
   /** An unknown model is not ready, which is what clients ask; it is no error over gRPC (specification, "Model Ready"). */
@@ -174,8 +223,8 @@ export class GrpcFront {
   async #infer(call: Unary, respond: sendUnaryData<Buffer>): Promise<void> {
     const { signal, end } = signalOf(call);
     try {
-      const { message, answer } = await this.#answer(call.request, call, MODEL_INFER, signal);
-      respond(null, writeInferResponse(answer, message), trailersOf(answer.provenance));
+      const { response, provenance } = await this.#answer(call.request, call, MODEL_INFER, signal);
+      respond(null, response, trailersOf(provenance));
     } catch (error) {
       respond(refusalOf(this.#servingError(error)));
     } finally {
@@ -221,8 +270,7 @@ export class GrpcFront {
   /** A ModelStreamInferResponse, also for a request that is refused: the stream goes on. */
   async #answerInStream(request: HeldMessage, call: Call, signal: AbortSignal): Promise<Buffer> {
     try {
-      const { message, answer } = await this.#answer(request, call, MODEL_STREAM_INFER, signal);
-      return writeInferResponse(answer, { inStream: true, ...message });
+      return (await this.#answer(request, call, MODEL_STREAM_INFER, signal)).response;
     } catch (error) {
       return writeStreamError(refusalText(this.#servingError(error)), idOf(request.bytes));
     }
@@ -234,7 +282,9 @@ export class GrpcFront {
     const headers = metadataOf(call);
     const trace = requestTrace(tracer, headers, entrance, clock.monotonicMs());
     try {
-      return await inTrace(trace, entrance, () => this.#answerTraced(request, { call, headers, trace }, signal));
+      return await inTrace(trace, entrance, () =>
+        this.#answerTraced(request, { call, headers, trace, inStream: entrance === MODEL_STREAM_INFER }, signal),
+      );
     } finally {
       this.inFlight--;
     }
@@ -243,15 +293,21 @@ export class GrpcFront {
   async #answerTraced(request: HeldMessage, way: Way, signal: AbortSignal): Promise<Answered> {
     if (this.#draining) throw shuttingDown();
     if (request.refusal !== undefined) throw request.refusal;
-    const message = readInferRequest(request.bytes);
-    const { [FINAL_RESPONSE]: final, ...parameters } = message.parameters;
-    const inferRequest = this.#requestOf({ ...message, parameters }, way, request.identity);
-    const { service } = this.#options;
-    const answer = await inferTraced(service, inferRequest, signal);
-    return {
-      message: { final: final === true, ...message },
-      answer: classifiedAnswer(service, answer, message.outputs, message.version),
-    };
+    const { service, budget, bodyBytesMax, sharedMemory } = this.#options;
+    const share = budget.open();
+    const memory = memoryAccess(sharedMemory, isLocal(way.call, way.headers), { bodyBytesMax, share });
+    try {
+      const message = readInferRequest(request.bytes, memory);
+      const { [FINAL_RESPONSE]: final, ...parameters } = message.parameters;
+      const inferRequest = this.#requestOf({ ...message, parameters }, way, request.identity);
+      const answer = await inferTraced(service, inferRequest, signal);
+      const classified = classifiedAnswer(service, answer, message.outputs, message.version);
+      const form = { id: message.id, outputs: message.outputs, final: final === true, inStream: way.inStream };
+      return { response: writeInferResponse(classified, form), provenance: answer.provenance };
+    } finally {
+      memory.release();
+      share.release();
+    }
   }
 
   #requestOf(
@@ -300,6 +356,11 @@ function signalOf(call: Unary): { readonly signal: AbortSignal; readonly end: ()
 /** Values of binary keys are Buffers; none of those is read. */
 function metadataOf({ metadata }: Call): Record<string, string> {
   return metadata.getMap() as Record<string, string>;
+}
+
+/** `127.0.0.1:PORT`; the last colon is the port's. */
+function isLocal(call: Call, headers: Record<string, string>): boolean {
+  return !isProxied(headers) && isLoopbackAddress(call.getPeer().replace(/:[0-9]+$/, ''));
 }
 
 function gone(): ServingError {

@@ -10,6 +10,8 @@ import type { BodyBudget } from '../http/body-budget.js';
 import { addressText, listen } from '../http/http-server.js';
 import type { OipLimits } from '../http/oip-limits.js';
 import type { InferenceService } from '../inference-service.js';
+import type { LogControl } from '../log-settings.js';
+import type { SharedMemoryRegions } from '../shared-memory.js';
 import { GrpcFront } from './grpc-front.js';
 import { guardCalls, type Access } from './guarded-call.js';
 import { Health } from './health.js';
@@ -27,6 +29,10 @@ export interface GrpcServerOptions {
   readonly log: Log;
   /** Absent = nothing is told to tracing. */
   readonly tracer?: Tracer | undefined;
+  /** For the logging extension; absent where callers may not change the log. */
+  readonly logControl?: LogControl | undefined;
+  /** Absent where memory can't be shared with callers. */
+  readonly sharedMemory?: SharedMemoryRegions | undefined;
   readonly serverName: string;
   readonly serverVersion: string;
   readonly listen: { readonly host: string; readonly port: number };
@@ -54,7 +60,7 @@ export interface GrpcServer {
 /** Resolves once the server listens. Rejects with HttpServerError that names the flag and the port. */
 export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
   const { service, access, limits, budget, clock } = options;
-  const front = new GrpcFront({ ...options, timeoutMsMax: limits.timeoutMsMax });
+  const front = new GrpcFront({ ...options, timeoutMsMax: limits.timeoutMsMax, bodyBytesMax: limits.bodyBytesMax });
   const health = new Health({ service, access, draining: () => front.draining, clock });
   const guard = guardCalls({ access, budget, streamMessagesMax: STREAM_MESSAGES_MAX, healthPaths: HEALTH_PATHS });
   const server = new Server({

@@ -6,10 +6,12 @@ import { describe } from '../../tensor/json-data.js';
 import { elementCount, type NamedTensor } from '../../tensor/tensor.js';
 import { classesAsked, type OutputAsked } from '../classified-answer.js';
 import { checkBinary } from '../http/parse-infer.js';
+import { memoryParameters } from '../http/memory-parameters.js';
 import { invalid } from '../http/invalid.js';
 import { checkVersion } from '../http/model-version.js';
 import type { InferAnswer, Provenance } from '../inference-service.js';
 import { ServingError } from '../serving-error.js';
+import type { OutputPlace, RegionUse } from '../shared-memory.js';
 import { ProtoError, ProtoReader } from './proto-reader.js';
 import { ProtoWriter } from './proto-writer.js';
 import { dataOfContents } from './typed-contents.js';
@@ -24,8 +26,16 @@ export interface InferMessage {
   readonly parameters: Parameters;
   readonly inputs: readonly NamedTensor[];
   /** Empty = the model's default outputs. */
-  readonly outputs: readonly OutputAsked[];
+  readonly outputs: readonly OutputWanted[];
 }
+
+interface OutputWanted extends OutputAsked {
+  /** In shared memory; absent = in the answer. */
+  readonly place?: OutputPlace;
+}
+
+/** Where parts of shared memory are read and written that a request names. */
+type MemoryAccess = Pick<RegionUse, 'read' | 'place'>;
 
 interface Input {
   name: string;
@@ -37,6 +47,7 @@ interface Input {
 }
 
 const NOTHING: Parameters = {};
+const NO_BYTES = new Uint8Array();
 
 /** The id of a request, also of one that can't be read any further: an error is told with it. */
 export function idOf(bytes: Buffer): string {
@@ -53,22 +64,22 @@ export function idOf(bytes: Buffer): string {
 }
 
 /** Throws ServingError `invalid-argument`, naming the field. */
-export function readInferRequest(bytes: Buffer): InferMessage {
+export function readInferRequest(bytes: Buffer, memory: MemoryAccess): InferMessage {
   try {
-    return readRequest(new ProtoReader(bytes));
+    return readRequest(new ProtoReader(bytes), memory);
   } catch (error) {
     if (error instanceof ProtoError) throw invalid('message', `not a ModelInferRequest: ${error.message}`, error);
     throw error;
   }
 }
 
-function readRequest(reader: ProtoReader): InferMessage {
+function readRequest(reader: ProtoReader, memory: MemoryAccess): InferMessage {
   let model = '';
   let version = '';
   let id = '';
   let parameters = NOTHING;
   const inputs: Input[] = [];
-  const outputs: OutputAsked[] = [];
+  const outputs: OutputWanted[] = [];
   const raw: Buffer[] = [];
   for (let field = reader.next(); field !== 0; field = reader.next()) {
     if (field === 1) model = reader.string();
@@ -76,11 +87,11 @@ function readRequest(reader: ProtoReader): InferMessage {
     else if (field === 3) id = reader.string();
     else if (field === 4) parameters = withParameter(parameters, reader.message());
     else if (field === 5) inputs.push(readInput(reader.message()));
-    else if (field === 6) outputs.push(readOutput(reader.message(), outputs));
+    else if (field === 6) outputs.push(readOutput(reader.message(), outputs, memory));
     else if (field === 7) raw.push(reader.bytes());
     else reader.skip();
   }
-  return { id, parameters, inputs: tensorsOf(inputs, raw), outputs, ...checkModel(model, version) };
+  return { id, parameters, inputs: tensorsOf(inputs, raw, memory), outputs, ...checkModel(model, version) };
 }
 
 /** Throws ServingError `invalid-argument`. */
@@ -109,7 +120,7 @@ function readInput(reader: ProtoReader): Input {
   return input;
 }
 
-function readOutput(reader: ProtoReader, before: readonly OutputAsked[]): OutputAsked {
+function readOutput(reader: ProtoReader, before: readonly OutputAsked[], memory: MemoryAccess): OutputWanted {
   const path = `outputs[${before.length}]`;
   let name = '';
   let parameters = NOTHING;
@@ -120,8 +131,9 @@ function readOutput(reader: ProtoReader, before: readonly OutputAsked[]): Output
   }
   if (before.some((output) => output.name === name))
     throw invalid(`${path}.name`, `${JSON.stringify(name)} is asked for twice`);
-  refuseSharedMemory(parameters, path);
-  return { name, classes: classesAsked(parameters, path) };
+  const part = memoryParameters(parameters, path);
+  const classes = classesAsked(parameters, path);
+  return { name, classes, ...(part === undefined ? {} : { place: memory.place(part, path) }) };
 }
 
 /** One entry of a map; the last one of a name wins, as protobuf says. */
@@ -157,24 +169,33 @@ function plainNumber(value: bigint): number | bigint {
   return Number.isSafeInteger(number) ? number : value;
 }
 
-function tensorsOf(inputs: readonly Input[], raw: readonly Buffer[]): NamedTensor[] {
+/** Raw contents are of those inputs that don't lie in shared memory. */
+function tensorsOf(inputs: readonly Input[], raw: readonly Buffer[], memory: MemoryAccess): NamedTensor[] {
   if (inputs.length === 0) throw invalid('inputs', 'expected at least one input');
-  inputs.forEach(({ parameters }, i) => refuseSharedMemory(parameters, `inputs[${i}]`));
-  if (raw.length > 0 && raw.length !== inputs.length) {
-    throw invalid(
-      'raw_input_contents',
-      `${raw.length} elements for ${inputs.length} inputs: one for each, or none at all`,
-    );
+  const parts = inputs.map(({ parameters }, i) => memoryParameters(parameters, `inputs[${i}]`));
+  const here = parts.filter((part) => part === undefined).length;
+  if (raw.length > 0 && raw.length !== here) {
+    throw invalid('raw_input_contents', `${raw.length} elements for ${here} inputs: one for each, or none at all`);
   }
+  let next = 0;
   const names = new Set<string>();
   return inputs.map((input, i) => {
     if (names.has(input.name)) throw invalid(`inputs[${i}].name`, `${JSON.stringify(input.name)} is given twice`);
     names.add(input.name);
-    return tensorOf(input, i, raw[i]);
+    const part = parts[i];
+    if (part === undefined) return tensorOf(input, i, raw[next], `raw_input_contents[${next++}]`);
+    const field = `inputs[${i}]`;
+    return tensorOf(input, i, memory.read(part, field), `${field}.parameters.shared_memory_byte_size`);
   });
 }
 
-function tensorOf({ name, datatype, shape, contents }: Input, index: number, raw: Buffer | undefined): NamedTensor {
+/** `source`: what names the length of `raw`. */
+function tensorOf(
+  { name, datatype, shape, contents }: Input,
+  index: number,
+  raw: Uint8Array | undefined,
+  source: string,
+): NamedTensor {
   const field = `inputs[${index}]`;
   if (!isDatatype(datatype)) throw invalid(`${field}.datatype`, `${describe(datatype)} is no datatype`);
   const negative = shape.findIndex((dimension) => dimension < 0);
@@ -187,29 +208,27 @@ function tensorOf({ name, datatype, shape, contents }: Input, index: number, raw
     return { name, datatype, shape, data: dataOfContents(datatype, contents ?? Buffer.alloc(0), count, field) };
   }
   if (contents !== undefined && contents.byteLength > 0) {
-    throw invalid(`${field}.contents`, 'given beside raw_input_contents: one of them only');
+    throw invalid(`${field}.contents`, 'given beside raw_input_contents or shared memory: one of them only');
   }
   const data = new Uint8Array(raw.buffer, raw.byteOffset, raw.byteLength);
-  checkBinary(datatype, shape, data, `raw_input_contents[${index}]`);
+  checkBinary(datatype, shape, data, source);
   return { name, datatype, shape, data };
-}
-
-function refuseSharedMemory(parameters: Parameters, field: string): void {
-  if (parameters['shared_memory_region'] === undefined) return;
-  throw invalid(`${field}.parameters.shared_memory_region`, 'the shared memory extensions are not offered');
 }
 
 interface ResponseForm {
   readonly id: string;
   /** In the order in which they go; empty = the answer's own. */
-  readonly outputs: readonly Pick<OutputAsked, 'name'>[];
+  readonly outputs: readonly Pick<OutputWanted, 'name' | 'place'>[];
   /** A ModelStreamInferResponse around it. */
   readonly inStream?: boolean;
   /** Says that no other answer follows, as Triton does for clients who ask. */
   readonly final?: boolean;
 }
 
-/** A ModelInferResponse; tensors are always raw. Throws ServingError `failed` for an output that isn't there. */
+/**
+ * A ModelInferResponse; tensors are raw, those for shared memory are written there and empty here. Throws ServingError: `failed` for
+ * an output that isn't there, `invalid-argument` for one that its place is too small for.
+ */
 export function writeInferResponse(answer: InferAnswer, form: ResponseForm): Buffer {
   const tensors = tensorsInOrder(answer, form.outputs);
   const writer = new ProtoWriter();
@@ -218,14 +237,20 @@ export function writeInferResponse(answer: InferAnswer, form: ResponseForm): Buf
   writer.string(3, form.id);
   writeProvenance(writer, answer.provenance);
   if (form.final === true) writeParameter(writer, 'triton_final_response', true);
-  for (const { name, datatype, shape } of tensors) {
+  const blobs = tensors.map(({ name, datatype, shape, data }, i) => {
+    const place = form.outputs[i]?.place;
+    place?.write(data);
     writer.message(5, () => {
       writer.string(1, name);
       writer.string(2, datatype);
       writer.packed(3, shape);
+      if (place === undefined) return;
+      writeParameter(writer, 'shared_memory_region', place.region);
+      writeParameter(writer, 'shared_memory_offset', place.offset);
+      writeParameter(writer, 'shared_memory_byte_size', data.byteLength);
     });
-  }
-  const blobs = tensors.map(({ data }) => data);
+    return place === undefined ? data : NO_BYTES;
+  });
   return writer.finish({ field: 6, blobs, within: form.inStream === true ? 2 : 0 });
 }
 

@@ -29,14 +29,9 @@ export const INFERENCE_SERVICE_NAME = 'inference.GRPCInferenceService';
 
 /** Triton's extensions that this server does not offer, and what it says of them. */
 export const NOT_OFFERED = {
-  SystemSharedMemoryStatus: 'system shared memory is not offered over gRPC; it is over HTTP',
-  SystemSharedMemoryRegister: 'system shared memory is not offered over gRPC; it is over HTTP',
-  SystemSharedMemoryUnregister: 'system shared memory is not offered over gRPC; it is over HTTP',
   CudaSharedMemoryStatus: 'CUDA shared memory is not offered',
   CudaSharedMemoryRegister: 'CUDA shared memory is not offered',
   CudaSharedMemoryUnregister: 'CUDA shared memory is not offered',
-  TraceSetting: 'trace settings are not offered over gRPC; they are over HTTP',
-  LogSettings: 'settings of the log are not offered over gRPC; they are over HTTP',
 } as const;
 
 export const INFERENCE_SERVICE = service(INFERENCE_SERVICE_NAME, {
@@ -52,6 +47,11 @@ export const INFERENCE_SERVICE = service(INFERENCE_SERVICE_NAME, {
   RepositoryModelUnload: 'unary',
   ModelConfig: 'unary',
   ModelStatistics: 'unary',
+  SystemSharedMemoryStatus: 'unary',
+  SystemSharedMemoryRegister: 'unary',
+  SystemSharedMemoryUnregister: 'unary',
+  TraceSetting: 'unary',
+  LogSettings: 'unary',
   ...(Object.fromEntries(Object.keys(NOT_OFFERED).map((method) => [method, 'unary'])) as Record<string, 'unary'>),
 });
 

@@ -43,10 +43,15 @@ export function memoryRefusal(offered: boolean, field: string): ServingError {
   return new ServingError('forbidden', `${field}: only callers on this machine share memory with it`, { field });
 }
 
-/** A proxy on this machine speaks for callers elsewhere. */
 export function isLocalCaller({ socket, headers }: IncomingMessage, unixSocket: boolean): boolean {
-  if (headers.forwarded !== undefined || headers['x-forwarded-for'] !== undefined || headers.via !== undefined) {
-    return false;
-  }
-  return unixSocket || /^(::1|(::ffff:)?127\.[0-9.]+)$/.test(socket.remoteAddress ?? '');
+  return !isProxied(headers) && (unixSocket || isLoopbackAddress(socket.remoteAddress ?? ''));
+}
+
+/** A proxy on this machine speaks for callers elsewhere. */
+export function isProxied(headers: Readonly<Record<string, unknown>>): boolean {
+  return headers['forwarded'] !== undefined || headers['x-forwarded-for'] !== undefined || headers['via'] !== undefined;
+}
+
+export function isLoopbackAddress(address: string): boolean {
+  return /^(::1|(::ffff:)?127\.[0-9.]+)$/.test(address);
 }

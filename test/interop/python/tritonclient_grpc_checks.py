@@ -14,6 +14,7 @@ import ml_dtypes
 import numpy as np
 import tritonclient.grpc
 import tritonclient.grpc.aio
+import tritonclient.utils.shared_memory as shm
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
 
@@ -243,6 +244,78 @@ def _(client, _):
     refused(client, "UNIMPLEMENTED", name, lambda: client.get_cuda_shared_memory_status())
     refused(client, "UNIMPLEMENTED", name, lambda: client.register_cuda_shared_memory("r", b"aGFuZGxl", 0, 16))
     refused(client, "UNIMPLEMENTED", name, lambda: client.unregister_cuda_shared_memory())
+
+
+def region(client, name, size):
+    """A region of Triton's own utility, registered under its name."""
+    handle = shm.create_shared_memory_region(name, f"/tidegate-interop-grpc-{name}", size)
+    client.register_system_shared_memory(name, f"/tidegate-interop-grpc-{name}", size)
+    return handle
+
+
+def unregion(client, name, handle):
+    client.unregister_system_shared_memory(name)
+    shm.destroy_shared_memory_region(handle)
+
+
+@check("system shared memory: inputs and outputs by reference")
+def _(client, _):
+    a = np.arange(6, dtype=np.float32).reshape(2, 3)
+    b = np.full((2, 3), 2, np.float32)
+    given, taken = region(client, "in", 48), region(client, "out", 64)
+    try:
+        shm.set_shared_memory_region(given, [a, b])
+        inputs = [InferInput(name, [2, 3], "FP32") for name in ("a", "b")]
+        inputs[0].set_shared_memory("in", 24)
+        inputs[1].set_shared_memory("in", 24, offset=24)
+        ask = [InferRequestedOutput("sum"), InferRequestedOutput("difference")]
+        ask[0].set_shared_memory("out", 24)
+        ask[1].set_shared_memory("out", 32, offset=32)
+        result = client.infer("add", inputs, outputs=ask)
+        equal((list(result.get_output("sum").shape), result.get_output("sum").datatype), ([2, 3], "FP32"))
+        equal(result.get_output("difference").parameters["shared_memory_offset"].int64_param, 32)
+        same(shm.get_contents_as_numpy(taken, np.float32, [2, 3]), a + b, "FP32", "sum")
+        same(shm.get_contents_as_numpy(taken, np.float32, [2, 3], 32), a - b, "FP32", "difference")
+        mixed = InferInput("b", [2, 3], "FP32")
+        mixed.set_data_from_numpy(b)
+        plain = client.infer("add", [inputs[0], mixed], outputs=[ask[0], InferRequestedOutput("difference")])
+        same(plain.as_numpy("difference"), a - b, "FP32", "one of each in memory, the other in the message")
+    finally:
+        unregion(client, "in", given)
+        unregion(client, "out", taken)
+
+
+@check("system shared memory: status, and what is refused")
+def _(client, _):
+    handle = region(client, "one", 16)
+    key = "/tidegate-interop-grpc-one"
+    try:
+        row = client.get_system_shared_memory_status("one").regions["one"]
+        equal((row.name, row.key, row.offset, row.byte_size), ("one", key, 0, 16))
+        again = lambda: client.register_system_shared_memory("one", key, 16)
+        refused(client, "INVALID_ARGUMENT", "registered already", again)
+        large = lambda: client.register_system_shared_memory("two", key, 17)
+        refused(client, "INVALID_ARGUMENT", "byte_size", large)
+        given = InferInput("x", [5], "FP32")
+        given.set_shared_memory("one", 20)
+        refused(client, "INVALID_ARGUMENT", "shared_memory_byte_size", lambda: client.infer("identity-fp32", [given]))
+    finally:
+        client.unregister_system_shared_memory()
+        shm.destroy_shared_memory_region(handle)
+    equal(dict(client.get_system_shared_memory_status().regions), {})
+    refused(client, "NOT_FOUND", "one", lambda: client.get_system_shared_memory_status("one"))
+
+
+@check("trace and log settings")
+def _(client, _):
+    equal(list(client.get_trace_settings("digits").settings["trace_level"].value), ["OFF"])
+    on = lambda: client.update_trace_settings(settings={"trace_level": ["TIMESTAMPS"]})
+    refused(client, "INVALID_ARGUMENT", "trace_level", on)
+    before = client.get_log_settings().settings["log_verbose_level"].uint32_param
+    after = client.update_log_settings({"log_info": True, "log_verbose_level": 1})
+    equal(after.settings["log_verbose_level"].uint32_param, 1)
+    client.update_log_settings({"log_info": False, "log_verbose_level": before})
+    refused(client, "INVALID_ARGUMENT", "log_file", lambda: client.update_log_settings({"log_file": "/tmp/x"}))
 
 
 @check("timeout, priority, placement, cache; where the answer came from")

@@ -43,7 +43,7 @@ function plain(value: unknown): unknown {
 test('the server names what it offers', async () => {
   const { answer } = await grpc.client.call('ServerMetadata', {});
   const extensions = ['binary_tensor_data', 'classification', 'schedule_policy', 'model_repository'];
-  expect(answer['extensions']).toEqual([...extensions, 'model_configuration', 'statistics', 'sequence']);
+  expect(answer['extensions']).toEqual([...extensions, 'model_configuration', 'statistics', 'sequence', 'logging']);
 });
 
 test.each(['matrix', 'echo-two', 'echo-bf16', 'counter'])('the configuration of %s is HTTP’s', async (name) => {

@@ -60,7 +60,7 @@ describe('health and metadata', () => {
     }
   });
 
-  test.each(['TraceSetting', 'CudaSharedMemoryRegister', 'SystemSharedMemoryStatus', 'LogSettings'])(
+  test.each(['CudaSharedMemoryRegister', 'CudaSharedMemoryStatus', 'CudaSharedMemoryUnregister'])(
     '%s is refused by its name',
     async (method) => {
       const error = await server.client.refusal(method, {});

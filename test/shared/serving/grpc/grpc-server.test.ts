@@ -187,26 +187,6 @@ describe('what is refused, by the field', () => {
     ['an unknown output', { ...GOOD, outputs: [{ name: 'y' }] }, 'outputs[0].name', /no output "y"/],
     ['an output twice', { ...GOOD, outputs: [{ name: 'OUTPUT0' }, { name: 'OUTPUT0' }] }, 'outputs[1].name', /twice/],
     [
-      'shared memory',
-      typed(
-        'FP32',
-        1,
-        {},
-        {
-          inputs: [
-            {
-              name: 'INPUT0',
-              datatype: 'FP32',
-              shape: [1],
-              parameters: { shared_memory_region: { string_param: 'r' } },
-            },
-          ],
-        },
-      ),
-      'inputs[0].parameters.shared_memory_region',
-      /not offered/,
-    ],
-    [
       'a wrong parameter',
       { ...GOOD, parameters: { placement: { string_param: 'moon' } } },
       'parameters.placement',

@@ -2,6 +2,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { idOf, readInferRequest, writeInferResponse } from '@tidegate/shared/serving/grpc/infer-message.js';
+import { BodyBudget } from '@tidegate/shared/serving/http/body-budget.js';
+import { memoryAccess } from '@tidegate/shared/serving/http/memory-access.js';
 import { ProtoWriter } from '@tidegate/shared/serving/grpc/proto-writer.js';
 import type { Provenance } from '@tidegate/shared/serving/inference-service.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
@@ -29,10 +31,12 @@ const good = message(
   [Buffer.alloc(1200)],
 );
 
+const nowhere = memoryAccess(undefined, true, { bodyBytesMax: 1, share: new BodyBudget(1).open() });
+
 /** The field that a refusal names; whatever else is thrown fails the test. */
 function refusalOf(bytes: Buffer): string | undefined {
   try {
-    readInferRequest(bytes);
+    readInferRequest(bytes, nowhere);
     return undefined;
   } catch (error) {
     if (error instanceof ServingError && error.code === 'invalid-argument') return error.field;
@@ -62,7 +66,7 @@ test('an answer says that it is stale, and what ran it, as over HTTP', () => {
 
 describe('a message', () => {
   test('is read as it was written; its tensors are views of it', () => {
-    const { model, id, parameters, inputs } = readInferRequest(good);
+    const { model, id, parameters, inputs } = readInferRequest(good, nowhere);
     expect([model, id, inputs[0]?.shape]).toEqual(['m', 'id-1', [1, 300]]);
     expect(inputs[0]?.data.buffer).toBe(good.buffer);
     expect(Object.entries(parameters)).toEqual([['__proto__', -5]]);
@@ -82,7 +86,7 @@ describe('a message', () => {
         writer.message(5, () => writer.givenInteger(2, 3));
       });
     });
-    const [input] = readInferRequest(bytes).inputs;
+    const [input] = readInferRequest(bytes, nowhere).inputs;
     expect(input?.shape).toEqual([1, 3]);
     expect(Buffer.from(input?.data ?? [])).toEqual(Buffer.from(Int32Array.of(1, -2, 3).buffer));
   });
