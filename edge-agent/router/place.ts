@@ -70,7 +70,7 @@ export function rescue(view: RescueView): { readonly place: 'local' | 'hub'; rea
   if (view.asked === 'local') return { place: 'local', reason: `${view.detail}; placement local` };
   if (view.stateful) return { place: 'local', reason: `${view.detail}; its sequence stays on this device` };
   if (!view.privacy.allowed) return { place: 'local', reason: `${view.detail}; ${view.privacy.rule}` };
-  if (view.hub === 'none') return { place: 'local', reason: view.detail };
+  if (view.hub === 'none') return { place: 'local', reason: `${view.detail}, and there is no hub to ask` };
   if (view.hub === 'broken') return { place: 'local', reason: `${view.detail}; the hub does not answer` };
   return { place: 'hub', reason: view.detail };
 }

@@ -100,7 +100,10 @@ describe('rescue', () => {
   it('stays on the device where the caller, the policy or the breaker say so', () => {
     expect(rescue({ ...low, asked: 'local' }).place).toBe('local');
     expect(rescue({ ...low, privacy: bound }).place).toBe('local');
-    expect(rescue({ ...low, hub: 'none' }).place).toBe('local');
+    expect(rescue({ ...low, hub: 'none' })).toEqual({
+      place: 'local',
+      reason: 'confidence 0.40 under 0.60, and there is no hub to ask',
+    });
     expect(rescue({ ...low, hub: 'broken' })).toMatchObject({
       place: 'local',
       reason: expect.stringContaining('does not answer') as string,
