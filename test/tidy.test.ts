@@ -77,6 +77,20 @@ describe('the architecture', () => {
     expect(wrong).toEqual([]);
   });
 
+  it("keeps zod out of the console's page: it evaluates code, which the page's policy forbids, and is most of its bytes", () => {
+    const inPage = new Set<string>();
+    const visit = (path: string): void => {
+      if (inPage.has(path)) return;
+      inPage.add(path);
+      for (const { file, typeOnly } of byPath.get(path)?.imports ?? [])
+        if (file !== undefined && !typeOnly) visit(file);
+    };
+    visit('cloud-hub/console/main.tsx');
+    const bringsZod = (path: string): boolean =>
+      byPath.get(path)?.imports.some(({ specifier, typeOnly }) => specifier === 'zod' && !typeOnly) === true;
+    expect([...inPage].filter(bringsZod)).toEqual([]);
+  });
+
   it('has no import cycles', () => {
     expect(cycles()).toEqual([]);
   });

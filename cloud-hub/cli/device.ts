@@ -2,7 +2,7 @@
 import { activationText } from '@tidegate/shared/wire/activation-text.js';
 import { classFallbacks, fallbackText } from '@tidegate/shared/wire/provider-fallbacks.js';
 import { providerText } from '@tidegate/shared/wire/provider-text.js';
-import { deviceClassName } from '@tidegate/shared/wire/device-class.js';
+import { deviceClassName } from '@tidegate/shared/wire/device-class-name.js';
 import {
   deviceSchema,
   pageOf,

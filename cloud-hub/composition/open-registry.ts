@@ -6,7 +6,7 @@ import type { ServedModel } from '@tidegate/shared/serving/served-model.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import { detectDeviceClass } from '@tidegate/shared/system/detect-device-class.js';
-import { deviceClassName } from '@tidegate/shared/wire/device-class.js';
+import { deviceClassName } from '@tidegate/shared/wire/device-class-name.js';
 import { optimizePackage } from '../optimizer/optimize-package.js';
 import { CheckPackage } from '../registry/check-package.js';
 import type { PackageOptimizer } from '../registry/package-ports.js';

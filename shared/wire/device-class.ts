@@ -11,9 +11,3 @@ export const deviceClassSchema = z.strictObject({
   memoryTierGiB: z.number().min(0),
 });
 export type DeviceClass = z.infer<typeof deviceClassSchema>;
-
-/** `x64+avx2+avx512_vnni/cpu/2c/16g`: equal strings are one class. */
-export function deviceClassName(value: DeviceClass): string {
-  const flags = value.instructions.map((flag) => `+${flag}`).join('');
-  return `${value.architecture}${flags}/${value.provider}/${value.cores}c/${value.memoryTierGiB}g`;
-}

@@ -1,7 +1,7 @@
 // Where a fleet runs models on another provider than was asked for, by class of device (field lesson B18): a driver that an update broke
 // shows on every device of a class, and one device after the other looks like bad luck. Pure, for the hub, its console and command line.
 import type { Device } from './admin-api.js';
-import { deviceClassName } from './device-class.js';
+import { deviceClassName } from './device-class-name.js';
 
 /** One model of one device. */
 export interface Fallback {

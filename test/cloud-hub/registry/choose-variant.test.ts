@@ -1,5 +1,6 @@
 import { chooseVariant } from '@tidegate/cloud-hub/registry/choose-variant.js';
-import { deviceClassName, type DeviceClass } from '@tidegate/shared/wire/device-class.js';
+import { deviceClassName } from '@tidegate/shared/wire/device-class-name.js';
+import type { DeviceClass } from '@tidegate/shared/wire/device-class.js';
 import type { VariantReport } from '@tidegate/shared/wire/variant-report.js';
 import { expect, test } from 'vitest';
 

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { detectDeviceClass, deviceClassOf } from '@tidegate/shared/system/detect-device-class.js';
 import { systemFiles } from '@tidegate/shared/system/files.js';
-import { deviceClassName, deviceClassSchema } from '@tidegate/shared/wire/device-class.js';
+import { deviceClassName } from '@tidegate/shared/wire/device-class-name.js';
+import { deviceClassSchema } from '@tidegate/shared/wire/device-class.js';
 import { failingFiles } from '../../support/failing-files.js';
 
 const GIB = 1024 ** 3;
