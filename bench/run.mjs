@@ -13,7 +13,6 @@ import { memory } from './memory.mjs';
 import { ocr } from './ocr.mjs';
 import { fairness } from './fairness.mjs';
 import { overload } from './overload.mjs';
-import { overBudget } from './over-budget.mjs';
 import { PEERS } from './peers/peers.mjs';
 import { stopAll } from './processes.mjs';
 import { asText } from './report.mjs';
@@ -37,7 +36,6 @@ const ROWS = {
   hub: ['local answers while the hub is stopped', stoppedHub],
   split: ['a pipeline between a slow device and a hub, over three links', split],
   memory: ['memory of four instances against one, and of an idle agent (P10)', memory],
-  budget: ['two models over the memory budget, in turns (B22)', overBudget],
   ocr: ['full OCR against RapidOCR', ocr],
   switches: ['answers while versions switch (B17)', versionSwitches],
   training: ['a training step against PyTorch (P8)', training],

@@ -24,7 +24,7 @@ const runtime = new ExecutorRuntime({ clock: systemClock, log: silentLog });
 afterAll(() => runtime.close());
 
 const installed = spawnSync('espeak-ng', ['--version']).status === 0;
-if (!installed) console.warn('skipped by name: Silero VAD on synthesised speech; espeak-ng is not installed');
+if (!installed) console.warn('SKIPPED: Silero VAD on synthesised speech, no espeak-ng (apt-get install espeak-ng)');
 
 /** Half a second of silence, the words, half a second of silence. */
 function say(voice: string, words: string): Float32Array[] {
