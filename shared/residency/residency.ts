@@ -7,6 +7,7 @@
 import { ServingError } from '../serving/serving-error.js';
 import type { Clock } from '../system/clock.js';
 import type { Log } from '../system/log.js';
+import { Changes } from './changes.js';
 import { decideRoom, decideShrink, type Memory, type Occupant } from './residency-policy.js';
 import {
   noEvictions,
@@ -69,7 +70,8 @@ export class Residency {
   readonly #all = new Set<Resident>();
   readonly #byModel = new WeakMap<object, Resident>();
   readonly #closing = new AbortController();
-  #onChange: (() => void)[] = [];
+  /** Of who is in memory. */
+  readonly #changes: Changes;
   #waiting = 0;
   #ownBytes = 0;
   readonly #totals = { loads: 0, evictions: noEvictions(), refusals: 0, overBudget: 0 };
@@ -78,6 +80,7 @@ export class Residency {
   constructor(options: ResidencyOptions, modules: ResidencyModules) {
     this.#options = options;
     this.#modules = modules;
+    this.#changes = new Changes(modules.clock);
   }
 
   /**
@@ -124,7 +127,7 @@ export class Residency {
     resident.stopKeepAlive?.();
     resident.state = 'on demand';
     this.#all.delete(resident);
-    this.#changed();
+    this.#changes.happened();
   }
 
   /**
@@ -158,7 +161,7 @@ export class Residency {
       while (resident.state !== 'resident' && this.#all.has(resident)) {
         const decision = resident.state === 'loading' ? undefined : this.#tryWake(resident, true);
         if (decision?.kind === 'never') throw this.#refusal(resident, decision.reason, undefined);
-        await this.#change(decision?.kind === 'wait' ? decision.untilMs : Infinity, signal);
+        await this.#changes.next(decision?.kind === 'wait' ? decision.untilMs : Infinity, signal);
         if (model.quarantine !== undefined) return;
       }
     } finally {
@@ -224,7 +227,7 @@ export class Residency {
     if (readyMs - nowMs > elsewhereMs || readyMs > ask.deadlineMs) {
       throw this.#refusal(resident, reason, Math.max(1, Math.ceil(readyMs - nowMs)));
     }
-    await this.#change(Math.min(ask.deadlineMs, decision?.kind === 'wait' ? decision.untilMs : Infinity), signal);
+    await this.#changes.next(Math.min(ask.deadlineMs, decision?.kind === 'wait' ? decision.untilMs : Infinity), signal);
   }
 
   #loadStartMs(resident: Resident): number {
@@ -267,7 +270,7 @@ export class Residency {
       await model?.park();
       if (resident.state === 'loading') resident.state = 'on demand';
     } finally {
-      this.#changed();
+      this.#changes.happened();
     }
   }
 
@@ -281,7 +284,7 @@ export class Residency {
         for (const other of decision.leave) void this.#leave(other.resident, 'budget', resident.name);
         return;
       }
-      await this.#change(decision.untilMs, signal);
+      await this.#changes.next(decision.untilMs, signal);
     }
   }
 
@@ -299,7 +302,7 @@ export class Residency {
     this.#totals.loads += 1;
     resident.loadedBytes = resident.bytes;
     resident.sinceMs = resident.lastUsedMs = this.#modules.clock.monotonicMs();
-    this.#changed();
+    this.#changes.happened();
     this.#armKeepAlive(resident);
   }
 
@@ -329,7 +332,7 @@ export class Residency {
       await resident.model?.park();
       if (why === 'over-budget') resident.bytes = resident.loadedBytes; // it begins anew without what it has grown by
       if (resident.state === 'leaving') resident.state = 'on demand';
-      this.#changed();
+      this.#changes.happened();
     })();
     return resident.left;
   }
@@ -395,31 +398,6 @@ export class Residency {
   #memory(): Memory {
     const { limitBytes = Infinity, modelsMax = Infinity } = this.#options;
     return { limitBytes, modelsMax, ownBytes: this.#ownBytes };
-  }
-
-  /** Resolves at the next change of who is in memory, or at `untilMs`. Rejects with `cancelled`. */
-  #change(untilMs: number, signal: AbortSignal): Promise<void> {
-    const { clock } = this.#modules;
-    return new Promise((resolve, reject) => {
-      let cancelTimer = (): void => undefined;
-      const end = (settle: () => void) => (): void => {
-        cancelTimer();
-        signal.removeEventListener('abort', onAbort);
-        this.#onChange = this.#onChange.filter((other) => other !== onChange);
-        settle();
-      };
-      const onChange = end(resolve);
-      const onAbort = end(() => reject(new ServingError('cancelled', 'the caller went away')));
-      if (signal.aborted) return onAbort();
-      if (Number.isFinite(untilMs)) cancelTimer = clock.after(Math.max(0, untilMs - clock.monotonicMs()), onChange);
-      signal.addEventListener('abort', onAbort, { once: true });
-      this.#onChange.push(onChange);
-      return undefined;
-    });
-  }
-
-  #changed(): void {
-    for (const resolve of this.#onChange.splice(0)) resolve();
   }
 }
 
