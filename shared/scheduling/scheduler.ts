@@ -20,6 +20,7 @@ import { rankOf } from './rank.js';
 import { canBatch, concatRows, rowsOf, sameOutputs, shapeOf, splitRows } from './rows.js';
 import { cancelled, displaced, servingErrorOf } from './refusals.js';
 import { RunTimes, type RunShape } from './run-times.js';
+import { RunningRuns, type Run } from './running-runs.js';
 import { WaitingQueue } from './waiting-queue.js';
 
 /** The trial's members run twice, so they are few. */
@@ -88,23 +89,10 @@ interface Item extends PlannedRun {
   settled: boolean;
   /** What the trial batch answered, to be compared with what it gets alone. */
   trial: readonly NamedTensor[] | undefined;
-  run: Run | undefined;
+  run: Run<Item> | undefined;
   readonly resolve: (result: ScheduledResult) => void;
   readonly reject: (error: ServingError) => void;
   readonly stopWaiting: () => void;
-}
-
-interface Run {
-  readonly members: readonly Item[];
-  readonly id: number;
-  readonly abort: AbortController;
-  readonly expectedMs: number;
-  /** When it got a slot; undefined while it waits inside the executor, sent ahead. */
-  beganMs: number | undefined;
-  /** It is ended for another caller's run, and its members run again. */
-  makesWay: boolean;
-  /** False where it began before the slot was really free: its time says nothing. */
-  readonly timed: boolean;
 }
 
 export class Scheduler {
@@ -114,13 +102,12 @@ export class Scheduler {
   readonly #onRun: ((rows: number, computeUs: number) => void) | undefined;
   readonly #times = new RunTimes();
   readonly #queue: WaitingQueue<Item>;
-  readonly #runs = new Set<Run>();
+  readonly #runs: RunningRuns<Item>;
   #batches: boolean;
   /** Has a trial shown that the graph's rows are independent? */
   #rowsProven = false;
   #trial: readonly Item[] = [];
   #closed = false;
-  #runId = 0;
   #counts = { runs: 0, rows: 0, refused: 0, expired: 0, cancelled: 0, retried: 0, repeated: 0 };
 
   /** `onRun` hears of each run that ended well. */
@@ -134,6 +121,7 @@ export class Scheduler {
     this.#clock = modules.clock;
     this.#onRun = modules.onRun;
     this.#queue = new WaitingQueue(options.callerWeights);
+    this.#runs = new RunningRuns(runner.concurrency);
     this.#batches = options.maxRows > 1 && canBatch(runner.inputs, runner.outputs);
   }
 
@@ -157,7 +145,7 @@ export class Scheduler {
     };
     const decision = admit(plan, {
       nowMs,
-      slotsFreeMs: this.#slotsFreeMs(nowMs),
+      slotsFreeMs: this.#runs.slotsFreeMs(nowMs),
       queueDepth: this.#queue.length,
       queueDepthMax: this.#options.queueDepthMax,
       turns: () => this.#queue.turns(nowMs),
@@ -222,16 +210,6 @@ export class Scheduler {
     return this.#queue.all.reduce((sum, { costMs }) => sum + costMs, 0) / this.#runner.concurrency;
   }
 
-  /** When each slot will be free, the runs counted in that were sent ahead. */
-  #slotsFreeMs(nowMs: number): number[] {
-    const slots = Array.from({ length: this.#runner.concurrency }, () => nowMs);
-    for (const { beganMs, expectedMs } of this.#runs) {
-      const earliest = slots.indexOf(Math.min(...slots));
-      slots[earliest] = Math.max(nowMs, slots[earliest] ?? nowMs, (beganMs ?? slots[earliest] ?? nowMs) + expectedMs);
-    }
-    return slots;
-  }
-
   /** Who may be in the next run, in the order of turns: a light caller's request doesn't wait for the rows of heavy ones. */
   #nextInTurn(nowMs: number): Item[] {
     const turns = this.#queue.turns(nowMs);
@@ -261,18 +239,8 @@ export class Scheduler {
         this.#queue.remove(member);
         this.#queue.began(member, nowMs);
       }
-      this.#runId += 1;
-      const run: Run = {
-        members,
-        id: this.#runId,
-        abort: new AbortController(),
-        expectedMs: members.reduce((sum, member) => sum + member.costMs, 0),
-        beganMs: this.#runs.size < concurrency ? nowMs : undefined,
-        makesWay: false,
-        timed,
-      };
+      const run = this.#runs.begin(members, nowMs, timed);
       for (const member of members) member.run = run;
-      this.#runs.add(run);
       void this.#perform(run);
     }
   }
@@ -291,7 +259,7 @@ export class Scheduler {
     }
   }
 
-  async #perform(run: Run): Promise<void> {
+  async #perform(run: Run<Item>): Promise<void> {
     const { members } = run;
     const first = members[0];
     if (first === undefined) return;
@@ -311,14 +279,12 @@ export class Scheduler {
       if (run.makesWay) this.#repeat(run);
       else this.#recover(run, cause);
     } finally {
-      this.#runs.delete(run);
-      const waitsInside = [...this.#runs].find((other) => other.beganMs === undefined);
-      if (waitsInside !== undefined) waitsInside.beganMs = this.#clock.monotonicMs();
+      this.#runs.ended(run, this.#clock.monotonicMs());
       this.#startRuns(!run.abort.signal.aborted);
     }
   }
 
-  #deliver(run: Run, outputs: NamedTensor[], computeUs: number, beganMs: number, batchRows: number): void {
+  #deliver(run: Run<Item>, outputs: NamedTensor[], computeUs: number, beganMs: number, batchRows: number): void {
     const { members } = run;
     const split =
       members.length === 1
@@ -351,7 +317,7 @@ export class Scheduler {
     });
   }
 
-  #recover(run: Run, cause: unknown): void {
+  #recover(run: Run<Item>, cause: unknown): void {
     const waiting = run.members.filter((member) => !member.settled);
     const error = cause instanceof RuntimeError ? cause : new RuntimeError('run-failed', String(cause), { cause });
     if (error.retryable) {
@@ -373,7 +339,7 @@ export class Scheduler {
   #makeWay(item: Item): void {
     const nowMs = this.#clock.monotonicMs();
     if (this.#runs.size < this.#runner.concurrency || this.#queue.turns(nowMs)[0]?.share !== item) return;
-    const runs = [...this.#runs].map((run) => ({
+    const runs = this.#runs.all.map((run) => ({
       run,
       accounts: run.members.map(({ account }) => account),
       beganMs: run.beganMs,
@@ -394,7 +360,7 @@ export class Scheduler {
   }
 
   /** Back into the queue, before others of their rank. Their caller's turn stays over, or they would go first again. */
-  #repeat({ members }: Run): void {
+  #repeat({ members }: Run<Item>): void {
     for (const member of [...members].reverse()) {
       member.run = undefined;
       if (!member.settled) this.#queue.add(member, member.rank - BEFORE_EQUALS);
