@@ -141,7 +141,8 @@ function hubLine({ url, phase, roundTripMs, bytesPerSecond }: NonNullable<Status
 /** What the layers gave, and how far answers that this device did not compute are right. */
 function cacheLines({ layers, semantic }: NonNullable<Status['cache']>): string[] {
   // A hit that was audited was computed anyway: it was not given.
-  const given = Object.entries(layers).map(
+  const used = Object.entries(layers).filter(([name]) => name !== 'semantic' || semantic.length > 0);
+  const given = used.map(
     ([name, { hits, audits }]) =>
       `${Math.max(0, hits - audits)} ${name === 'semantic' ? 'to similar inputs' : `from ${name}`}`,
   );

@@ -90,4 +90,10 @@ describe('what status says', () => {
     const models = [{ name: 'digits', activation: { ...activation, progress: 0.43, attempt: 1 } }, { name: 'lines' }];
     expect(statusText({ ...quiet, sync: { models } })).toContain('\ndigits to be sha256:abababab: warming 43%\n');
   });
+
+  test('of similar inputs only where a model gives answers to them', () => {
+    const memory = { hits: 4, audits: 0, disagreements: 0 };
+    const layers = { memory, semantic: { ...memory, hits: 0 } };
+    expect(statusText({ ...quiet, cache: { layers, semantic: [] } })).toContain('\ncache: 4 from memory\n');
+  });
 });
