@@ -22,10 +22,10 @@ import { openAgentGrpc } from './api/agent-grpc.js';
 import { InferStreams } from './api/infer-streams.js';
 import { listenOnUnixSocket } from './api/unix-socket.js';
 import { Metrics } from './api/metrics.js';
-import { AnswerCache } from './cache/answer-cache.js';
+import { DeviceCache } from './cache/device-cache.js';
 import { DiskLayer } from './cache/disk-layer.js';
-import { InputDigests } from './cache/input-digests.js';
-import { MemoryLayer } from './cache/memory-layer.js';
+import { InputDigests } from '@tidegate/shared/cache/input-digests.js';
+import { MemoryLayer } from '@tidegate/shared/cache/memory-layer.js';
 import { SemanticLayer } from './cache/semantic-layer.js';
 import { SharedLayer, type SharedAnswersLink } from './cache/shared-layer.js';
 import { StageCache } from './cache/stage-cache.js';
@@ -90,7 +90,7 @@ interface AgentAddresses {
 
 export interface Agent {
   readonly slots: EngineSlots;
-  readonly cache: AnswerCache;
+  readonly cache: DeviceCache;
   readonly hub: HubClient | undefined;
   /** What may leave the device. */
   readonly privacy: PrivacyDecisions;
@@ -152,7 +152,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
   const semanticBytes = Math.floor(settings.cacheSize * SEMANTIC_SHARE);
   const semantic = memory && new SemanticLayer({ limitBytes: semanticBytes }, { clock, log });
   const inputs = new InputDigests({ limitBytes: inputsBytes });
-  const cache = new AnswerCache({ layers, shared, semantic, stages, inputs, clock });
+  const cache = new DeviceCache({ layers, shared, semantic, stages, inputs, clock });
   const hub: HubClient | undefined =
     modules.hub === undefined ? undefined : new HubClient(modules.hub, breaker, { clock, log });
   const privacy = new PrivacyDecisions({

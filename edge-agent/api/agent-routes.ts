@@ -1,5 +1,5 @@
 // `/agent/v1/...`: what the agent says about itself, as JSON, and the little that somebody on the device may ask of it.
-import type { AnswerCache } from '../cache/answer-cache.js';
+import type { DeviceCache } from '../cache/device-cache.js';
 import type { EngineSlots } from '../engine/engine-slots.js';
 import type { Explanations } from '../router/explanations.js';
 import type { HubClient } from '../router/hub-client.js';
@@ -7,7 +7,7 @@ import { cacheReport } from './cache-routes.js';
 
 export interface AgentRoutesModules {
   readonly slots: EngineSlots;
-  readonly cache: AnswerCache;
+  readonly cache: DeviceCache;
   readonly hub: HubClient | undefined;
   readonly explanations: Explanations;
   readonly version: string;

@@ -1,12 +1,12 @@
 // `/agent/v1/cache`: what the layers hold and gave, by model, and what an operator takes out of them.
-import type { AnswerCache } from '../cache/answer-cache.js';
+import type { DeviceCache } from '../cache/device-cache.js';
 
 interface JsonAnswer {
   readonly status: number;
   readonly body: object;
 }
 
-export function cacheReport(cache: AnswerCache): object {
+export function cacheReport(cache: DeviceCache): object {
   const stages = cache.stages?.counts ?? [];
   return { ...cache.counts, models: cache.models(), stages, semantic: cache.semantic?.report() ?? [] };
 }
@@ -15,7 +15,7 @@ export function cacheReport(cache: AnswerCache): object {
  * The answer to `DELETE /agent/v1/cache?model=&tag=`: drops the entries of the model, with the tag, or with both; all where
  * neither is given. Another parameter, or an empty or repeated one, changes nothing: a slip must not empty the cache.
  */
-export function dropFromCache(search: string, cache: AnswerCache): JsonAnswer {
+export function dropFromCache(search: string, cache: DeviceCache): JsonAnswer {
   const given = new URLSearchParams(search);
   for (const name of given.keys()) {
     if (name !== 'model' && name !== 'tag') return refused(name, 'unknown; model and tag are known');

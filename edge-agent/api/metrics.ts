@@ -1,7 +1,7 @@
 // `/metrics`: Prometheus text. Labels are bounded: models of this device by name (others are `other`), outcomes and codes of
 // fixed sets. Counts that components keep themselves are read when scraped, so that nothing is counted twice.
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { AnswerCache } from '../cache/answer-cache.js';
+import type { DeviceCache } from '../cache/device-cache.js';
 import type { CaptureStatus } from '../capture/captures.js';
 import type { EngineSlots } from '../engine/engine-slots.js';
 import type { ServingErrorCode } from '@tidegate/shared/serving/serving-error.js';
@@ -11,7 +11,7 @@ import type { RequestEnd } from '../router/request-trail.js';
 
 interface MetricSources {
   readonly slots: EngineSlots;
-  readonly cache: AnswerCache;
+  readonly cache: DeviceCache;
   readonly hub: HubClient | undefined;
   readonly captures?: (() => CaptureStatus | undefined) | undefined;
   readonly tracing?: Pick<Tracing, 'counts'> | undefined;
@@ -257,7 +257,7 @@ export class Metrics {
     );
   }
 
-  #addCache(cache: AnswerCache): void {
+  #addCache(cache: DeviceCache): void {
     for (const [name, [help, field]] of Object.entries(CACHE_FAMILIES)) {
       this.#scraped(name, help, ['layer'], () =>
         Object.entries(cache.counts.layers).map(([layer, counts]) => ({

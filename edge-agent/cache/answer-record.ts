@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { DATATYPES } from '@tidegate/shared/tensor/datatype.js';
-import type { CachedAnswer, CacheLabels } from './cache-layer.js';
+import type { CachedAnswer, CacheLabels } from '@tidegate/shared/cache/cache-layer.js';
 
 const HEAD_LENGTH_BYTES = 4;
 

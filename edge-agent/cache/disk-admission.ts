@@ -1,6 +1,6 @@
 // Which answers are worth the wear of a write: pure. Those that were asked for at least twice, and those that were slow to
 // compute; never more bytes than the disk was promised. Most answers of a camera are asked for once: they stay in memory.
-import { RecentKeys } from './recent-keys.js';
+import { RecentKeys } from '@tidegate/shared/cache/recent-keys.js';
 
 /** From here on an answer is kept on its first asking: as long as a person waits. */
 const SLOW_US = 500_000;

@@ -18,10 +18,10 @@ import {
   type CacheLayer,
   type CacheLayerCounts,
   type CacheSelection,
-} from './cache-layer.js';
+} from '@tidegate/shared/cache/cache-layer.js';
 import { DiskAdmission } from './disk-admission.js';
 import type { BeginAnew, DiskRow, DiskStore, OpenedDiskStore } from './disk-store.js';
-import { RecentKeys } from './recent-keys.js';
+import { RecentKeys } from '@tidegate/shared/cache/recent-keys.js';
 
 const FLUSH_AFTER_MS = 1000;
 /** Between two purges, each of some milliseconds. */

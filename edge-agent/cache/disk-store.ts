@@ -1,6 +1,6 @@
 // What the disk layer needs of a store of rows (edge-agent/state/answer-store.ts). Calls are synchronous and throw where the
 // disk or the file is at fault; the layer decides what becomes of that.
-import type { CacheSelection } from './cache-layer.js';
+import type { CacheSelection } from '@tidegate/shared/cache/cache-layer.js';
 
 export interface DiskRow {
   readonly key: Uint8Array;

@@ -14,7 +14,7 @@ import {
   type CacheLabels,
   type CacheLayerCounts,
   type CacheSelection,
-} from './cache-layer.js';
+} from '@tidegate/shared/cache/cache-layer.js';
 import { RecentEmbeddings } from './recent-embeddings.js';
 import { SemanticTrust } from './semantic-trust.js';
 

@@ -18,9 +18,9 @@ import {
   type CacheLabels,
   type CacheLayerCounts,
   type CacheSelection,
-} from './cache-layer.js';
+} from '@tidegate/shared/cache/cache-layer.js';
 import { areEqualAnswers } from './equal-answers.js';
-import { SelfBypass } from './self-bypass.js';
+import { SelfBypass } from '@tidegate/shared/cache/self-bypass.js';
 import { sharedWaitMs } from './shared-wait.js';
 
 export interface SharedAnswer {

@@ -4,10 +4,10 @@
 // takes all of it. A stage whose lookups cost more than they save is left alone for a while, as the cache does with answers.
 import type { KeptStages, StageLook, StageQuestion } from '@tidegate/shared/serving/kept-stages.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
-import type { CacheLabels } from './cache-layer.js';
-import { cacheKey } from './cache-key.js';
-import type { MemoryLayer } from './memory-layer.js';
-import { SelfBypass } from './self-bypass.js';
+import type { CacheLabels } from '@tidegate/shared/cache/cache-layer.js';
+import { cacheKey } from '@tidegate/shared/cache/cache-key.js';
+import type { MemoryLayer } from '@tidegate/shared/cache/memory-layer.js';
+import { SelfBypass } from '@tidegate/shared/cache/self-bypass.js';
 
 interface StageCounts {
   readonly model: string;

@@ -7,7 +7,8 @@ import type { RunFacts } from '@tidegate/shared/serving/evaluate-request.js';
 import type { ServedModel } from '@tidegate/shared/serving/served-model.js';
 import type { NamedTensor } from '@tidegate/shared/tensor/tensor.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
-import type { AnswerCache, ComputedAnswer, FlightContext } from '../cache/answer-cache.js';
+import type { ComputedAnswer, FlightContext } from '@tidegate/shared/cache/answer-cache.js';
+import type { DeviceCache } from '../cache/device-cache.js';
 import type { SharedLayer, SharedQuestion } from '../cache/shared-layer.js';
 import type { Lease, ResidencyAsk } from '@tidegate/shared/residency/residency.js';
 import type { PrivacyDecisions } from '../privacy/privacy-decisions.js';
@@ -30,7 +31,7 @@ interface RunOptions extends Partial<Pick<ResidencyAsk, 'elsewhereMs'>> {
 
 interface ComputingModules {
   readonly models: HeldModels;
-  readonly cache: Pick<AnswerCache, 'stages' | 'semantic'>;
+  readonly cache: Pick<DeviceCache, 'stages' | 'semantic'>;
   /** Undefined where there is no hub to share with. */
   readonly shared: SharedLayer | undefined;
   readonly privacy: Pick<PrivacyDecisions, 'ask'>;

@@ -1,6 +1,6 @@
 // What an answer says of where it came from, put together from what computed it and what the cache did. Pure.
 import type { InferAnswer, InferRequest } from '@tidegate/shared/serving/inference-service.js';
-import type { CacheOutcome, ComputedAnswer } from '../cache/answer-cache.js';
+import type { CacheOutcome, ComputedAnswer } from '@tidegate/shared/cache/answer-cache.js';
 
 /** The hub's answer, to be kept. */
 export function computedOf(answer: InferAnswer): ComputedAnswer {

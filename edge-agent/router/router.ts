@@ -14,8 +14,9 @@ import { SequencePlaces } from '@tidegate/shared/serving/sequence-places.js';
 import type { ServedModel } from '@tidegate/shared/serving/served-model.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
-import type { AnswerCache, CacheOutcome, ComputedAnswer, FlightContext } from '../cache/answer-cache.js';
-import type { AnsweredBy } from '../cache/cache-key.js';
+import type { CacheOutcome, ComputedAnswer, FlightContext } from '@tidegate/shared/cache/answer-cache.js';
+import type { DeviceCache } from '../cache/device-cache.js';
+import type { AnsweredBy } from '@tidegate/shared/cache/cache-key.js';
 import type { SharedLayer } from '../cache/shared-layer.js';
 import type { PrivacyDecisions } from '../privacy/privacy-decisions.js';
 import type { AnswerObserver } from '../telemetry/answer-observer.js';
@@ -41,7 +42,7 @@ export interface ServingModels extends HeldModels {
 interface RouterModules {
   readonly models: ServingModels;
   readonly control: ModelControl;
-  readonly cache: AnswerCache;
+  readonly cache: DeviceCache;
   readonly shared: SharedLayer | undefined;
   readonly hub: HubClient | undefined;
   readonly observers: readonly AnswerObserver[];

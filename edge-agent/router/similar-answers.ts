@@ -4,7 +4,7 @@
 import type { InferRequest } from '@tidegate/shared/serving/inference-service.js';
 import type { ServedModel } from '@tidegate/shared/serving/served-model.js';
 import type { NamedTensor } from '@tidegate/shared/tensor/tensor.js';
-import type { ComputedAnswer } from '../cache/answer-cache.js';
+import type { ComputedAnswer } from '@tidegate/shared/cache/answer-cache.js';
 import type { SemanticHit, SemanticLayer, SemanticQuestion } from '../cache/semantic-layer.js';
 import type { RequestTrail } from './request-trail.js';
 

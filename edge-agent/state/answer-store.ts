@@ -8,7 +8,7 @@
 import Database from 'better-sqlite3';
 import { dirname } from 'node:path';
 import type { Files } from '@tidegate/shared/system/files.js';
-import type { CacheSelection } from '../cache/cache-layer.js';
+import type { CacheSelection } from '@tidegate/shared/cache/cache-layer.js';
 import type { BeginAnew, DiskRow, DiskStore, OpenedDiskStore } from '../cache/disk-store.js';
 import { DroppedAnswers, DROPS_SCHEMA, LIVE } from './dropped-answers.js';
 

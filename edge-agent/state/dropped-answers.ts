@@ -5,7 +5,7 @@
 // Invariant: from a drop on until all of it is overwritten and on disk, the database waits for the disk where it writes its log back
 // (synchronous=NORMAL); before and after it doesn't (OFF). So no power cut brings a row back without the drop that covers it.
 import type Database from 'better-sqlite3';
-import type { CacheSelection } from '../cache/cache-layer.js';
+import type { CacheSelection } from '@tidegate/shared/cache/cache-layer.js';
 
 export const DROPS_SCHEMA = `
   CREATE TABLE drops (id INTEGER PRIMARY KEY, model TEXT, tag TEXT, upto_seq INTEGER NOT NULL) STRICT;`;

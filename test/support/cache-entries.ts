@@ -1,5 +1,5 @@
 // Answers and entries of the cache for tests: one UINT8 output with the bytes given.
-import type { CachedAnswer, CacheEntry } from '@tidegate/edge-agent/cache/cache-layer.js';
+import type { CachedAnswer, CacheEntry } from '@tidegate/shared/cache/cache-layer.js';
 import { tensor } from '@tidegate/shared/tensor/tensor.js';
 
 export function cachedAnswer(data: Uint8Array): CachedAnswer {

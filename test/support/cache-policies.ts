@@ -1,6 +1,6 @@
 // What SIEVE is measured against: LRU, and W-TinyLFU (Einziger et al., 2017) with an exact count instead of a sketch, which
 // favours it. Sizes are 1 for each entry. And traces: popularity by Zipf's law, broken by scans of keys that never come back.
-import { Sieve } from '@tidegate/edge-agent/cache/sieve.js';
+import { Sieve } from '@tidegate/shared/cache/sieve.js';
 
 export interface CachePolicyModel {
   /** True for a hit; a miss is put in. */

@@ -5,7 +5,7 @@ import {
   releaseModel,
   type AgentRoutesModules,
 } from '@tidegate/edge-agent/api/agent-routes.js';
-import { AnswerCache } from '@tidegate/edge-agent/cache/answer-cache.js';
+import { DeviceCache } from '@tidegate/edge-agent/cache/device-cache.js';
 import { Explanations } from '@tidegate/edge-agent/router/explanations.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
@@ -13,7 +13,7 @@ const clock = new ManualClock();
 const explanations = new Explanations();
 const modules = {
   slots: { names: () => [], active: () => undefined },
-  cache: new AnswerCache({ layers: [], clock }),
+  cache: new DeviceCache({ layers: [], clock }),
   hub: undefined,
   explanations,
   version: '1.0.0',

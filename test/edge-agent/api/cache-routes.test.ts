@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { cacheReport, dropFromCache } from '@tidegate/edge-agent/api/cache-routes.js';
-import { AnswerCache } from '@tidegate/edge-agent/cache/answer-cache.js';
-import { MemoryLayer } from '@tidegate/edge-agent/cache/memory-layer.js';
+import { DeviceCache } from '@tidegate/edge-agent/cache/device-cache.js';
+import { MemoryLayer } from '@tidegate/shared/cache/memory-layer.js';
 import { cacheEntry } from '../../support/cache-entries.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
-function setUp(): AnswerCache {
+function setUp(): DeviceCache {
   const clock = new ManualClock();
   const memory = new MemoryLayer({ limitBytes: 1e6 }, { clock });
   for (const [key, model, tag] of [
@@ -15,7 +15,7 @@ function setUp(): AnswerCache {
   ] as const) {
     memory.put(key, cacheEntry(new Uint8Array(10), { labels: { model, tags: [tag] } }));
   }
-  return new AnswerCache({ layers: [memory], clock });
+  return new DeviceCache({ layers: [memory], clock });
 }
 
 describe('/agent/v1/cache', () => {

@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
 import { Metrics } from '@tidegate/edge-agent/api/metrics.js';
-import { AnswerCache } from '@tidegate/edge-agent/cache/answer-cache.js';
+import { DeviceCache } from '@tidegate/edge-agent/cache/device-cache.js';
 import type { CaptureStatus } from '@tidegate/edge-agent/capture/captures.js';
-import { MemoryLayer } from '@tidegate/edge-agent/cache/memory-layer.js';
+import { MemoryLayer } from '@tidegate/shared/cache/memory-layer.js';
 import { HubClient } from '@tidegate/edge-agent/router/hub-client.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import { ManualClock } from '../../support/manual-clock.js';
@@ -21,7 +21,7 @@ it('counts what ended and reads what components count, each time it is scraped',
     memory: { budgetBytes: null, usedBytes: 8192, overBudget: 0 },
     sequenceCounts: () => ({ live: 3, started: 10, ended }),
   } as never;
-  const cache = new AnswerCache({ layers: [new MemoryLayer({ limitBytes: 100 }, { clock })], clock });
+  const cache = new DeviceCache({ layers: [new MemoryLayer({ limitBytes: 100 }, { clock })], clock });
   const captures = (): CaptureStatus => ({
     captured: [{ model: 'm', reason: 'low-confidence', count: 4 }],
     dropped: { rate: 2 },

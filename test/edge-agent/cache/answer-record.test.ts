@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decodeAnswer, digestOf, encodeAnswer } from '@tidegate/edge-agent/cache/answer-record.js';
-import type { CachedAnswer } from '@tidegate/edge-agent/cache/cache-layer.js';
+import type { CachedAnswer } from '@tidegate/shared/cache/cache-layer.js';
 import { DATATYPES } from '@tidegate/shared/tensor/datatype.js';
 import { cachedAnswer } from '../../support/cache-entries.js';
 

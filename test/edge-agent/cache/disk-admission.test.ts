@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { DiskAdmission } from '@tidegate/edge-agent/cache/disk-admission.js';
-import { RecentKeys } from '@tidegate/edge-agent/cache/recent-keys.js';
+import { RecentKeys } from '@tidegate/shared/cache/recent-keys.js';
 
 const DAY_MS = 86_400_000;
 

@@ -12,7 +12,7 @@ import {
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { CacheEntry } from '@tidegate/edge-agent/cache/cache-layer.js';
+import type { CacheEntry } from '@tidegate/shared/cache/cache-layer.js';
 import { DiskLayer } from '@tidegate/edge-agent/cache/disk-layer.js';
 import { openAnswerStore } from '@tidegate/edge-agent/state/answer-store.js';
 import { systemFiles } from '@tidegate/shared/system/files.js';

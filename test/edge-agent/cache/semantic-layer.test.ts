@@ -1,6 +1,6 @@
 // Answers to similar inputs on simulated time: what they belong to, how they are audited, how they end and go.
 import { describe, expect, it } from 'vitest';
-import type { CachedAnswer } from '@tidegate/edge-agent/cache/cache-layer.js';
+import type { CachedAnswer } from '@tidegate/shared/cache/cache-layer.js';
 import { SemanticLayer, type SemanticQuestion } from '@tidegate/edge-agent/cache/semantic-layer.js';
 import { modelYamlSchema } from '@tidegate/shared/wire/model-yaml.js';
 import { parse } from 'yaml';

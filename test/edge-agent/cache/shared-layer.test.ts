@@ -1,7 +1,7 @@
 // The hub's shared layer on simulated time: when it is asked, what it costs at worst, what is believed, what is offered.
 import { describe, expect, it } from 'vitest';
 import { encodeAnswer } from '@tidegate/edge-agent/cache/answer-record.js';
-import type { CachedAnswer } from '@tidegate/edge-agent/cache/cache-layer.js';
+import type { CachedAnswer } from '@tidegate/shared/cache/cache-layer.js';
 import {
   SharedLayer,
   type AnswerOffer,

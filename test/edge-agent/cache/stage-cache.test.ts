@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { MemoryLayer } from '@tidegate/edge-agent/cache/memory-layer.js';
+import { MemoryLayer } from '@tidegate/shared/cache/memory-layer.js';
 import { StageCache } from '@tidegate/edge-agent/cache/stage-cache.js';
 import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
 import type { KeptStages, StageLook, StageQuestion } from '@tidegate/shared/serving/kept-stages.js';

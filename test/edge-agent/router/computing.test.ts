@@ -1,8 +1,9 @@
 // What is computed and what is had from other devices: the real cache and shared layer over a fake model and a hub that has everything.
 import { describe, expect, it } from 'vitest';
-import { AnswerCache, type CacheOutcome } from '@tidegate/edge-agent/cache/answer-cache.js';
+import { DeviceCache } from '@tidegate/edge-agent/cache/device-cache.js';
+import type { CacheOutcome } from '@tidegate/shared/cache/answer-cache.js';
 import { decodeAnswer } from '@tidegate/edge-agent/cache/answer-record.js';
-import { MemoryLayer } from '@tidegate/edge-agent/cache/memory-layer.js';
+import { MemoryLayer } from '@tidegate/shared/cache/memory-layer.js';
 import { SharedLayer, type AnswerOffer, type SharedAnswer } from '@tidegate/edge-agent/cache/shared-layer.js';
 import { PrivacyDecisions } from '@tidegate/edge-agent/privacy/privacy-decisions.js';
 import { Computing } from '@tidegate/edge-agent/router/computing.js';
@@ -57,7 +58,7 @@ function device(hub: Map<string, SharedAnswer>, answers: 'hub' | 'none' = 'hub',
   };
   const breaker = { failuresMax: 3, probeIntervalMs: 1000 };
   const shared = new SharedLayer({ machine: 'x64', breaker }, { link, reachable: () => true, clock, log: silentLog });
-  const cache = new AnswerCache({
+  const cache = new DeviceCache({
     layers: [new MemoryLayer({ limitBytes: 1e6 }, { clock })],
     shared,
     clock,

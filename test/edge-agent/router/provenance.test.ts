@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { CacheOutcome } from '@tidegate/edge-agent/cache/answer-cache.js';
+import type { CacheOutcome } from '@tidegate/shared/cache/answer-cache.js';
 import { answerOf, computedOf, fromHub, withReason } from '@tidegate/edge-agent/router/provenance.js';
 import type { InferRequest } from '@tidegate/shared/serving/inference-service.js';
 

@@ -1,7 +1,7 @@
 // The router over a fake model, a fake hub and simulated time; real cache, breaker and decisions.
 import { describe, expect, it } from 'vitest';
-import { AnswerCache } from '@tidegate/edge-agent/cache/answer-cache.js';
-import { MemoryLayer } from '@tidegate/edge-agent/cache/memory-layer.js';
+import { DeviceCache } from '@tidegate/edge-agent/cache/device-cache.js';
+import { MemoryLayer } from '@tidegate/shared/cache/memory-layer.js';
 import { Explanations } from '@tidegate/edge-agent/router/explanations.js';
 import type { HeldModels } from '@tidegate/edge-agent/router/computing.js';
 import { HubClient } from '@tidegate/edge-agent/router/hub-client.js';
@@ -96,7 +96,7 @@ function setUp(options: SetUpOptions = {}) {
       inMemory: () => true,
       hold: options.hold ?? (() => () => undefined),
     },
-    cache: new AnswerCache({ layers: [new MemoryLayer({ limitBytes: 1e6 }, { clock })], clock }),
+    cache: new DeviceCache({ layers: [new MemoryLayer({ limitBytes: 1e6 }, { clock })], clock }),
     shared: undefined,
     hub: options.hub === 'none' ? undefined : hub,
     observers: [{ finished: (request) => finished.push(request) }],

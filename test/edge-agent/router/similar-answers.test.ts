@@ -1,7 +1,8 @@
 // Answers to similar inputs over a real pipeline of words: its embedding is the word's length, its graph adds one.
 import { describe, expect, it } from 'vitest';
-import { AnswerCache, type CacheOutcome } from '@tidegate/edge-agent/cache/answer-cache.js';
-import { MemoryLayer } from '@tidegate/edge-agent/cache/memory-layer.js';
+import { DeviceCache } from '@tidegate/edge-agent/cache/device-cache.js';
+import type { CacheOutcome } from '@tidegate/shared/cache/answer-cache.js';
+import { MemoryLayer } from '@tidegate/shared/cache/memory-layer.js';
 import { SemanticLayer } from '@tidegate/edge-agent/cache/semantic-layer.js';
 import { Computing } from '@tidegate/edge-agent/router/computing.js';
 import type { InferRequest } from '@tidegate/shared/serving/inference-service.js';
@@ -30,7 +31,7 @@ async function setUp(semantic: object = {}) {
     }),
   } as unknown as ServedModel;
   const layers = [new MemoryLayer({ limitBytes: 1e6 }, { clock })];
-  const answers = new AnswerCache({
+  const answers = new DeviceCache({
     layers,
     semantic: new SemanticLayer({ limitBytes: 1e6 }, { clock, log: silentLog }),
     clock,

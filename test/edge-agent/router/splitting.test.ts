@@ -1,6 +1,6 @@
 // Splitting over a simulated device, hub and link: which place answers, what it is made from, and what happens when the hub fails, lies or the link changes.
 import { describe, expect, it } from 'vitest';
-import type { ComputedAnswer } from '@tidegate/edge-agent/cache/answer-cache.js';
+import type { ComputedAnswer } from '@tidegate/shared/cache/answer-cache.js';
 import { Explanations } from '@tidegate/edge-agent/router/explanations.js';
 import { HubClient } from '@tidegate/edge-agent/router/hub-client.js';
 import { RequestTrail } from '@tidegate/edge-agent/router/request-trail.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { SingleFlight } from '@tidegate/edge-agent/cache/single-flight.js';
+import { SingleFlight } from '@tidegate/shared/cache/single-flight.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import { settle } from '../../support/fake-graph-runner.js';
 import { ManualClock } from '../../support/manual-clock.js';

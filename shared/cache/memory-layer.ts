@@ -1,8 +1,8 @@
 // Answers in memory within a limit of bytes; SIEVE says which make room. Outputs are copied in when they are views of a larger
 // buffer (a batch's, a body's), so that a small entry never holds a large block alive. Age is monotonic: a clock that jumps
 // neither revives nor expires an entry. Outputs of stages (stage-cache.ts) lie among the answers, under the same limit and dropped alike.
-import type { Clock } from '@tidegate/shared/system/clock.js';
-import type { NamedTensor } from '@tidegate/shared/tensor/tensor.js';
+import type { Clock } from '../system/clock.js';
+import type { NamedTensor } from '../tensor/tensor.js';
 import {
   isSelected,
   type CachedAnswer,

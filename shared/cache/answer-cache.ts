@@ -1,13 +1,13 @@
-// The cache as the router sees it: layers from the nearest on, and single flight in front of computing. Errors are never
+// The cache as agent and hub see it: layers from the nearest on, and single flight in front of computing. Errors are never
 // kept. What a request says (`cache`, `max_staleness_ms`) and the model's TTL decide what may answer; keys hold the variant's
 // digest, so a new active version never answers from the old one's entries and a rollout needs no sweep.
 //
 // Freshness: an answer's age travels with it from layer to layer. Within `staleWhileRevalidateMs` after the TTL it is given at
 // once, said to be stale, and one run in the background renews it. What is dropped stays away: an answer that was being
 // computed meanwhile is given, and not kept.
-import type { CacheMode } from '@tidegate/shared/serving/inference-service.js';
-import type { RanOn } from '@tidegate/shared/serving/provider-in-use.js';
-import type { Clock } from '@tidegate/shared/system/clock.js';
+import type { CacheMode } from '../serving/inference-service.js';
+import type { RanOn } from '../serving/provider-in-use.js';
+import type { Clock } from '../system/clock.js';
 import { CacheCounts, type ModelCacheCounts } from './cache-counts.js';
 import type {
   CachedAnswer,
@@ -18,11 +18,9 @@ import type {
   CacheSelection,
 } from './cache-layer.js';
 import { cacheKey, type AnsweredBy, type CacheQuestion } from './cache-key.js';
-import type { SemanticLayer } from './semantic-layer.js';
 import { InputDigests } from './input-digests.js';
 import { SelfBypass } from './self-bypass.js';
 import { SingleFlight } from './single-flight.js';
-import type { StageCache } from './stage-cache.js';
 
 export interface CachePolicy {
   readonly model: string;
@@ -109,10 +107,6 @@ const LIMIT_RENEWALS_AT_ONCE = 4;
 const RENEWAL_TIMEOUT_MS = 30_000;
 
 export class AnswerCache {
-  /** Of pipelines; undefined where there is no memory to keep them in. */
-  readonly stages: StageCache | undefined;
-  /** Answers to similar inputs. */
-  readonly semantic: SemanticLayer | undefined;
   readonly #layers: readonly CacheLayer[];
   readonly #lastLayers: readonly LastLayer[];
   readonly #inputs: InputDigests;
@@ -128,17 +122,14 @@ export class AnswerCache {
 
   constructor(modules: {
     readonly layers: readonly CacheLayer[];
-    readonly shared?: LastLayer | undefined;
-    readonly semantic?: SemanticLayer | undefined;
-    readonly stages?: StageCache | undefined;
+    /** Asked by whoever computes. None = nothing is asked then. */
+    readonly lastLayers?: readonly LastLayer[];
     /** Remembers inputs that are asked again; one that holds nothing where there is none. */
     readonly inputs?: InputDigests;
     readonly clock: Clock;
   }) {
     this.#layers = modules.layers;
-    this.semantic = modules.semantic;
-    this.#lastLayers = [modules.shared, modules.semantic].filter((layer) => layer !== undefined);
-    this.stages = modules.stages;
+    this.#lastLayers = modules.lastLayers ?? [];
     this.#inputs = modules.inputs ?? new InputDigests({ limitBytes: 0 });
     this.#clock = modules.clock;
     this.#flights = new SingleFlight(modules);

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Sieve } from '@tidegate/edge-agent/cache/sieve.js';
+import { Sieve } from '@tidegate/shared/cache/sieve.js';
 
 describe('Sieve', () => {
   it('evicts the oldest that was not used since the hand passed', () => {

@@ -3,7 +3,7 @@
 // bytes get the digest. A few of an input's bytes say which remembered one to compare with; inputs that agree in those and differ
 // elsewhere are hashed. What never comes again costs those few bytes, and nothing of it is held.
 import { hash } from 'node:crypto';
-import type { NamedTensor } from '@tidegate/shared/tensor/tensor.js';
+import type { NamedTensor } from '../tensor/tensor.js';
 import { RecentKeys } from './recent-keys.js';
 import { Sieve } from './sieve.js';
 

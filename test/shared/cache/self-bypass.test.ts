@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { SelfBypass } from '@tidegate/edge-agent/cache/self-bypass.js';
+import { SelfBypass } from '@tidegate/shared/cache/self-bypass.js';
 
 interface Traffic {
   readonly lookupMs: number;

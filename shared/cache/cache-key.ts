@@ -1,7 +1,7 @@
 // The exact key (design 5): SHA-256 over variant digest, input names, datatypes, shapes, digests of their bytes, requested outputs,
 // parameters and tags, as JSON, which delimits itself, so that the encoding is injective. Two requests with one key are therefore the same question to the same weights; Triton's key
 // omits shape, datatype, parameters and requested outputs, and mixes such answers up.
-import type { NamedTensor } from '@tidegate/shared/tensor/tensor.js';
+import type { NamedTensor } from '../tensor/tensor.js';
 import { sha256 } from './input-digests.js';
 
 /** The device's own model, the hub asked for this device's version, or both, with the name of the cut between them. Their answers may differ. */

@@ -2,8 +2,8 @@
 // of time, and the others still get the answer; it is cancelled when nobody waits any more. Each waits by its own signal and
 // deadline. A flight that failed because of its starter's deadline fails only those with no more time than that: the rest
 // start another.
-import { ServingError } from '@tidegate/shared/serving/serving-error.js';
-import type { Clock } from '@tidegate/shared/system/clock.js';
+import { ServingError } from '../serving/serving-error.js';
+import type { Clock } from '../system/clock.js';
 
 interface Flight<T> {
   readonly promise: Promise<T>;

@@ -5,11 +5,11 @@ import {
   type CachePolicy,
   type ComputedAnswer,
   type FlightContext,
-} from '@tidegate/edge-agent/cache/answer-cache.js';
-import type { CacheQuestion } from '@tidegate/edge-agent/cache/cache-key.js';
-import type { CacheHit } from '@tidegate/edge-agent/cache/cache-layer.js';
-import { InputDigests } from '@tidegate/edge-agent/cache/input-digests.js';
-import { MemoryLayer } from '@tidegate/edge-agent/cache/memory-layer.js';
+} from '@tidegate/shared/cache/answer-cache.js';
+import type { CacheQuestion } from '@tidegate/shared/cache/cache-key.js';
+import type { CacheHit } from '@tidegate/shared/cache/cache-layer.js';
+import { InputDigests } from '@tidegate/shared/cache/input-digests.js';
+import { MemoryLayer } from '@tidegate/shared/cache/memory-layer.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import { tensor } from '@tidegate/shared/tensor/tensor.js';
 import { settle } from '../../support/fake-graph-runner.js';

@@ -1,7 +1,7 @@
 // SIEVE (Zhang et al., NSDI 2024) by bytes: a queue in order of arrival, a bit for each entry that a hit sets, and a hand that
 // walks from the oldest to the newest, clears bits and evicts the first entry without one. A hit moves nothing, so it costs a
 // map lookup; a scan passes through the place that the hand left and does not push out what is asked for again.
-// Measured against LRU and W-TinyLFU in test/edge-agent/cache/scan-resistance.test.ts.
+// Measured against LRU and W-TinyLFU in test/shared/cache/scan-resistance.test.ts.
 
 interface Node<V> {
   readonly key: string;

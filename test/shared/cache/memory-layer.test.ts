@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { MemoryLayer } from '@tidegate/edge-agent/cache/memory-layer.js';
+import { MemoryLayer } from '@tidegate/shared/cache/memory-layer.js';
 import { cacheEntry } from '../../support/cache-entries.js';
 import { ManualClock } from '../../support/manual-clock.js';
 

@@ -1,7 +1,7 @@
 // One layer of the cache. The agent asks its layers from the nearest on: memory, then disk; the hub's shared layer is asked last, by
 // whoever would compute (shared-layer.ts). A layer keeps what it is given within its byte limit and forgets by itself; it never fails a
 // request: a layer that can't read answers undefined, and counts it.
-import type { NamedTensor } from '@tidegate/shared/tensor/tensor.js';
+import type { NamedTensor } from '../tensor/tensor.js';
 
 export type CacheLayerName = 'memory' | 'disk' | 'hub' | 'semantic';
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { InputDigests, sha256 } from '@tidegate/edge-agent/cache/input-digests.js';
+import { InputDigests, sha256 } from '@tidegate/shared/cache/input-digests.js';
 
 const picture = (fill: number, sizeBytes = 8192): Uint8Array => new Uint8Array(sizeBytes).fill(fill);
 const plain = (data: Uint8Array): string => createHash('sha256').update(data).digest('base64url');

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { cacheKey, type CacheQuestion } from '@tidegate/edge-agent/cache/cache-key.js';
+import { cacheKey, type CacheQuestion } from '@tidegate/shared/cache/cache-key.js';
 import { tensor } from '@tidegate/shared/tensor/tensor.js';
 
 const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
