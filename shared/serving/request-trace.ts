@@ -17,11 +17,20 @@ export interface Entrance {
 
 const httpStatus = (code: 'ok' | ServingErrorCode): number => (code === 'ok' ? 200 : HTTP_STATUS[code]);
 
-export const OVER_HTTP: Entrance = {
-  name: 'POST /v2/models/{model}/infer',
-  attributes: { 'http.request.method': 'POST', 'http.route': '/v2/models/{model}/infer' },
-  ended: (code) => ({ 'http.response.status_code': httpStatus(code) }),
-};
+function overHttp(call: string): Entrance {
+  const route = `/v2/models/{model}/${call}`;
+  return {
+    name: `POST ${route}`,
+    attributes: { 'http.request.method': 'POST', 'http.route': route },
+    ended: (code) => ({ 'http.response.status_code': httpStatus(code) }),
+  };
+}
+
+export const OVER_HTTP = {
+  infer: overHttp('infer'),
+  generate: overHttp('generate'),
+  'generate-stream': overHttp('generate_stream'),
+} as const;
 
 /** The headers are those that opened the connection: all its requests are in the trace that it brought. */
 export const OVER_WEBSOCKET: Entrance = {

@@ -46,6 +46,20 @@ export function shapeMatches(declared: readonly number[], actual: readonly numbe
   return declared.length === actual.length && declared.every((d, i) => d < 0 || d === actual[i]);
 }
 
+/**
+ * The shape that so many elements take where only their number is known: the innermost dynamic dimension (-1) has what the
+ * fixed ones leave, the other dynamic ones are 1. Undefined where they fill none.
+ */
+export function fitShape(declared: readonly number[], count: number): number[] | undefined {
+  const open = declared.lastIndexOf(-1);
+  const shape = declared.map((dimension) => (dimension < 0 ? 1 : dimension));
+  const fixed = elementCount(shape);
+  if (open < 0 || fixed === 0) return fixed === count ? shape : undefined;
+  if (fixed === undefined || !Number.isSafeInteger(count / fixed)) return undefined;
+  shape[open] = count / fixed;
+  return shape;
+}
+
 export function tensor(name: string, datatype: Datatype, shape: readonly number[], data: Uint8Array): NamedTensor {
   return { name, datatype, shape, data };
 }

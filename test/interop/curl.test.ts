@@ -53,7 +53,8 @@ describe.skipIf(!hasCurl)('curl', () => {
         return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()];
       }),
     );
-    const jsonBytes = Number(headers['inference-header-content-length'] ?? stdout.byteLength);
+    const allJson = headers['content-type'] === 'application/json' ? stdout.byteLength : 0;
+    const jsonBytes = Number(headers['inference-header-content-length'] ?? allJson);
     const text = stdout.subarray(0, jsonBytes).toString('utf8');
     const json = text.startsWith('{') ? (JSON.parse(text) as Record<string, unknown>) : {};
     return { status: Number(status.split(' ')[1]), headers, body: stdout.subarray(jsonBytes), json };
@@ -155,6 +156,20 @@ describe.skipIf(!hasCurl)('curl', () => {
     expect(answer.status).toBe(413);
     expect(answer.json['error']).toMatch(/larger than the 16777216 bytes that a request body that is all JSON/);
     expect((await curl('/v2/models/identity-fp32/infer', '-d', ask([1], [1]))).status).toBe(200);
+  });
+
+  check('generate, and its stream of events', async () => {
+    const generate = '/v2/models/identity-bytes/generate';
+    const { status, json } = await curl(generate, '-d', '{"id":"g","x":"text in"}');
+    expect(status).toBe(200);
+    expect(json).toMatchObject({ id: 'g', model_name: 'identity-bytes', y: 'text in' });
+    const streamed = await curl(`${generate}_stream`, '-N', '-d', '{"x":["two","texts"]}');
+    expect(streamed.headers['content-type']).toBe('text/event-stream; charset=utf-8');
+    const [event = '', ...rest] = streamed.body.toString().split('\n\n');
+    expect(rest).toEqual(['']);
+    expect(JSON.parse(event.replace(/^data: /, ''))).toMatchObject({ y: ['two', 'texts'] });
+    const wrong = await curl(`${generate}_stream`, '-d', '{"x":7}');
+    expect([wrong.status, wrong.json['error']]).toEqual([400, 'x: expected a string, got 7']);
   });
 
   check('the unix socket', async () => {

@@ -6,17 +6,19 @@ import { serveAgent, type ServedAgent } from './served-agent.js';
 
 const MAKE_TIMEOUT_MS = 420_000;
 
-const CLIENTS = 'tritonclient (http, http.aio, grpc, grpc.aio) and KServe';
+const CLIENTS = 'tritonclient (http, http.aio, grpc, grpc.aio), KServe, requests with sseclient-py';
 
 await describeWithPython('Python clients', CLIENTS, (python) => {
   let agent: ServedAgent;
   let tritonclient: string;
   let tritonclientGrpc: string;
   let kserve: string;
+  let generate: string;
   beforeAll(async () => {
     tritonclient = await pythonEnvironment(python, 'tritonclient');
     tritonclientGrpc = await pythonEnvironment(python, 'tritonclient-grpc');
     kserve = await pythonEnvironment(python, 'kserve');
+    generate = await pythonEnvironment(python, 'generate');
     agent = await serveAgent();
   }, MAKE_TIMEOUT_MS);
   afterAll(() => agent?.stop());
@@ -44,5 +46,9 @@ await describeWithPython('Python clients', CLIENTS, (python) => {
   test('KServe InferenceRESTClient', async () => {
     const args = [agent.address, agent.pictures];
     await runPythonChecks('KServe InferenceRESTClient 0.21.0', kserve, 'kserve_checks.py', args, 30);
+  });
+
+  test('generate, by requests and sseclient-py', async () => {
+    await runPythonChecks('requests and sseclient-py 1.9.0', generate, 'generate_checks.py', [agent.address], 7);
   });
 });

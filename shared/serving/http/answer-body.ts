@@ -66,7 +66,8 @@ function jsonData(output: NamedTensor, index: number): string {
   }
 }
 
-function provenanceJson(from: Provenance): string {
+/** Of an answer's `parameters`. */
+export function provenanceJson(from: Provenance): string {
   let text = `{"placement":"${from.placement}","reason":${JSON.stringify(from.reason)}`;
   text += `,"model_digest":${JSON.stringify(from.modelDigest)},"variant":${JSON.stringify(from.variant)}`;
   text += `,"variant_digest":${JSON.stringify(from.variantDigest)}`;

@@ -2,9 +2,8 @@
 // entered at an inner value (contract.md, Model package); which values then suffice is the service's to say, so only
 // requests that enter at the public inputs are checked for missing ones here.
 import { ELEMENT_SIZE_BYTES } from '../../tensor/datatype.js';
-import { elementCount, shapeMatches, type NamedTensor, type TensorSpec } from '../../tensor/tensor.js';
+import { elementCount, fitShape, shapeMatches, type NamedTensor, type TensorSpec } from '../../tensor/tensor.js';
 import type { ModelMetadata } from '../inference-service.js';
-import { checkBinary } from './parse-infer.js';
 import { invalid } from './invalid.js';
 
 /** Throws ServingError `invalid-argument` naming the input or output. */
@@ -71,22 +70,11 @@ export function rawInput(metadata: ModelMetadata, body: Uint8Array): NamedTensor
     data.set(body, 4);
     return { name, datatype, shape, data };
   }
-  const shape = fitShape(spec, body.byteLength);
-  checkBinary(datatype, shape, body, 'body');
-  return { name, datatype, shape, data: body };
-}
-
-function fitShape(spec: TensorSpec, length: number): number[] {
-  const open = spec.shape.lastIndexOf(-1);
-  const shape = spec.shape.map((dimension) => (dimension < 0 ? 1 : dimension));
-  if (open < 0) return shape;
-  const fixed = shape.reduce((product, dimension) => product * dimension, ELEMENT_SIZE_BYTES[spec.datatype]);
-  const fitted = fixed === 0 ? 0 : length / fixed;
-  if (!Number.isInteger(fitted)) {
-    throw invalid('body', `${length} bytes don't fill ${spec.datatype} of shape [${spec.shape.join(',')}]`);
+  const shape = fitShape(spec.shape, body.byteLength / ELEMENT_SIZE_BYTES[datatype]);
+  if (shape === undefined) {
+    throw invalid('body', `${body.byteLength} bytes don't fill ${datatype} of shape [${spec.shape.join(',')}]`);
   }
-  shape[open] = fitted;
-  return shape;
+  return { name, datatype, shape, data: body };
 }
 
 function innerOf({ inner }: ModelMetadata): readonly TensorSpec[] | undefined {

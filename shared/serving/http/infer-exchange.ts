@@ -10,10 +10,12 @@ import { inferTraced, inTrace, requestTrace, type Entrance } from '../request-tr
 import type { RegionUse } from '../shared-memory.js';
 import { buildAnswer, type AnswerBody } from './answer-body.js';
 import { checkRequest, rawInput } from './check-request.js';
+import { generateAnswer } from './generate-answer.js';
 import { makeInferRequest } from './make-request.js';
 import type { OipLimits } from './oip-limits.js';
 import { invalid } from './invalid.js';
 import { checkVersion } from './model-version.js';
+import { parseGenerate } from './parse-generate.js';
 import { parseInfer, type ParsedInfer } from './parse-infer.js';
 import { readRequestOptions } from './request-options.js';
 
@@ -60,9 +62,18 @@ export class InferExchange {
 
   /** Rejects with ServingError. */
   answer(received: ReceivedInfer, signal: AbortSignal): Promise<SentInfer> {
-    const { headers, entrance, arrivedMs } = received;
-    const trace = requestTrace(this.#modules.tracer, headers, entrance, arrivedMs);
-    return inTrace(trace, entrance, () => this.#answer(received, trace, signal));
+    const trace = this.#trace(received);
+    return inTrace(trace, received.entrance, () => this.#answer(received, trace, signal));
+  }
+
+  /** The same by Triton's generate extension. The model is the path's. Rejects with ServingError. */
+  generate(received: ReceivedInfer & { readonly model: string }, signal: AbortSignal): Promise<SentInfer> {
+    const trace = this.#trace(received);
+    return inTrace(trace, received.entrance, () => this.#generate(received, trace, signal));
+  }
+
+  #trace({ headers, entrance, arrivedMs }: ReceivedInfer): RequestTrace | undefined {
+    return requestTrace(this.#modules.tracer, headers, entrance, arrivedMs);
   }
 
   async #answer(received: ReceivedInfer, trace: RequestTrace | undefined, signal: AbortSignal): Promise<SentInfer> {
@@ -79,6 +90,22 @@ export class InferExchange {
     const classified = classifiedAnswer(service, answer, parsed.outputs, version);
     const body = buildAnswer(classified, id, parsed.outputs, options.binaryDataOutput);
     return { body, provenance: answer.provenance };
+  }
+
+  async #generate(
+    { body, jsonBytes, headers, model, version, identity, arrivedMs }: ReceivedInfer & { readonly model: string },
+    trace: RequestTrace | undefined,
+    signal: AbortSignal,
+  ): Promise<SentInfer> {
+    const { service, limits, defaultTimeoutMs } = this.#modules;
+    if (jsonBytes !== undefined) throw invalid('Inference-Header-Content-Length', 'a body of generate is all JSON');
+    const { id, inputs, options } = parseGenerate(body, headers, service.metadata(model, version));
+    const request = makeInferRequest(
+      { model, version, id, inputs, outputs: [], options, identity, arrivedMs, trace },
+      { defaultTimeoutMs, timeoutMsMax: limits.timeoutMsMax },
+    );
+    const answer = await inferTraced(service, request, signal);
+    return { body: { json: generateAnswer(answer, id), binary: undefined }, provenance: answer.provenance };
   }
 
   #read(received: ReceivedInfer): { parsed: ParsedInfer; model: string; version: string | undefined } {

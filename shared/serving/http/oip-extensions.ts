@@ -74,6 +74,7 @@ export class OipExtensions {
   get names(): readonly string[] {
     return [
       ...offeredExtensions(this.#service),
+      'generate',
       ...(this.#logControl === undefined ? [] : ['logging']),
       ...(this.#sharedMemory === undefined ? [] : ['system_shared_memory']),
     ];
@@ -99,9 +100,6 @@ export class OipExtensions {
         return traceSettings(await updateOf(request, share));
       case 'logging':
         return this.#logging(await updateOf(request, share));
-      case 'generate':
-        this.#service.metadata(route.model, route.version);
-        throw unimplemented('generate: language models are not served yet');
       case 'shared-memory':
         return this.#memory(route, call);
     }

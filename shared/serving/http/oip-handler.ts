@@ -7,7 +7,7 @@ import type { Clock } from '../../system/clock.js';
 import type { Log } from '../../system/log.js';
 import type { TensorSpec } from '../../tensor/tensor.js';
 import type { Tracer } from '../../tracing/span.js';
-import type { InferRequest, InferenceService, ModelMetadata } from '../inference-service.js';
+import type { InferenceService, ModelMetadata } from '../inference-service.js';
 import type { LogControl } from '../log-settings.js';
 import { asServingError, ServingError, shuttingDown, type ServingErrorCode } from '../serving-error.js';
 import { OVER_HTTP } from '../request-trace.js';
@@ -18,10 +18,10 @@ import { InferExchange } from './infer-exchange.js';
 import { isLocalCaller, memoryAccess } from './memory-access.js';
 import { methodsOf, OipExtensions } from './oip-extensions.js';
 import type { OipLimits } from './oip-limits.js';
-import { isOipTarget, parseOipRoute, type ExtensionRoute, type PlainRoute } from './oip-route.js';
+import { isOipTarget, parseOipRoute, type ExtensionRoute, type InferRoute, type PlainRoute } from './oip-route.js';
 import { readJsonBytes } from './parse-infer.js';
 import { readBody } from './read-body.js';
-import { sendAnswer, sendError, sendJson } from './send.js';
+import { sendAnswer, sendError, sendEvent, sendJson } from './send.js';
 
 interface OipHandlerOptions {
   readonly service: InferenceService;
@@ -70,8 +70,6 @@ export function createOipHandler(options: OipHandlerOptions): OipHandler {
   return Object.assign(handler, { drain: () => front.drain(), inFlight: () => front.inFlight });
 }
 
-type InferRoute = Pick<InferRequest, 'model' | 'version'>;
-
 class OipFront {
   readonly #options: OipHandlerOptions;
   readonly #budget: BodyBudget;
@@ -94,7 +92,7 @@ class OipFront {
   handle(request: IncomingMessage, response: ServerResponse, local: boolean, identity: string | undefined): void {
     try {
       const route = parseOipRoute(request.url ?? '');
-      if (route.call === 'infer') {
+      if (isInference(route)) {
         if (!allowed(request, response, ['POST'])) return;
         void this.#infer(request, response, route, { local, identity });
         return;
@@ -160,7 +158,7 @@ class OipFront {
   async #infer(
     request: IncomingMessage,
     response: ServerResponse,
-    { model, version }: InferRoute,
+    { call, model, version }: InferRoute,
     { local, identity }: { readonly local: boolean; readonly identity: string | undefined },
   ): Promise<void> {
     const arrivedMs = this.#options.clock.monotonicMs();
@@ -176,11 +174,13 @@ class OipFront {
       const { body: received, jsonBytes } = await this.#read(request, share);
       readMs = this.#options.clock.monotonicMs();
       const { headers } = request;
-      const { body, provenance } = await this.#exchange.answer(
-        { entrance: OVER_HTTP, body: received, jsonBytes, headers, model, version, identity, arrivedMs, memory },
-        signal,
-      );
-      await sendAnswer(request, response, body, provenance);
+      const entrance = OVER_HTTP[call];
+      const asked = { entrance, body: received, jsonBytes, headers, model, version, identity, arrivedMs, memory };
+      const { body, provenance } = await (call === 'infer'
+        ? this.#exchange.answer(asked, signal)
+        : this.#exchange.generate(asked, signal));
+      if (call === 'generate-stream') sendEvent(response, body.json, provenance);
+      else await sendAnswer(request, response, body, provenance);
     } catch (error) {
       const { code } = this.#refuse(request, response, error);
       if (readMs !== undefined) this.#options.onRefused?.(code, this.#options.clock.monotonicMs() - readMs);
@@ -223,6 +223,10 @@ function allowed(request: IncomingMessage, response: ServerResponse, methods: re
   const list = methods.join(', ');
   sendJson(response, 405, { error: `method: ${request.method} is not allowed here, ${list} is` }, list);
   return false;
+}
+
+function isInference(route: PlainRoute | ExtensionRoute | InferRoute): route is InferRoute {
+  return route.call === 'infer' || route.call === 'generate' || route.call === 'generate-stream';
 }
 
 const PLAIN_CALLS: ReadonlySet<string> = new Set(['server', 'live', 'ready', 'metadata', 'model-ready', 'unknown']);

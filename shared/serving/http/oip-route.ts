@@ -1,5 +1,5 @@
 // Which call of the Open Inference Protocol a path names (rest specification, "HTTP/REST"), and of Triton's extensions to it
-// (model repository, model configuration, statistics, trace, logging, generate, shared memory). Clients don't escape names
+// (generate, model repository, model configuration, statistics, trace, logging, shared memory). Clients don't escape names
 // alike, so segments are decoded one by one.
 import { checkVersion } from './model-version.js';
 
@@ -16,13 +16,16 @@ export type PlainRoute =
 /** Triton's extensions. */
 export type ExtensionRoute =
   | { readonly call: 'index' | 'all-statistics' | 'logging' }
-  | ModelRoute<'config' | 'statistics' | 'generate'>
+  | ModelRoute<'config' | 'statistics'>
   | { readonly call: 'load' | 'unload'; readonly model: string }
   /** Undefined = the server's settings. */
   | { readonly call: 'trace'; readonly model: string | undefined }
   | MemoryRoute;
 
-type OipRoute = PlainRoute | ModelRoute<'infer'> | ExtensionRoute;
+/** Calls that the model answers. */
+export type InferRoute = ModelRoute<'infer' | 'generate' | 'generate-stream'>;
+
+type OipRoute = PlainRoute | InferRoute | ExtensionRoute;
 
 export interface MemoryRoute {
   readonly call: 'shared-memory';
@@ -52,7 +55,7 @@ const OF_MODEL = {
   config: 'config',
   stats: 'statistics',
   generate: 'generate',
-  generate_stream: 'generate',
+  generate_stream: 'generate-stream',
 } as const;
 
 /** Is the request target one of the protocol's (`/v2`, `/v2?x`, `/v2/...`)? */

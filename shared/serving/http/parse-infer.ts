@@ -1,18 +1,25 @@
 // The body of an inference request -> typed tensors, which are views of the body wherever they came as binary data (rest
 // specification, "Inference Request JSON Object"; Triton's binary data extension). Everything is checked before anything
 // is allocated for it: shapes against overflow, sizes against shapes, the binary section against the sizes, to the byte.
-import { isUtf8 } from 'node:buffer';
 import type { IncomingHttpHeaders } from 'node:http';
-import { parse as parseLossless } from 'lossless-json';
 import { countBytes } from '../../tensor/bytes.js';
 import { isDatatype, type Datatype } from '../../tensor/datatype.js';
-import { describe, tensorDataFromJson } from '../../tensor/json-data.js';
+import { describe } from '../../tensor/json-data.js';
 import { elementCount, sizeBytes, type NamedTensor } from '../../tensor/tensor.js';
-import { TensorDataError } from '../../tensor/tensor-data-error.js';
 import { classesAsked, type OutputAsked } from '../classified-answer.js';
 import { ServingError } from '../serving-error.js';
 import type { OutputPlace, RegionUse } from '../shared-memory.js';
 import { invalid } from './invalid.js';
+import {
+  objectOf,
+  optionalObject,
+  optionalString,
+  parseExactJson,
+  parseJson,
+  stringOf,
+  type JsonObject,
+} from './json-body.js';
+import { jsonTensorData } from './json-tensor.js';
 import { memoryParameters } from './memory-parameters.js';
 import { readRequestOptions, type RequestOptions } from './request-options.js';
 
@@ -34,8 +41,6 @@ export interface ParsedInfer {
 }
 
 type MemoryAccess = Pick<RegionUse, 'read' | 'place'>;
-
-type JsonObject = Readonly<Record<string, unknown>>;
 
 /**
  * `jsonBytes` is the header Inference-Header-Content-Length; undefined = the body is all JSON.
@@ -81,21 +86,6 @@ export function readJsonBytes(headers: IncomingHttpHeaders): number | undefined 
     throw invalid('Inference-Header-Content-Length', `expected a number of bytes, got ${JSON.stringify(text)}`);
   }
   return Number(text);
-}
-
-function parseJson(json: Buffer): unknown {
-  if (!isUtf8(json)) {
-    const hint = 'if binary data follows the JSON, state its length in Inference-Header-Content-Length';
-    throw invalid('body', `the JSON is not UTF-8 (${hint})`);
-  }
-  const text = json.toString('utf8');
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    const literal = /[[:,\s-](NaN|Infinity)\b/.exec(text)?.[1];
-    const hint = literal === undefined ? '' : `; ${literal} is not JSON: send such values as binary data`;
-    throw invalid('body', `not valid JSON: ${(cause as Error).message}${hint}`, cause);
-  }
 }
 
 /** The bytes after the JSON, handed out in the order of the inputs. */
@@ -164,7 +154,12 @@ function readInput(input: JsonObject, index: number, { binary, lossless, memory 
   if (binarySize === undefined || binarySize === null) {
     if (data === undefined)
       throw invalid(`${field}.data`, `input ${JSON.stringify(name)} has neither data nor binary_data_size`);
-    return { name, datatype, shape, data: jsonData(datatype, shape, data, index, lossless) };
+    return {
+      name,
+      datatype,
+      shape,
+      data: jsonTensorData(datatype, shape, data, `${field}.data`, () => lossless.data(index)),
+    };
   }
   if (data !== undefined && data !== null)
     throw invalid(`${field}.data`, 'given beside binary_data_size: one of them only');
@@ -193,27 +188,6 @@ export function checkBinary(datatype: Datatype, shape: readonly number[], data: 
   }
 }
 
-function jsonData(
-  datatype: Datatype,
-  shape: readonly number[],
-  data: unknown,
-  index: number,
-  lossless: LosslessInputs,
-): Uint8Array {
-  const field = `inputs[${index}].data`;
-  try {
-    try {
-      return tensorDataFromJson(datatype, shape, data, field);
-    } catch (error) {
-      if (!(error instanceof TensorDataError) || error.code !== 'imprecise') throw error;
-      return tensorDataFromJson(datatype, shape, lossless.data(index), field);
-    }
-  } catch (error) {
-    if (!(error instanceof TensorDataError)) throw error;
-    throw new ServingError('invalid-argument', error.message, { field: error.field, cause: error });
-  }
-}
-
 /** Reads the JSON a second time, without rounding, but only once somebody sent an integer beyond 2^53. */
 class LosslessInputs {
   readonly #json: Buffer;
@@ -224,17 +198,8 @@ class LosslessInputs {
   }
 
   data(index: number): unknown {
-    this.#inputs ??= this.#parse();
+    this.#inputs ??= parseExactJson(this.#json)['inputs'] as readonly JsonObject[];
     return this.#inputs[index]?.['data'];
-  }
-
-  #parse(): readonly JsonObject[] {
-    try {
-      const root = parseLossless(this.#json.toString('utf8'), undefined, exactNumber) as JsonObject;
-      return root['inputs'] as readonly JsonObject[];
-    } catch (cause) {
-      throw invalid('body', `can't be read without rounding: ${(cause as Error).message}`, cause);
-    }
   }
 }
 
@@ -243,16 +208,7 @@ function exactSequence(parameters: unknown, json: Buffer): unknown {
   const given = parameters as JsonObject | null | undefined;
   const id = typeof given === 'object' ? given?.['sequence_id'] : undefined;
   if (typeof id !== 'number' || Number.isSafeInteger(id)) return parameters;
-  try {
-    const root = parseLossless(json.toString('utf8'), undefined, exactNumber) as JsonObject;
-    return { ...given, sequence_id: (root['parameters'] as JsonObject)['sequence_id'] };
-  } catch (cause) {
-    throw invalid('body', `can't be read without rounding: ${(cause as Error).message}`, cause);
-  }
-}
-
-function exactNumber(text: string): number | bigint {
-  return text.length > 15 && /^-?[0-9]+$/.test(text) ? BigInt(text) : Number(text);
+  return { ...given, sequence_id: (parseExactJson(json)['parameters'] as JsonObject)['sequence_id'] };
 }
 
 function readShape(value: unknown, field: string): readonly number[] {
@@ -288,24 +244,4 @@ function readOutputs(value: unknown, options: RequestOptions, memory: MemoryAcce
     }
     return { name, binary, classes, place: place === undefined ? undefined : memory.place(place, field) };
   });
-}
-
-function optionalString(value: unknown, field: string): string | undefined {
-  return value === undefined || value === null ? undefined : stringOf(value, field);
-}
-
-function objectOf(value: unknown, field: string): JsonObject {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw invalid(field, `expected an object, got ${describe(value)}`);
-  }
-  return value as JsonObject;
-}
-
-function optionalObject(value: unknown, field: string): JsonObject | undefined {
-  return value === undefined || value === null ? undefined : objectOf(value, field);
-}
-
-function stringOf(value: unknown, field: string): string {
-  if (typeof value !== 'string') throw invalid(field, `expected a string, got ${describe(value)}`);
-  return value;
 }

@@ -5,6 +5,7 @@ import type { Clock } from '../../system/clock.js';
 import { HTTP_STATUS, textWithField, type ServingError } from '../serving-error.js';
 import { headerText, pushProvenanceHeaders, type AnswerBody } from './answer-body.js';
 import { compress, wantedCoding, worthCompressing } from './content-coding.js';
+import { eventText } from './generate-answer.js';
 import type { Provenance } from '../inference-service.js';
 
 /** Below this a body goes out as one piece; above, tensors are not copied. */
@@ -104,6 +105,16 @@ export async function sendAnswer(
     for (const part of binary) response.write(part);
     response.end();
   }
+}
+
+/** Sends the answer of a stream of events: one, since every model here answers once. */
+export function sendEvent(response: ServerResponse, json: string, provenance: Provenance): void {
+  const event = eventText(json);
+  const headers = ['Content-Type', 'text/event-stream; charset=utf-8', 'Cache-Control', 'no-cache'];
+  headers.push('Content-Length', String(Buffer.byteLength(event)));
+  pushProvenanceHeaders(headers, provenance);
+  response.writeHead(200, headers);
+  response.end(event);
 }
 
 function onePiece(json: string, jsonBytes: number, binary: AnswerBody['binary'], total: number): Buffer {

@@ -20,7 +20,7 @@ beforeEach(() => {
 });
 
 test('a request is a span under its caller, with what was asked and answered', async () => {
-  const trace = requestTrace(tracer, { traceparent: TRACEPARENT }, OVER_HTTP, 0);
+  const trace = requestTrace(tracer, { traceparent: TRACEPARENT }, OVER_HTTP.infer, 0);
   const request: InferRequest = {
     model: 'echo-uint8',
     version: undefined,
@@ -37,7 +37,7 @@ test('a request is a span under its caller, with what was asked and answered', a
   };
   clock.advance(4);
   const { signal } = new AbortController();
-  const answer = await inTrace(trace, OVER_HTTP, () => inferTraced(new EchoService(), request, signal));
+  const answer = await inTrace(trace, OVER_HTTP.infer, () => inferTraced(new EchoService(), request, signal));
   expect(answer.model).toBe('echo-uint8');
   expect(told).toMatchObject([
     {
@@ -61,11 +61,11 @@ test('a request is a span under its caller, with what was asked and answered', a
 
 test('a refusal is an error only where the server failed', async () => {
   const end = async (error: Error): Promise<void> => {
-    const trace = requestTrace(tracer, {}, OVER_HTTP, 0);
+    const trace = requestTrace(tracer, {}, OVER_HTTP.infer, 0);
     const work = async (): Promise<never> => {
       throw error;
     };
-    await expect(inTrace(trace, OVER_HTTP, work)).rejects.toBe(error);
+    await expect(inTrace(trace, OVER_HTTP.infer, work)).rejects.toBe(error);
   };
   await end(new ServingError('invalid-argument', 'inputs[0]: no'));
   await end(new ServingError('queue-full', 'too many'));
@@ -79,15 +79,15 @@ test('a refusal is an error only where the server failed', async () => {
 });
 
 test('without a tracer nothing is recorded, and what the caller brought is passed on', () => {
-  expect(requestTrace(undefined, {}, OVER_HTTP, 0)).toBeUndefined();
-  expect(requestTrace(undefined, { traceparent: TRACEPARENT }, OVER_HTTP, 0)).toEqual({
+  expect(requestTrace(undefined, {}, OVER_HTTP.infer, 0)).toBeUndefined();
+  expect(requestTrace(undefined, { traceparent: TRACEPARENT }, OVER_HTTP.infer, 0)).toEqual({
     context: { traceId: 'a'.repeat(32), spanId: 'b'.repeat(16), sampled: true, state: undefined },
     span: undefined,
   });
 });
 
 test('a run is its wait and its batch, one after the other', () => {
-  const trace = requestTrace(tracer, {}, OVER_HTTP, 0);
+  const trace = requestTrace(tracer, {}, OVER_HTTP.infer, 0);
   clock.advance(10);
   if (trace?.span !== undefined)
     traceRun(trace.span, { graph: 'm.onnx', queueUs: 2000, computeUs: 3000, rows: 1, batchRows: 8 });

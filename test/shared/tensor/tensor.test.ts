@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { bytesOf, float32Of, tensor } from '@tidegate/shared/tensor/tensor.js';
+import { bytesOf, fitShape, float32Of, tensor } from '@tidegate/shared/tensor/tensor.js';
 
 describe('FP32 elements of a tensor', () => {
   const values = [1.5, -2, 0.25];
@@ -23,4 +23,21 @@ describe('FP32 elements of a tensor', () => {
       }
     },
   );
+});
+
+test('a number of elements fits a declared shape by its innermost dynamic dimension, or not at all', () => {
+  expect(fitShape([-1, -1, 3], 6)).toEqual([1, 2, 3]);
+  expect(fitShape([2, 2], 4)).toEqual([2, 2]);
+  expect(fitShape([], 1)).toEqual([]);
+  expect(fitShape([-1, 4], 0)).toEqual([0, 4]);
+  for (const [declared, count] of [
+    [[2, 2], 3],
+    [[-1, 4], 6],
+    [[-1, 4], 1.5],
+    [[-1, 0], 1],
+    [[], 2],
+    [[-1, 2 ** 30, 2 ** 30], 1],
+  ] as const) {
+    expect([declared, count, fitShape(declared, count)]).toEqual([declared, count, undefined]);
+  }
 });

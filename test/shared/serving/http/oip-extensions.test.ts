@@ -41,7 +41,7 @@ const statsOf = async (path: string): Promise<Stats[]> => (await get(path)).json
 
 test('the server names what it offers', async () => {
   const extensions = ['binary_tensor_data', 'classification', 'schedule_policy', 'model_repository'];
-  extensions.push('model_configuration', 'statistics', 'sequence', 'logging', 'system_shared_memory');
+  extensions.push('model_configuration', 'statistics', 'sequence', 'generate', 'logging', 'system_shared_memory');
   expect((await get('/v2')).json['extensions']).toEqual(extensions);
 });
 
@@ -167,11 +167,6 @@ describe('settings', () => {
 });
 
 describe('what is not offered', () => {
-  test.each(['generate', 'generate_stream'])('%s', async (word) => {
-    expect(await post(`/v2/models/matrix/${word}`, {})).toMatchObject({ status: 501, code: 'unimplemented' });
-    expect((await post(`/v2/models/nosuch/${word}`, {})).status).toBe(404);
-  });
-
   test('CUDA shared memory, by its name', async () => {
     for (const path of ['/v2/cudasharedmemory/status', '/v2/cudasharedmemory/region/a/status']) {
       expect(await get(path)).toMatchObject({ status: 501, json: { error: expect.stringMatching(/^path: CUDA/) } });
