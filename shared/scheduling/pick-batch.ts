@@ -2,7 +2,8 @@
 // on a CPU a batch gains little or loses (measured: a text line recogniser takes 28 ms a row alone and 42 ms a row at 16),
 // so only what has queued up by itself is batched, only equal shapes, and only as far as the measured times say that the
 // row gets cheaper and every member still meets its deadline. Sizes not yet measured are tried by doubling, as long as the
-// last doubling was no loss.
+// last doubling was no loss. While a light caller may come, who would have to wait for its end, a heavy caller's batch is kept
+// about as short as a run alone: on a CPU that is a run alone, on a device that computes rows side by side still a batch.
 import type { RunShape, RunTimes } from './run-times.js';
 
 /** A measured size is believed for so long; then it is tried again when the queue offers it. */
@@ -23,6 +24,8 @@ interface BatchPolicy {
   readonly maxRows: number;
   /** Executor slots free now, this one included: waiting rows are shared out among them. */
   readonly freeSlots: number;
+  /** A batch may take so many times as long as its first member alone; absent = as long as it likes. */
+  readonly growthMax?: number;
 }
 
 /** The members of the next run, from `queue` in its order (most urgent first). Empty only when the queue is. */
@@ -46,6 +49,7 @@ export function pickBatch<W extends Waiting>(
   let bestRowMs = Infinity;
   let aloneRowMs = Infinity;
   let lastRowMs = Infinity;
+  let longestMs = Infinity;
   let earliestMs = Infinity;
   const largest = times.largestRows(head.shape);
   for (const waiting of fitting) {
@@ -59,6 +63,7 @@ export function pickBatch<W extends Waiting>(
       aloneRowMs = estimate.meanMs / rows;
       lastRowMs = aloneRowMs;
       bestRowMs = aloneRowMs * LEAST_GAIN;
+      longestMs = estimate.meanMs * (policy.growthMax ?? Infinity);
       continue;
     }
     if (nowMs + estimate.boundMs > earliestMs) break; // larger ones only end later
@@ -66,6 +71,7 @@ export function pickBatch<W extends Waiting>(
       if (rows <= 2 * largest && isPowerOfTwo(rows) && lastRowMs <= aloneRowMs) return members.slice();
       continue;
     }
+    if (estimate.meanMs > longestMs) break;
     lastRowMs = estimate.meanMs / rows;
     if (lastRowMs < bestRowMs) {
       bestRowMs = lastRowMs;

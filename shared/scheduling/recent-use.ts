@@ -31,10 +31,14 @@ export class RecentUse {
     return this.#some((other, ms) => other !== caller && ms >= heavyMs, nowMs);
   }
 
-  /** Did another caller have so much less, and something? */
-  isHeavy(caller: string, nowMs: number): boolean {
-    const lightMs = this.of(caller, nowMs) / HEAVY_TIMES;
-    return this.#some((other, ms) => other !== caller && ms > NOTHING_MS && ms <= lightMs, nowMs);
+  /** Who had so many times as much as another who had something: true of each such caller. */
+  heavy(nowMs: number): (caller: string) => boolean {
+    let leastMs = Infinity;
+    for (const use of this.#byCaller.values()) {
+      const ms = faded(use, nowMs);
+      if (ms > NOTHING_MS && ms < leastMs) leastMs = ms;
+    }
+    return (caller) => this.of(caller, nowMs) >= HEAVY_TIMES * leastMs;
   }
 
   add(caller: string, ms: number, nowMs: number): void {

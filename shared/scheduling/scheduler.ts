@@ -13,7 +13,6 @@ import { ServingError } from '../serving/serving-error.js';
 import type { Clock } from '../system/clock.js';
 import type { NamedTensor } from '../tensor/tensor.js';
 import { admit, type PlannedRun } from './admission.js';
-import { BEFORE_ALL } from './fair-shares.js';
 import { makeWay } from './make-way.js';
 import { pickBatch } from './pick-batch.js';
 import { rankOf } from './rank.js';
@@ -30,6 +29,8 @@ const TRIAL_MEMBERS = 2;
  * Longer ones are held back, where they can still be batched, overtaken and cancelled for nothing.
  */
 const SEND_AHEAD_BELOW_MS = 20;
+/** Beside light callers, a batch of heavy ones' may take so many times as long as a run alone. */
+const HEAVY_BATCH_GROWTH = 1.25;
 /** A request that runs again goes before others of its rank. */
 const BEFORE_EQUALS = 1e-6;
 
@@ -151,7 +152,7 @@ export class Scheduler {
       turns: () => this.#queue.turns(nowMs),
       turnsWith: (candidate) => this.#queue.turnsWith(candidate, nowMs),
       lastObservedMs: this.#times.lastObservedMs,
-      heavy: this.#queue.use.isHeavy(plan.account, nowMs),
+      heavy: this.#queue.use.heavy(nowMs)(plan.account),
     });
     if (!decision.admit) {
       this.#queue.turnedAway(plan);
@@ -210,20 +211,14 @@ export class Scheduler {
     return this.#queue.all.reduce((sum, { costMs }) => sum + costMs, 0) / this.#runner.concurrency;
   }
 
-  /** Who may be in the next run, in the order of turns: a light caller's request doesn't wait for the rows of heavy ones. */
-  #nextInTurn(nowMs: number): Item[] {
-    const turns = this.#queue.turns(nowMs);
-    const light = turns[0]?.tag === BEFORE_ALL;
-    return turns.filter(({ tag }) => !light || tag === BEFORE_ALL).map(({ share }) => share);
-  }
-
   /** `timed` is false where a run before was ended: its slot may be free a little later. */
   #startRuns(timed = true): void {
     const { concurrency } = this.#runner;
     this.#shedHopeless();
     while (this.#queue.length > 0 && this.#runs.size <= concurrency) {
       const nowMs = this.#clock.monotonicMs();
-      const [head, ...queue] = this.#nextInTurn(nowMs);
+      const { members: candidates, heavy } = this.#queue.nextInTurn(nowMs);
+      const [head] = candidates;
       if (head === undefined) return;
       const ahead = head.costMs > 0 && head.costMs < SEND_AHEAD_BELOW_MS ? 1 : 0;
       if (this.#runs.size >= concurrency + ahead) return;
@@ -231,8 +226,9 @@ export class Scheduler {
       const policy = {
         maxRows: this.#batches && !inTrial ? this.#options.maxRows : 1,
         freeSlots: Math.max(1, concurrency - this.#runs.size),
+        growthMax: heavy ? HEAVY_BATCH_GROWTH : Infinity,
       };
-      const picked = pickBatch([head, ...queue], this.#times, policy, nowMs);
+      const picked = pickBatch(candidates, this.#times, policy, nowMs);
       const members = this.#rowsProven ? picked : picked.slice(0, TRIAL_MEMBERS);
       if (!this.#rowsProven && members.length > 1) this.#trial = members;
       for (const member of members) {

@@ -1,6 +1,6 @@
 // The requests that wait for a graph: sorted by rank, handed out by turns (fair-shares.ts), light callers' first (recent-use.ts). A
 // request counts on its caller's account from when it comes until it is settled, also while it runs.
-import { expectedMs, FairShares, type Share, type Turn } from './fair-shares.js';
+import { BEFORE_ALL, expectedMs, FairShares, type Share, type Turn } from './fair-shares.js';
 import { RecentUse } from './recent-use.js';
 
 export class WaitingQueue<T extends Share> {
@@ -55,6 +55,23 @@ export class WaitingQueue<T extends Share> {
     return this.#shares.turns(this.#byRank, this.#isLight(nowMs));
   }
 
+  /**
+   * Who may share the next run, in the order of turns: a light caller's request doesn't wait for the rows of others, nor one of a
+   * caller in between for those of heavy ones. `heavy`: of the first's caller.
+   */
+  nextInTurn(nowMs: number): { readonly members: readonly T[]; readonly heavy: boolean } {
+    const turns = this.turns(nowMs);
+    const [first] = turns;
+    if (first === undefined) return { members: [], heavy: false };
+    if (first.tag === BEFORE_ALL) {
+      return { members: turns.filter(({ tag }) => tag === BEFORE_ALL).map(({ share }) => share), heavy: false };
+    }
+    const isHeavy = this.#use.heavy(nowMs);
+    const heavy = isHeavy(first.share.account);
+    const waiting = turns.map(({ share }) => share);
+    return { members: heavy ? waiting : waiting.filter(({ account }) => !isHeavy(account)), heavy };
+  }
+
   /** The same as if `candidate` waited too. */
   turnsWith<C extends Share>(candidate: C, nowMs: number): Turn<T | C>[] {
     const at = insertionIndex(this.#byRank, candidate.rank);
@@ -88,7 +105,7 @@ export class WaitingQueue<T extends Share> {
     this.#use.add(account, ms, nowMs);
   }
 
-  get use(): Pick<RecentUse, 'of' | 'isHeavy'> {
+  get use(): Pick<RecentUse, 'of' | 'heavy'> {
     return this.#use;
   }
 }

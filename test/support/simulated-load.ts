@@ -24,6 +24,8 @@ export interface SimulatedServer {
   /** Share of runs that take three times as long. */
   readonly slowShare?: number;
   readonly callerWeights?: ReadonlyMap<string, number>;
+  /** Rows of several requests that one run may take, and what each after the first adds to its time; by default none are batched. */
+  readonly batches?: { readonly maxRows: number; readonly rowShare: number };
 }
 
 export interface CallerOutcome {
@@ -53,13 +55,17 @@ export async function simulateLoad(
 ): Promise<Outcome> {
   const random = seeded(7);
   const clock = new ManualClock();
-  const { concurrency = 1, runMs, spread, slowShare = 0, callerWeights } = server;
-  const durationMs = (): number => {
-    const usual = runMs * (1 + spread * (2 * random() - 1));
+  const { concurrency = 1, runMs, spread, slowShare = 0, callerWeights, batches } = server;
+  const durationMs = (rows: number): number => {
+    const usual = runMs * (1 + (rows - 1) * (batches?.rowShare ?? 1)) * (1 + spread * (2 * random() - 1));
     return random() < slowShare ? 3 * usual : usual;
   };
   const runner = new SlottedRunner(clock, concurrency, durationMs);
-  const scheduler = new Scheduler(runner, { maxRows: 1, queueDepthMax: 256, callerWeights }, { clock });
+  const scheduler = new Scheduler(
+    runner,
+    { maxRows: batches?.maxRows ?? 1, queueDepthMax: 256, callerWeights },
+    { clock },
+  );
   const seen = new Map(
     callers.map(({ name }) => [name, { offered: 0, refused: 0, displaced: 0, late: 0, times: [] as number[] }]),
   );
@@ -97,10 +103,10 @@ export async function simulateLoad(
 class SlottedRunner extends FakeGraphRunner {
   readonly #waiting: (() => void)[] = [];
   readonly #time: ManualClock;
-  readonly #durationMs: () => number;
+  readonly #durationMs: (rows: number) => number;
   #busy = 0;
 
-  constructor(clock: ManualClock, concurrency: number, durationMs: () => number) {
+  constructor(clock: ManualClock, concurrency: number, durationMs: (rows: number) => number) {
     super(clock, { concurrency });
     this.#time = clock;
     this.#durationMs = durationMs;
@@ -114,7 +120,7 @@ class SlottedRunner extends FakeGraphRunner {
       };
       const begin = (): void => {
         this.#busy += 1;
-        const ms = this.#durationMs();
+        const ms = this.#durationMs(feeds[0]?.shape[0] ?? 1);
         const cancel = this.#time.after(ms, () => {
           signal.removeEventListener('abort', onAbort);
           free();

@@ -35,6 +35,21 @@ describe('a light caller beside one that asks a hundred times as often', () => {
   });
 });
 
+describe('a light caller of a graph whose rows get a little cheaper in a batch', () => {
+  it('does not wait for the batches of a heavy one', async () => {
+    const server = { runMs: 10, spread: 0.1, batches: { maxRows: 8, rowShare: 0.75 } };
+    const light = { name: 'light', perSecond: 4, timeoutsMs: [1000] };
+    const heavy = { name: 'heavy', perSecond: 400, timeoutsMs: [1000] };
+    const alone = (await simulateLoad(server, [light], 25_000)).callers.get('light') as CallerOutcome;
+    const { callers } = await simulateLoad(server, [light, heavy], 25_000);
+    const beside = callers.get('light') as CallerOutcome;
+    expect(beside).toMatchObject({ refused: 0, displaced: 0, late: 0 });
+    expect(at(beside, 0.5) / at(alone, 0.5)).toBeLessThan(1.2);
+    expect(at(beside, 0.95) / at(alone, 0.95)).toBeLessThan(1.2);
+    expect(metShare(callers.get('heavy') as CallerOutcome)).toBeGreaterThan(0.99);
+  });
+});
+
 describe('two callers that ask for more than there is', () => {
   const flood = (name: string, perSecond: number) => ({ name, perSecond, timeoutsMs: [500] });
 

@@ -50,6 +50,14 @@ describe('pickBatch', () => {
     expect(pickBatch(waiting(8, 18), gains, policy, 0)).toHaveLength(4);
   });
 
+  it('grows no batch beyond what light callers may be made to wait', () => {
+    const onCpu = measured({ 1: 10, 2: 18, 4: 32, 8: 60 });
+    const onGpu = measured({ 1: 10, 2: 10.5, 4: 11, 8: 14 });
+    const beside = { ...policy, growthMax: 1.25 };
+    expect([onCpu, onGpu].map((times) => pickBatch(waiting(8), times, policy, 0).length)).toEqual([8, 8]);
+    expect([onCpu, onGpu].map((times) => pickBatch(waiting(8), times, beside, 0).length)).toEqual([1, 4]);
+  });
+
   it('goes past an odd shape at the head of the queue instead of cutting the batch behind it', () => {
     const gains = measured({ 1: 10, 2: 12, 4: 16, 8: 24 });
     const odd: Waiting = { shape: { key: 'odd', rowBytes: 4 }, rows: 1, deadlineMs: 1e6, alone: false };

@@ -16,12 +16,12 @@ describe('RecentUse', () => {
     const use = new RecentUse();
     use.add('heavy', 1000, 0);
     expect(use.isLight('new', 20, 0)).toBe(true);
-    expect(use.isHeavy('heavy', 0)).toBe(false); // alone so far
+    expect(use.heavy(0)('heavy')).toBe(false); // alone so far
     use.add('light', 80, 0);
     expect(use.isLight('light', 20, 0)).toBe(true);
     expect(use.isLight('light', 21, 0)).toBe(false);
-    expect([use.isHeavy('heavy', 0), use.isHeavy('light', 0)]).toEqual([true, false]);
-    expect(use.isHeavy('heavy', 200_000)).toBe(false); // the light one has gone
+    expect([use.heavy(0)('heavy'), use.heavy(0)('light')]).toEqual([true, false]);
+    expect(use.heavy(200_000)('heavy')).toBe(false); // the light one has gone
   });
 
   it('is light beside nobody for who is alone', () => {

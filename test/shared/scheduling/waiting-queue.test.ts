@@ -59,3 +59,27 @@ it('lets light callers go first, however the estimates of others were off, and c
   queue.used('light', 95, 0); // no more than a tenth
   expect(queue.turns(0).map(({ share }) => share.rank)).toEqual([3, 8, 4, 9]);
 });
+
+it('lets only those share a run whose callers have had as little, and says whether they are heavy', () => {
+  const queue = new WaitingQueue<ReturnType<typeof item>>();
+  expect(queue.nextInTurn(0)).toEqual({ members: [], heavy: false });
+  for (const name of ['heavy', 'light', 'between']) queue.enter(name);
+  for (const [name, rank] of [
+    ['heavy', 1],
+    ['between', 2],
+    ['light', 3],
+    ['heavy', 4],
+  ] as const)
+    queue.add(item(rank, name));
+  const ranks = () => queue.nextInTurn(0).members.map(({ rank }) => rank);
+  expect(ranks()).toEqual([1, 2, 3, 4]); // nobody had anything yet
+  queue.used('heavy', 1000, 0);
+  queue.used('between', 95, 0);
+  queue.used('light', 20, 0);
+  expect([ranks(), queue.nextInTurn(0).heavy]).toEqual([[3], false]);
+  queue.remove(queue.all[2]!);
+  queue.began(item(0, 'heavy'), 0); // its turn is over until the others have had as much
+  expect([ranks(), queue.nextInTurn(0).heavy]).toEqual([[2], false]);
+  queue.remove(queue.all[1]!);
+  expect([ranks(), queue.nextInTurn(0).heavy]).toEqual([[1, 4], true]);
+});
