@@ -83,7 +83,7 @@ async function start(settings: HubSettings, modules: HubModules, closing: Closin
   const inference = await openInference(parts, registry.registry, () => training?.jobs.pids ?? [], closing);
   const data = openData(parts, registry.registry, inference, closing);
   training = openTraining(parts, registry, closing);
-  const shared = openSharedCache(parts);
+  const shared = openSharedCache(parts, inference.answers);
   const fleet = await openFleet(parts, registry.registry, inference.oip, data.intake, shared, closing);
   const ports: Ports = { device: fleet.port, broker: fleet.broker, oip: inference.oip, draining: false };
   closing.add('ports', () => closePorts(ports, settings.drainTimeout));
@@ -120,7 +120,7 @@ async function openParts(settings: HubSettings, modules: HubModules, closing: Cl
 async function openHttp(
   parts: Parts,
   { registry, uploads }: RegistryParts,
-  { models, oip, protocols }: InferenceParts,
+  { models, answers, oip, protocols }: InferenceParts,
   data: DataParts,
   { jobs, trace }: TrainingParts,
   { fleet, providers, rollouts, enrolment, revokeDevice, broker }: FleetParts,
@@ -138,7 +138,7 @@ async function openHttp(
     lineageRoutes(trace),
     sampleRoutes(data.samples, data.proposals),
     datasetRoutes(data),
-    sharedAnswerRoutes(shared),
+    sharedAnswerRoutes({ ...shared, own: answers }),
     tokenRoutes(tokens),
     auditRoutes(db),
     mlflowRoutes(createMlflow(parts), log),
@@ -154,6 +154,7 @@ async function openHttp(
     connectedDevices: () => broker.connectedCount(),
     inferencesInFlight: () => oip.inFlight() + (ports.grpc?.inFlight() ?? 0),
     providerFallbacks: () => providers.counts(),
+    ownAnswers: () => answers.counts,
     sharedAnswers: () => shared.answers?.counts,
     spans: () => parts.tracing?.counts,
   });

@@ -1,5 +1,6 @@
 // The hub's Prometheus metrics. Names carry units; labels have few values.
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
+import type { AnswerCache } from '@tidegate/shared/cache/answer-cache.js';
 import type { SpanCounts } from '@tidegate/shared/tracing/otlp-exporter.js';
 import type { ProviderWatch } from '../fleet/provider-watch.js';
 import type { InMemory, KnownModels } from '../inference/known-models.js';
@@ -16,6 +17,8 @@ interface HubGauges {
   readonly inferencesInFlight: () => number;
   /** Devices on which a provider that was asked for failed. */
   readonly providerFallbacks: () => ReturnType<ProviderWatch['counts']>;
+  /** What the hub keeps of its own. */
+  readonly ownAnswers: () => AnswerCache['counts'];
   /** Undefined where the hub shares none. */
   readonly sharedAnswers: () => SharedAnswers['counts'] | undefined;
   /** Undefined where requests are not traced. */
@@ -47,6 +50,17 @@ const SHARED_FAMILIES = {
   tidegate_hub_shared_answers_agreed_total: ['Answers on which enough devices came to agree.', 'agreed'],
   tidegate_hub_shared_answers_differing_total: ['Offers that differed from the answer that is given.', 'differing'],
   tidegate_hub_shared_answers_evictions_total: ['Answers that had to make room.', 'evictions'],
+} as const;
+
+const OWN_FAMILIES = {
+  tidegate_hub_cache_answers: ['Answers of the hub itself that it keeps.', 'entries'],
+  tidegate_hub_cache_bytes: ['Bytes of the answers that it keeps.', 'sizeBytes'],
+  tidegate_hub_cache_limit_bytes: ['Bytes that they may take.', 'limitBytes'],
+  tidegate_hub_cache_hits_total: ['Requests that a kept answer answered.', 'hits'],
+  tidegate_hub_cache_misses_total: ['Lookups that found none.', 'misses'],
+  tidegate_hub_cache_stale_total: ['Lookups that found only a too old one.', 'stale'],
+  tidegate_hub_cache_stores_total: ['Answers that were put in.', 'stores'],
+  tidegate_hub_cache_evictions_total: ['Kept answers that had to make room.', 'evictions'],
 } as const;
 
 interface Scraped {
@@ -91,6 +105,12 @@ export class HubMetrics {
     for (const [name, [help, field]] of Object.entries(SHARED_FAMILIES)) {
       this.#scraped(name, help, [], () => [{ labels: {}, value: gauges.sharedAnswers()?.[field] ?? 0 }]);
     }
+    for (const [name, [help, field]] of Object.entries(OWN_FAMILIES)) {
+      this.#scraped(name, help, [], () => [{ labels: {}, value: gauges.ownAnswers().layers['memory']?.[field] ?? 0 }]);
+    }
+    this.#scraped('tidegate_hub_cache_joined_total', 'Requests that waited for an equal one.', [], () => [
+      { labels: {}, value: gauges.ownAnswers().joined },
+    ]);
     this.#addMemory(gauges);
   }
 

@@ -1,4 +1,6 @@
 // Inference on the hub: the catalogue of ready versions, the models that are loaded, and the protocol's front over them.
+import { AnswerCache } from '@tidegate/shared/cache/answer-cache.js';
+import { MemoryLayer } from '@tidegate/shared/cache/memory-layer.js';
 import { BodyBudget } from '@tidegate/shared/serving/http/body-budget.js';
 import { createOipHandler, type OipHandler } from '@tidegate/shared/serving/http/oip-handler.js';
 import { DEFAULT_OIP_LIMITS } from '@tidegate/shared/serving/http/oip-limits.js';
@@ -13,6 +15,7 @@ import type { openHubGrpc } from '../api/hub-grpc.js';
 import { HUB_VERSION } from '../hub-version.js';
 import { Catalogue } from '../inference/catalogue.js';
 import { HubInference } from '../inference/hub-inference.js';
+import { KeptAnswers } from '../inference/kept-answers.js';
 import { KnownModels } from '../inference/known-models.js';
 import type { RegistryService } from '../registry/registry-service.js';
 import { findOrigin } from '../training/lineage/lineage-rows.js';
@@ -24,6 +27,8 @@ export interface InferenceParts {
   readonly inference: HubInference;
   /** Versions that the hub was asked for, in memory or on demand. */
   readonly models: KnownModels;
+  /** The hub's own answers. */
+  readonly answers: AnswerCache;
   readonly oip: OipHandler;
   /** What every protocol's front is made of. */
   readonly protocols: Omit<Parameters<typeof openHubGrpc>[1], 'tokens'>;
@@ -78,7 +83,12 @@ export async function openInference(
         ),
     },
   );
-  const inference = new HubInference({ catalogue, models });
+  const { cacheSize } = settings;
+  const answers = new AnswerCache({
+    layers: cacheSize === 0 ? [] : [new MemoryLayer({ limitBytes: cacheSize }, { clock })],
+    clock,
+  });
+  const inference = new HubInference({ catalogue, models, kept: new KeptAnswers({ cache: answers, models }) });
   closing.add('inference', async () => {
     stopListening();
     await inference.close();
@@ -95,5 +105,5 @@ export async function openInference(
     serverName: 'tidegate-hub',
     serverVersion: HUB_VERSION,
   };
-  return { catalogue, inference, models, protocols, oip: createOipHandler(protocols) };
+  return { catalogue, inference, models, answers, protocols, oip: createOipHandler(protocols) };
 }

@@ -96,6 +96,13 @@ export const HUB_SETTINGS = {
     allowed: '1 to 1024',
     description: 'Threads of one run on the hub.',
   }),
+  cacheSize: setting({
+    schema: bytesText,
+    fallback: '64MiB',
+    placeholder: 'BYTES',
+    allowed: 'a size such as 512MiB; 0 turns the cache off',
+    description: 'Memory that answers of the hub itself may take, to be given again to equal questions.',
+  }),
   sharedCache: setting({
     schema: bytesText,
     fallback: '64MiB',

@@ -1,5 +1,7 @@
 // The hub as an inference service: the newest ready version, or the one asked for, in its fp32 variant, loaded when it is first asked
-// for. Heavier than a device where the package says how (`heavy`: several readings, the most confident is kept).
+// for. Heavier than a device where the package says how (`heavy`: several readings, the most confident is kept). Answers are kept and
+// given again (kept-answers.ts).
+import type { CacheOutcome } from '@tidegate/shared/cache/answer-cache.js';
 import { hasState } from '@tidegate/shared/package/graph-state.js';
 import type {
   InferAnswer,
@@ -14,11 +16,13 @@ import { SequencePlaces } from '@tidegate/shared/serving/sequence-places.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import type { TensorSpec } from '@tidegate/shared/tensor/tensor.js';
 import type { Catalogue, CatalogueEntry } from './catalogue.js';
+import type { KeptAnswers } from './kept-answers.js';
 import type { KnownModels } from './known-models.js';
 
 interface HubInferenceModules {
   readonly catalogue: Catalogue;
   readonly models: KnownModels;
+  readonly kept: KeptAnswers;
 }
 
 export class HubInference implements InferenceService {
@@ -60,13 +64,14 @@ export class HubInference implements InferenceService {
   }
 
   details(model: string, version: string | undefined): ModelDetails {
-    const { yaml, variant, labels } = this.#find(model, version);
+    const entry = this.#find(model, version);
+    const { yaml, variant, labels } = entry;
     const metadata = this.metadata(model, version);
     return {
       metadata,
       version: String(variant.version),
       batchRowsMax: hasState(yaml) ? 1 : yaml.batching.maxRows,
-      cached: false,
+      cached: this.#modules.kept.keeps(entry),
       instances: [],
       labels,
       ...(hasState(yaml) ? { sequences: { idleTimeoutMs: yaml.sequences.idleTimeoutMs, state: [] } } : {}),
@@ -94,26 +99,9 @@ export class HubInference implements InferenceService {
     const goesOn = begun !== undefined && [undefined, String(begun.variant.version)].includes(request.version);
     const entry = goesOn ? begun : this.#find(request.model, request.version);
     if (hasState(entry.yaml)) this.#homes.goes(request.model, sequence, entry);
-    const { variant } = entry;
     const asked = sequence === undefined ? request : { ...request, sequence };
-    const answer = await this.#modules.models.infer(entry, asked, signal);
-    const readings = readingsOf(entry, request);
-    return {
-      model: request.model,
-      version: String(variant.version),
-      outputs: answer.outputs,
-      provenance: {
-        placement: 'hub',
-        reason: readings > 1 ? `the most confident of ${readings} readings on the hub` : 'answered on the hub',
-        modelDigest: variant.versionDigest,
-        variant: variant.variant,
-        variantDigest: variant.variantDigest,
-        queueUs: answer.queueUs,
-        computeUs: answer.computeUs,
-        ...(answer.ranOn === undefined ? {} : { ranOn: answer.ranOn }),
-        ...(answer.confidence === undefined ? {} : { confidence: answer.confidence }),
-      },
-    };
+    const outcome = await this.#modules.kept.answer(entry, asked, signal);
+    return answerOf(request, outcome, readingsOf(entry, request));
   }
 
   async close(): Promise<void> {
@@ -130,6 +118,27 @@ export class HubInference implements InferenceService {
         : `the hub has no ready version ${version} of a model ${model}`;
     throw new ServingError('not-found', text, { field: version === undefined ? 'model' : 'version' });
   }
+}
+
+function answerOf({ model }: InferRequest, outcome: CacheOutcome, readings: number): InferAnswer {
+  const { answer, layer, ageMs = 0, stale, queueUs, computeUs, ranOn } = outcome;
+  const { version, outputs, modelDigest, variant, variantDigest, confidence } = answer;
+  const how = readings > 1 ? `the most confident of ${readings} readings on the hub` : 'answered on the hub';
+  const kept = `${how} ${Math.round(ageMs)} ms ago, kept in its ${layer} cache${stale ? ', past its time' : ''}`;
+  return {
+    model,
+    version,
+    outputs,
+    provenance: {
+      placement: layer === undefined ? 'hub' : 'cache',
+      reason: layer === undefined ? how : kept,
+      ...{ modelDigest, variant, variantDigest, queueUs, computeUs },
+      ...(ranOn === undefined ? {} : { ranOn }),
+      ...(layer === undefined ? {} : { cacheLayer: layer, cacheAgeMs: ageMs }),
+      ...(stale ? { cacheStale: true } : {}),
+      ...(confidence === undefined ? {} : { confidence }),
+    },
+  };
 }
 
 function registryDecides(): Promise<never> {

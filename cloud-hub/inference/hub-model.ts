@@ -5,7 +5,7 @@ import type { ModelAnswer, ServedModel } from '@tidegate/shared/serving/served-m
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 
 /** What a version is once it is loaded; ServedModel is one. */
-export type LoadedModel = Parkable & Pick<ServedModel, 'infer'>;
+export type LoadedModel = Parkable & Pick<ServedModel, 'infer' | 'deterministic'>;
 
 /** Until the first load was measured. */
 const FIRST_LOAD_MS = 1000;
@@ -33,6 +33,11 @@ export class HubModel implements Parkable {
 
   get holdsState(): boolean {
     return this.#loaded?.holdsState ?? false;
+  }
+
+  /** Do equal questions get equal answers? Undefined until it was loaded once. */
+  get deterministic(): boolean | undefined {
+    return this.#loaded?.deterministic;
   }
 
   /** It could not be opened: another one may be tried. */

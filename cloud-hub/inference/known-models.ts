@@ -69,6 +69,17 @@ export class KnownModels {
     }
   }
 
+  /** Do equal questions get equal answers? Undefined until the version was loaded once. */
+  isDeterministic({ variant }: CatalogueEntry): boolean | undefined {
+    return this.#known.get(variant.variantDigest)?.model.deterministic;
+  }
+
+  isInMemory({ variant }: CatalogueEntry): boolean {
+    const known = this.#known.get(variant.variantDigest);
+    const report = known && this.#modules.residency.reportOf(known.model);
+    return report !== undefined && report.state !== 'on demand';
+  }
+
   get memory(): Residency['report'] {
     return this.#modules.residency.report;
   }

@@ -4,10 +4,10 @@ import type { CacheOutcome, ComputedAnswer } from '@tidegate/shared/cache/answer
 
 /** The hub's answer, to be kept. */
 export function computedOf(answer: InferAnswer): ComputedAnswer {
-  const { modelDigest, variant, variantDigest, queueUs, computeUs, confidence, ranOn } = answer.provenance;
+  const { modelDigest, variant, variantDigest, queueUs, computeUs, confidence, ranOn, cacheAgeMs } = answer.provenance;
   const { outputs, version } = answer;
   const from = { modelDigest, variant, variantDigest, ranOn };
-  return { answeredBy: 'hub', outputs, version, ...from, queueUs, computeUs, confidence };
+  return { answeredBy: 'hub', outputs, version, ...from, queueUs, computeUs, confidence, ageMs: cacheAgeMs };
 }
 
 /** `because`: why it was asked for where it was. */
@@ -33,6 +33,7 @@ export function answerOf(request: InferRequest, outcome: CacheOutcome, because?:
       computeUs,
       ranOn,
       ...(layer === undefined ? {} : { cacheLayer: layer }),
+      ...(layer === undefined || ageMs === undefined ? {} : { cacheAgeMs: ageMs }),
       ...(stale ? { cacheStale: true } : {}),
       ...(confidence === undefined ? {} : { confidence }),
     },
@@ -40,7 +41,9 @@ export function answerOf(request: InferRequest, outcome: CacheOutcome, because?:
 }
 
 export function fromHub(answer: InferAnswer, reason: string): InferAnswer {
-  return { ...answer, provenance: { ...answer.provenance, placement: 'hub', reason } };
+  const { placement, cacheAgeMs = 0 } = answer.provenance;
+  const kept = placement === 'cache' ? `; the hub had computed it ${Math.round(cacheAgeMs)} ms before` : '';
+  return { ...answer, provenance: { ...answer.provenance, placement: 'hub', reason: `${reason}${kept}` } };
 }
 
 export function withReason(answer: InferAnswer, reason: string): InferAnswer {

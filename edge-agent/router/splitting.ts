@@ -201,7 +201,8 @@ export class Splitting {
       }
       for (const name of cut.wantedThere) valueOf(new Map(answer.outputs.map((value) => [value.name, value])), name);
       const bytes = bytesOf(inputs) + bytesOf(answer.outputs);
-      kind.times.ranThere(cut.name, (queueUs + computeUs) / 1000, bytes, nowMs);
+      if (answer.provenance.placement !== 'cache')
+        kind.times.ranThere(cut.name, (queueUs + computeUs) / 1000, bytes, nowMs);
       return { answer, tookMs: nowMs - startedMs };
     } catch (cause) {
       if (tried || !signal.aborted) kind.askFromMs = Math.max(kind.askFromMs, clock.monotonicMs() + AFTER_FAILURE_MS);

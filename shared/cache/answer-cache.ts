@@ -47,6 +47,10 @@ export interface ComputedAnswer extends CachedAnswer {
   readonly keptAs?: AnsweredBy;
   /** How it was computed, for people. */
   readonly note?: string;
+  /** How old it was already when it came; absent = it was computed now. */
+  readonly ageMs?: number | undefined;
+  /** Not to be kept: it may come out otherwise the next time. */
+  readonly once?: boolean;
   /** Where it was not computed after all, but had from a layer that is asked last. */
   readonly from?: { readonly layer: CacheLayerName; readonly ageMs: number; readonly note?: string };
 }
@@ -254,10 +258,10 @@ export class AnswerCache {
   ): Promise<ComputedAnswer> {
     const drops = this.#drops;
     const computed = await compute();
-    if (drops !== this.#drops || computed.from?.layer === 'semantic') return computed; // the others are exact
-    const { queueUs: _queueUs, computeUs, from, keptAs, note: _note, ...answer } = computed;
+    if (drops !== this.#drops || computed.once === true || computed.from?.layer === 'semantic') return computed; // the others are exact
+    const { queueUs: _queueUs, computeUs, from, keptAs, note: _note, ageMs = from?.ageMs ?? 0, ...answer } = computed;
     const under = keptAs === undefined ? key : keyAs(keptAs);
-    for (const layer of this.#layers) await layer.put(under, { answer, labels, ageMs: from?.ageMs ?? 0, computeUs });
+    for (const layer of this.#layers) await layer.put(under, { answer, labels, ageMs, computeUs });
     return computed;
   }
 

@@ -1,5 +1,5 @@
 // The exact key (design 5): SHA-256 over variant digest, input names, datatypes, shapes, digests of their bytes, requested outputs,
-// parameters and tags, as JSON, which delimits itself, so that the encoding is injective. Two requests with one key are therefore the same question to the same weights; Triton's key
+// parameters, tags, and whose answers they are, as JSON, which delimits itself, so that the encoding is injective. Two requests with one key are therefore the same question to the same weights; Triton's key
 // omits shape, datatype, parameters and requested outputs, and mixes such answers up.
 import type { NamedTensor } from '../tensor/tensor.js';
 import { sha256 } from './input-digests.js';
@@ -15,6 +15,8 @@ export interface CacheQuestion {
   readonly parameters: Readonly<Record<string, string | number | boolean>>;
   /** By which the answer can be dropped. In the key, so that dropping a tag drops whatever was answered under it. */
   readonly tags?: readonly string[];
+  /** Whose answers they are, where they are not everybody's: another's equal question is another key. */
+  readonly scope?: string | undefined;
 }
 
 /**
@@ -32,6 +34,7 @@ export function cacheKey(question: CacheQuestion, digestOf: (data: NamedTensor['
       .sort()
       .map((name) => [name, question.parameters[name]]),
     [...(question.tags ?? [])].sort(),
+    ...(question.scope === undefined ? [] : [question.scope]),
   ];
   return sha256(JSON.stringify(parts));
 }

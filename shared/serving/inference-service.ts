@@ -69,6 +69,8 @@ export interface Provenance {
   /** Absent where nothing ran for it, and where a server doesn't say it. */
   readonly ranOn?: RanOn | undefined;
   readonly cacheLayer?: 'memory' | 'disk' | 'hub' | 'semantic';
+  /** Since the cached answer was computed. */
+  readonly cacheAgeMs?: number;
   /** The cached answer is older than the model's TTL; it is renewed when the device has time. */
   readonly cacheStale?: true;
   readonly confidence?: number;

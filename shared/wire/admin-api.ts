@@ -204,7 +204,24 @@ export const sharedAnswersSchema = z.object({
   /** Questions whose answers too few devices have agreed on. */
   waiting: z.int().optional(),
   models: z.array(z.object({ model: z.string(), entries: z.int(), sizeBytes: z.int() })),
+  /** What the hub keeps of its own answers. */
+  own: z.object({
+    /** False where it keeps none. */
+    enabled: z.boolean(),
+    hits: z.int().optional(),
+    misses: z.int().optional(),
+    /** Requests that an equal one's run answered. */
+    joined: z.int(),
+    evictions: z.int().optional(),
+    entries: z.int().optional(),
+    sizeBytes: z.int().optional(),
+    limitBytes: z.int().optional(),
+    models: z.array(
+      z.object({ model: z.string(), hits: z.int(), misses: z.int(), entries: z.int(), sizeBytes: z.int() }),
+    ),
+  }),
 });
+export type SharedAnswersReport = z.infer<typeof sharedAnswersSchema>;
 /** All that is stated must hold; a slip must not empty the cache, so nothing at all is refused. */
 export const dropAnswersSchema = z
   .strictObject({

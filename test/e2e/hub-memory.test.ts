@@ -54,6 +54,10 @@ async function metric(name: string): Promise<number> {
 test('of two models where one fits, the other is told when to come: what is in memory is measured (B22)', async () => {
   for (const model of ['a', 'b']) expect((await ask(model)).status).toBe(200);
   expect(await metric('tidegate_hub_memory_budget_bytes')).toBe(0);
+  const loads = await metric('tidegate_hub_model_loads_total');
+  expect((await ask('a')).status).toBe(200);
+  expect(await metric('tidegate_hub_cache_hits_total')).toBe(1);
+  expect(await metric('tidegate_hub_model_loads_total')).toBe(loads);
   const sizes = await Promise.all(
     ['a', 'b'].map((model) => metric(`tidegate_hub_model_memory_bytes{model="${model}",version="1"}`)),
   );

@@ -281,6 +281,7 @@ function writeProvenance(writer: ProtoWriter, from: Provenance): void {
   writeParameter(writer, 'queue_us', Math.round(from.queueUs));
   writeParameter(writer, 'compute_us', Math.round(from.computeUs));
   if (from.cacheLayer !== undefined) writeParameter(writer, 'cache_layer', from.cacheLayer);
+  if (from.cacheAgeMs !== undefined) writeParameter(writer, 'cache_age_ms', Math.ceil(from.cacheAgeMs));
   if (from.cacheStale === true) writeParameter(writer, 'cache', 'stale');
   if (from.confidence !== undefined && Number.isFinite(from.confidence)) {
     writeRealParameter(writer, 'confidence', from.confidence);

@@ -74,6 +74,7 @@ export function provenanceJson(from: Provenance): string {
   text += `,"queue_us":${Math.round(from.queueUs)},"compute_us":${Math.round(from.computeUs)}`;
   if (from.ranOn !== undefined) text += ranOnJson(from.ranOn);
   if (from.cacheLayer !== undefined) text += `,"cache_layer":"${from.cacheLayer}"`;
+  if (from.cacheAgeMs !== undefined) text += `,"cache_age_ms":${Math.ceil(from.cacheAgeMs)}`;
   if (from.cacheStale === true) text += ',"cache":"stale"';
   if (from.confidence !== undefined && Number.isFinite(from.confidence)) text += `,"confidence":${from.confidence}`;
   return `${text}}`;
@@ -111,6 +112,7 @@ export function pushProvenanceHeaders(headers: string[], from: Provenance): void
     if (cpuNodesRatio !== undefined) headers.push('tidegate-cpu-nodes-ratio', String(cpuNodesRatio));
   }
   if (from.cacheLayer !== undefined) headers.push('tidegate-cache-layer', from.cacheLayer);
+  if (from.cacheAgeMs !== undefined) headers.push('tidegate-cache-age-ms', String(Math.ceil(from.cacheAgeMs)));
   if (from.cacheStale === true) headers.push('tidegate-cache', 'stale');
   if (from.confidence !== undefined) headers.push('tidegate-confidence', String(from.confidence));
 }

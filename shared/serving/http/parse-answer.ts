@@ -54,7 +54,7 @@ const PLACEMENTS: readonly Placement[] = ['cache', 'edge', 'hub', 'split'];
 
 function readProvenance(value: unknown): Provenance {
   const from: JsonObject = typeof value === 'object' && value !== null ? (value as JsonObject) : {};
-  const { confidence, cache_layer: layer } = from;
+  const { confidence, cache_layer: layer, cache_age_ms: ageMs } = from;
   return {
     placement: PLACEMENTS.find((placement) => placement === from['placement']) ?? 'hub',
     reason: text(from['reason'], 'answered by the hub'),
@@ -65,6 +65,7 @@ function readProvenance(value: unknown): Provenance {
     computeUs: micros(from['compute_us']),
     ...readRanOn(from),
     ...(layer === 'memory' || layer === 'disk' || layer === 'hub' || layer === 'semantic' ? { cacheLayer: layer } : {}),
+    ...(typeof ageMs === 'number' && ageMs >= 0 ? { cacheAgeMs: ageMs } : {}),
     ...(from['cache'] === 'stale' ? { cacheStale: true as const } : {}),
     ...(typeof confidence === 'number' ? { confidence } : {}),
   };

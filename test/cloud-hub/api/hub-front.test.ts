@@ -7,11 +7,15 @@ import { HubMetrics } from '@tidegate/cloud-hub/api/hub-metrics.js';
 import type { LiveChannel } from '@tidegate/cloud-hub/api/live.js';
 import type { StaticFiles } from '@tidegate/cloud-hub/api/static-files.js';
 import type { OipHandler } from '@tidegate/shared/serving/http/oip-handler.js';
+import { AnswerCache } from '@tidegate/shared/cache/answer-cache.js';
+import { MemoryLayer } from '@tidegate/shared/cache/memory-layer.js';
 import { SharedAnswers } from '@tidegate/cloud-hub/shared-cache/shared-answers.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
+const clock = systemClock;
+const own = new AnswerCache({ layers: [new MemoryLayer({ limitBytes: 4096 }, { clock })], clock });
 const metrics = new HubMetrics({
   memory: () => ({
     budgetBytes: 1000,
@@ -30,6 +34,7 @@ const metrics = new HubMetrics({
   connectedDevices: () => 5,
   inferencesInFlight: () => 1,
   providerFallbacks: () => [{ deviceClass: 'x64/webgpu/2c/4g', model: 'ocr', devices: 3 }],
+  ownAnswers: () => own.counts,
   sharedAnswers: () => new SharedAnswers({ limitBytes: 4096, witnesses: 2 }, { clock: systemClock }).counts,
   spans: () => ({ exported: 7, dropped: 0, failed: 1 }),
 });
@@ -106,6 +111,9 @@ test('metrics count what was answered, by area and status', async () => {
   expect(text).toContain('tidegate_hub_model_loads_total 5');
   expect(text).toContain('tidegate_hub_model_evictions_total{why="budget"} 2');
   expect(text).toContain('tidegate_hub_model_memory_refused_total 4');
+  expect(text).toContain('tidegate_hub_cache_limit_bytes 4096');
+  expect(text).toContain('tidegate_hub_cache_hits_total 0');
+  expect(text).toContain('tidegate_hub_cache_joined_total 0');
   expect(text).toContain('tidegate_hub_live_clients 2');
   expect(text).toContain('tidegate_hub_connected_devices 5');
   expect(text).toContain('tidegate_hub_inferences_in_flight 1');

@@ -30,10 +30,11 @@ describe('tidegate cache', () => {
   test('shows what is held', async () => {
     expect(await tidegate(['cache', 'show'])).toMatchObject({
       code: 0,
-      out: expect.stringContaining('0 wait for agreement'),
+      out: expect.stringMatching(/0 wait for agreement\n\nthe hub's own\n/) as string,
     });
     const json = JSON.parse((await tidegate(['cache', 'show', '--json'])).out) as object;
-    expect(json).toMatchObject({ enabled: true, entries: 0, limitBytes: 64 * 2 ** 20, models: [] });
+    const empty = { enabled: true, entries: 0, limitBytes: 64 * 2 ** 20, models: [] };
+    expect(json).toMatchObject({ ...empty, own: { ...empty, hits: 0, joined: 0 } });
   });
 
   test('drops, and the audit log says who', async () => {

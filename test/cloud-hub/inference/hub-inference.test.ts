@@ -2,7 +2,10 @@
 import { Catalogue, type CatalogueEntry } from '@tidegate/cloud-hub/inference/catalogue.js';
 import { HubInference } from '@tidegate/cloud-hub/inference/hub-inference.js';
 import type { LoadedModel } from '@tidegate/cloud-hub/inference/hub-model.js';
+import { KeptAnswers } from '@tidegate/cloud-hub/inference/kept-answers.js';
 import { KnownModels } from '@tidegate/cloud-hub/inference/known-models.js';
+import { AnswerCache } from '@tidegate/shared/cache/answer-cache.js';
+import { MemoryLayer } from '@tidegate/shared/cache/memory-layer.js';
 import { Residency } from '@tidegate/shared/residency/residency.js';
 import type { InferRequest, SequenceAsked } from '@tidegate/shared/serving/inference-service.js';
 import type { ModelAnswer } from '@tidegate/shared/serving/served-model.js';
@@ -44,7 +47,7 @@ beforeEach(async () => {
     loads.push(`${variant.model}@${variant.version}`);
     await load();
     return {
-      ...{ pids: [], loadMs: 1, quarantine: undefined, holdsState: false },
+      ...{ pids: [], loadMs: 1, quarantine: undefined, holdsState: false, deterministic: true },
       infer: (given) => {
         asked.push(given);
         return infer();
@@ -54,10 +57,9 @@ beforeEach(async () => {
       close: async () => undefined,
     };
   };
-  inference = new HubInference({
-    catalogue,
-    models: new KnownModels({ keepAliveMs: undefined }, { residency, load: loadEntry }),
-  });
+  const models = new KnownModels({ keepAliveMs: undefined }, { residency, load: loadEntry });
+  const cache = new AnswerCache({ layers: [new MemoryLayer({ limitBytes: 2 ** 20 }, { clock })], clock });
+  inference = new HubInference({ catalogue, models, kept: new KeptAnswers({ cache, models }) });
 });
 afterEach(async () => {
   await desk.pipeline.close();
@@ -158,7 +160,7 @@ describe('which version answers', () => {
     await publish('one', { batching: '{ maxRows: 4 }' });
     await catalogue.refresh();
     const details = inference.details('tiny', undefined);
-    expect(details).toMatchObject({ version: '1', batchRowsMax: 4, cached: false, instances: [] });
+    expect(details).toMatchObject({ version: '1', batchRowsMax: 4, cached: true, instances: [] });
     expect(details.metadata).toEqual(inference.metadata('tiny', '1'));
     expect(() => inference.details('tiny', '9')).toThrow(expect.objectContaining({ code: 'not-found' }));
     await expect(inference.load()).rejects.toMatchObject({ code: 'forbidden' });
@@ -191,6 +193,18 @@ test('an answer says that the hub gave it, with version and variant', async () =
   expect(provenance.reason).toContain('3 readings');
   const version = await desk.registry.version('tiny', '1');
   expect(provenance.modelDigest).toBe(version?.digest);
+});
+
+test('an answer that was kept says so, with its age and the readings it came from', async () => {
+  await publish('one');
+  await ask();
+  clock.advance(40);
+  const { provenance } = await ask();
+  expect(provenance).toMatchObject({
+    ...{ placement: 'cache', cacheLayer: 'memory', cacheAgeMs: 40, queueUs: 0, computeUs: 0, confidence: 0.5 },
+    reason: 'answered on the hub 40 ms ago, kept in its memory cache',
+  });
+  expect(asked).toHaveLength(1);
 });
 
 test('a model that fails to load is said with the reason, and tried again by the next request', async () => {

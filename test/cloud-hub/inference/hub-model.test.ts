@@ -8,7 +8,7 @@ function loaded(): LoadedModel & { calls: string[] } {
   const calls: string[] = [];
   const call = (name: string) => async (): Promise<void> => void calls.push(name);
   return {
-    ...{ calls, pids: [7], loadMs: 30, quarantine: undefined, holdsState: true },
+    ...{ calls, pids: [7], loadMs: 30, quarantine: undefined, holdsState: true, deterministic: false },
     infer: async () => ({ outputs: [], queueUs: 1, computeUs: 2, confidence: undefined }),
     ...{ park: call('park'), wake: call('wake'), close: call('close') },
   };
@@ -20,11 +20,13 @@ test('is opened when it is first let into memory, and only woken from then on', 
   const model = new HubModel('digits@3', async () => ((loads += 1), inner));
   await model.park();
   expect([model.pids, model.holdsState, model.quarantine]).toEqual([[], false, undefined]);
+  expect(model.deterministic).toBeUndefined();
   expect(model.loadMs).toBeGreaterThan(0);
   await expect(model.infer(request, signal)).rejects.toMatchObject({ code: 'not-ready' });
   await model.wake(signal);
   expect([model.pids, model.loadMs, model.holdsState]).toEqual([[7], 30, true]);
   expect(await model.infer(request, signal)).toMatchObject({ computeUs: 2 });
+  expect(model.deterministic).toBe(false);
   await model.park();
   await model.wake(signal);
   await model.close();

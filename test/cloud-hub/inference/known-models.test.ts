@@ -54,7 +54,7 @@ class Hub {
       });
     await wake();
     return {
-      ...{ loadMs: LOAD_MS, quarantine: undefined, wake },
+      ...{ loadMs: LOAD_MS, quarantine: undefined, deterministic: true, wake },
       get pids() {
         return [...running].flatMap(([number, pid]) => (number === version ? pid : []));
       },

@@ -37,6 +37,15 @@ describe('provenance', () => {
     );
   });
 
+  it('tells the age of what the hub had kept, and keeps it no longer than if it were its own', () => {
+    const fromItsCache = answerOf(request, outcome('hub', { layer: 'memory', ageMs: 40 }));
+    expect(fromItsCache.provenance).toMatchObject({ placement: 'cache', cacheLayer: 'memory', cacheAgeMs: 40 });
+    expect(fromHub(fromItsCache, 'queue full').provenance.reason).toBe(
+      'queue full; the hub had computed it 40 ms before',
+    );
+    expect(computedOf(fromItsCache).ageMs).toBe(40);
+  });
+
   it("keeps the hub's own digests, and gives the reason that the device has", () => {
     const answer = answerOf(request, outcome('edge'));
     expect(fromHub(answer, 'queue full').provenance).toMatchObject({
