@@ -103,7 +103,7 @@ export class Computing {
     signal: AbortSignal,
     { elsewhereMs, goesOn = false }: RunOptions = {},
   ): Promise<ComputedAnswer> {
-    const { inputs, outputs, deadlineMs, priority, caller, sequence } = request;
+    const { inputs, outputs, deadlineMs, priority, caller, sequence, trace } = request;
     const { version, versionDigest, variant, variantDigest } = model.identity;
     const onRun = (run: RunFacts): void => trail?.ran(run);
     const stages = this.#stages(request, model, trail);
@@ -115,7 +115,7 @@ export class Computing {
       trail?.note('the model was loaded again');
     }
     try {
-      const work = { inputs, outputs, deadlineMs, priority, caller, sequence, goesOn, onRun, stages };
+      const work = { inputs, outputs, deadlineMs, priority, caller, sequence, trace, goesOn, onRun, stages };
       const answer = await model.infer(work, signal);
       return { answeredBy: 'edge', version, modelDigest: versionDigest, variant, variantDigest, ...answer };
     } finally {

@@ -12,12 +12,14 @@ import { RuntimeError } from '../runtime/runtime-error.js';
 import { ServingError } from '../serving/serving-error.js';
 import type { Clock } from '../system/clock.js';
 import type { NamedTensor } from '../tensor/tensor.js';
+import type { TraceContext } from '../tracing/trace-context.js';
 import { admit, type PlannedRun } from './admission.js';
 import { makeWay } from './make-way.js';
 import { pickBatch } from './pick-batch.js';
 import { rankOf } from './rank.js';
 import { canBatch, concatRows, rowsOf, sameOutputs, shapeOf, splitRows } from './rows.js';
 import { cancelled, displaced, servingErrorOf } from './refusals.js';
+import { tracesOf } from './run-traces.js';
 import { RunTimes, type RunShape } from './run-times.js';
 import { RunningRuns, type Run } from './running-runs.js';
 import { WaitingQueue } from './waiting-queue.js';
@@ -54,6 +56,8 @@ interface ScheduledWork {
   readonly caller: string;
   /** Of a graph that carries state: never batched (maxRows 1). */
   readonly sequence?: SequenceRun;
+  /** Where its runs are told; absent = nowhere. */
+  readonly trace?: TraceContext | undefined;
 }
 
 export interface ScheduledResult {
@@ -64,6 +68,8 @@ export interface ScheduledResult {
   readonly batchRows: number;
   /** Number of that run; answers of one batch share it. */
   readonly runId: number;
+  /** Where that run is told: of each of its members that is traced. */
+  readonly traces: readonly TraceContext[];
 }
 
 /** Since the start; for metrics and status. */
@@ -305,10 +311,11 @@ export class Scheduler {
       if (sameOutputs(only.trial, outputs)) this.#rowsProven = true;
       else this.#batches = false;
     }
+    const traces = tracesOf(members);
     members.forEach((member, i) => {
       const queueUs = Math.max(0, Math.round((beganMs - member.enqueuedMs) * 1000));
       this.#settle(member, () =>
-        member.resolve({ outputs: split[i] ?? [], queueUs, computeUs, batchRows, runId: run.id }),
+        member.resolve({ outputs: split[i] ?? [], queueUs, computeUs, batchRows, runId: run.id, traces }),
       );
     });
   }

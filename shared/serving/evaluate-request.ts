@@ -8,6 +8,8 @@ import type { GraphRunner } from '../runtime/graph-runner.js';
 import type { Scheduler } from '../scheduling/scheduler.js';
 import type { Clock } from '../system/clock.js';
 import type { NamedTensor } from '../tensor/tensor.js';
+import type { RequestTrace } from '../tracing/span.js';
+import type { TraceContext } from '../tracing/trace-context.js';
 import type { KeptStages } from './kept-stages.js';
 import type { Pipeline } from './pipeline.js';
 import type { SequenceTurn } from './sequences.js';
@@ -36,6 +38,8 @@ export interface RunFacts {
   /** The request's own rows, and those of the run that they shared with others. */
   readonly rows: number;
   readonly batchRows: number;
+  /** Where the run is told: of each of its requests that is traced. */
+  readonly traces: readonly TraceContext[];
 }
 
 export interface PipelineRequest {
@@ -46,6 +50,8 @@ export interface PipelineRequest {
   readonly priority: number;
   /** Absent = nobody said. */
   readonly caller?: string | undefined;
+  /** Where its runs are told; absent = nowhere. */
+  readonly trace?: RequestTrace | undefined;
   /** Hears of each run for this request that ended well. */
   readonly onRun?: (run: RunFacts) => void;
   /** Of the stages that `cache.stages` names; absent = all are run. */
@@ -81,6 +87,7 @@ export async function evaluateRequest(
   let queueUs = 0;
   const runs = new Map<string, number>();
   const { deadlineMs, priority, caller = '' } = request;
+  const trace = request.trace?.span?.context;
   const runGraph = async (
     graph: string,
     feeds: readonly NamedTensor[],
@@ -93,14 +100,23 @@ export async function evaluateRequest(
     const stage = identity === undefined ? undefined : request.stages?.look({ graph, identity, feeds, outputs });
     if (stage?.outputs !== undefined) return stage.outputs;
     const sequence = slot.state === undefined ? undefined : turn?.at(graph);
-    const work = { feeds, outputs, deadlineMs, priority, caller, ...(sequence === undefined ? {} : { sequence }) };
+    const work = {
+      feeds,
+      outputs,
+      deadlineMs,
+      priority,
+      caller,
+      trace,
+      ...(sequence === undefined ? {} : { sequence }),
+    };
     const result = await slot.scheduler.run(work, inner);
     if (sequence !== undefined) turn?.moved(graph);
     stage?.keep(result.outputs, result.computeUs);
     queueUs = Math.max(queueUs, result.queueUs);
     runs.set(`${graph} ${result.runId}`, result.computeUs); // items of one request may share a run
-    const { computeUs, batchRows } = result;
-    request.onRun?.({ graph, queueUs: result.queueUs, computeUs, rows: feeds[0]?.shape[0] ?? 1, batchRows });
+    const { computeUs, batchRows, traces } = result;
+    const rows = feeds[0]?.shape[0] ?? 1;
+    request.onRun?.({ graph, queueUs: result.queueUs, computeUs, rows, batchRows, traces });
     return result.outputs;
   };
   const asked = { inputs: request.inputs, outputs: request.outputs };

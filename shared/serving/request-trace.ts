@@ -105,13 +105,16 @@ async function noted(
 
 /**
  * A run that has just ended for this request, as two spans: its wait in the queue, and its batch in the executor. The way
- * between the processes is counted to the wait, since only lengths are known and the end.
+ * between the processes is counted to the wait, since only lengths are known and the end. A run that others shared has a link to
+ * the request's span of each of them, as OpenTelemetry wants what works on several messages to have.
  */
-export function traceRun(parent: Span, { graph, queueUs, computeUs, rows, batchRows }: RunFacts): void {
+export function traceRun(parent: Span, { graph, queueUs, computeUs, rows, batchRows, traces }: RunFacts): void {
   const endMs = parent.nowMs;
   const ranMs = endMs - computeUs / 1000;
   const attributes = { 'tidegate.graph': graph };
   parent.child('queue', { startMs: ranMs - queueUs / 1000, attributes }).end({ endMs: ranMs });
   const run = { ...attributes, 'tidegate.rows': rows, 'tidegate.batch.rows': batchRows };
-  parent.child('run', { startMs: ranMs, attributes: run }).end({ endMs });
+  const others = new Map(traces.map((context) => [context.spanId, context])); // items of one request may share a run
+  others.delete(parent.context.spanId);
+  parent.child('run', { startMs: ranMs, attributes: run, links: [...others.values()] }).end({ endMs });
 }

@@ -1,6 +1,7 @@
 // Spans as OTLP's JSON (opentelemetry-proto, ExportTraceServiceRequest; OTLP 1.x, "JSON Protobuf Encoding"): identifiers as
 // hexadecimal text, enumerations as numbers, 64-bit numbers as text. Pure.
 import type { Attributes, FinishedSpan, SpanKind } from './span.js';
+import type { TraceContext } from './trace-context.js';
 
 /** Who tells: `service.name` and the like. */
 export interface Teller {
@@ -20,7 +21,7 @@ export function otlpJson(spans: readonly FinishedSpan[], { version, attributes }
 }
 
 function spanJson(span: FinishedSpan): object {
-  const { context, parentSpanId, name, kind, startMs, endMs, attributes, events, error } = span;
+  const { context, parentSpanId, name, kind, startMs, endMs, attributes, events, links, error } = span;
   const { traceId, spanId, state } = context;
   return {
     traceId,
@@ -34,8 +35,13 @@ function spanJson(span: FinishedSpan): object {
     endTimeUnixNano: nanoseconds(endMs),
     attributes: pairs(attributes),
     events: events.map((event) => ({ timeUnixNano: nanoseconds(event.atMs), name: cut(event.name) })),
+    ...(links.length === 0 ? {} : { links: links.map(linkJson) }),
     ...(error === undefined ? {} : { status: { code: STATUS_ERROR, message: cut(error) } }),
   };
+}
+
+function linkJson({ traceId, spanId, state }: TraceContext): object {
+  return { traceId, spanId, ...(state === undefined ? {} : { traceState: state }), flags: 1 };
 }
 
 function pairs(attributes: Attributes): object[] {

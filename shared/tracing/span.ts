@@ -22,6 +22,8 @@ export interface FinishedSpan {
   readonly endMs: number;
   readonly attributes: Attributes;
   readonly events: readonly { readonly atMs: number; readonly name: string }[];
+  /** Spans of other traces that it has to do with. */
+  readonly links: readonly TraceContext[];
   /** What went wrong on this side; undefined = nothing did. */
   readonly error: string | undefined;
 }
@@ -31,6 +33,7 @@ interface SpanOptions {
   /** Monotonic; absent = now. */
   readonly startMs?: number;
   readonly attributes?: Attributes;
+  readonly links?: readonly TraceContext[];
 }
 
 interface SpanEnd {
@@ -57,6 +60,8 @@ export interface RequestTrace {
 
 /** Of one span. Further events are left out. */
 export const LIMIT_EVENTS = 64;
+/** Of one span, as OpenTelemetry's own. Further links are left out. */
+export const LIMIT_LINKS = 128;
 
 export class Tracer {
   readonly #ratio: number;
@@ -91,6 +96,7 @@ export class Span {
   readonly #startMs: number;
   readonly #modules: TracerModules & { readonly wallMs: number };
   readonly #events: { atMs: number; name: string }[] = [];
+  readonly #links: readonly TraceContext[];
   #attributes: Attributes;
   #ended = false;
 
@@ -98,7 +104,7 @@ export class Span {
     context: TraceContext,
     parentSpanId: string | undefined,
     name: string,
-    { kind = 'internal', startMs, attributes = {} }: SpanOptions,
+    { kind = 'internal', startMs, attributes = {}, links = [] }: SpanOptions,
     modules: TracerModules & { readonly wallMs: number },
   ) {
     this.context = context;
@@ -107,6 +113,7 @@ export class Span {
     this.#kind = kind;
     this.#startMs = startMs ?? modules.clock.monotonicMs();
     this.#attributes = attributes;
+    this.#links = links.slice(0, LIMIT_LINKS);
     this.#modules = modules;
   }
 
@@ -143,6 +150,7 @@ export class Span {
       endMs: Math.max(endMs, this.#startMs) + wallMs,
       attributes: { ...this.#attributes, ...attributes },
       events: this.#events,
+      links: this.#links,
       error,
     });
   }

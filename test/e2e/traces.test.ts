@@ -101,6 +101,33 @@ test('a cached answer and a refusal are traced too; what the caller does not wan
   );
 });
 
+test('requests that shared a run are linked to each other, each in its own trace', async () => {
+  const contextOf = (seed: number) => ({ ...CALLER, traceId: seed.toString(16).padStart(32, 'f') });
+  const shared = (): readonly ReceivedSpan[] => receiver.spans.filter(({ links = [] }) => links.length > 0);
+  for (let seed = 1; shared().length === 0 && seed < 2000; seed += 64) {
+    const asked = Array.from({ length: 64 }, (_, i) =>
+      agent.infer('unsure', digitInput(seed + i), {
+        placement: 'local',
+        cache: 'bypass',
+        trace: { context: contextOf(seed + i), span: undefined },
+      }),
+    );
+    await Promise.all(asked);
+    const { traceId } = contextOf(seed + 63);
+    await receiver.until((spans) => spans.some((span) => span.traceId === traceId && span.kind === 2));
+  }
+  const [run] = shared();
+  const { links = [], attributes, traceId } = run as ReceivedSpan;
+  expect(run).toMatchObject({ name: 'run', service: 'tidegate-agent' });
+  expect(links).toHaveLength(Number(attributes['tidegate.batch.rows']) - Number(attributes['tidegate.rows']));
+  await receiver.until((spans) => links.every((link) => spans.some(({ spanId }) => spanId === link.spanId)));
+  for (const link of links) {
+    const other = receiver.spans.find(({ spanId }) => spanId === link.spanId);
+    expect(other).toMatchObject({ kind: 2, traceId: link.traceId });
+    expect(link.traceId).not.toBe(traceId);
+  }
+});
+
 test('without an endpoint nothing is told, and the trace of the caller is passed on', async () => {
   const quiet = await startAgent(['serve', join(folder, 'unsure'), '--hub', hub.url], {
     environment: { TIDEGATE_HUB_TOKEN: hub.token },

@@ -62,7 +62,7 @@ function setUp(part: { digest?: string; cuts?: readonly PipelineCut[] } = {}) {
     for (const graph of partsOf(request)) {
       localRuns.push(graph);
       await wait(TIMES[graph], signal);
-      trail?.ran({ graph, queueUs: 0, computeUs: TIMES[graph] * 1000, rows: 1, batchRows: 1 });
+      trail?.ran({ graph, queueUs: 0, computeUs: TIMES[graph] * 1000, rows: 1, batchRows: 1, traces: [] });
     }
     const names = request.outputs.length === 0 ? ['text', 'area'] : request.outputs;
     const from = { version: '3', modelDigest: 'sha256:v', variant: 'int8', variantDigest: 'sha256:d' };

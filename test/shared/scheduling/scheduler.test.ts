@@ -54,6 +54,21 @@ describe('Scheduler', () => {
     expect(scheduler.counts.runs).toBeLessThan(150);
   });
 
+  it('says of each run in whose traces it is told, and of one that nobody traces nothing', async () => {
+    const { clock, scheduler } = setUp({ durationMs: (rows) => 10 + rows });
+    const ask = (i: number): Promise<ScheduledResult> => {
+      const spanId = String(i).padStart(16, '0');
+      const trace = i % 3 === 0 ? undefined : { traceId: 'a'.repeat(32), spanId, sampled: true, state: undefined };
+      const work = { feeds: feedOf(i), outputs: [], deadlineMs: clock.monotonicMs() + 60_000, priority: 0, caller: '' };
+      return scheduler.run({ ...work, trace }, new AbortController().signal);
+    };
+    const results = await play(clock, Promise.all(Array.from({ length: 60 }, (_, i) => ask(i))));
+    const traced = (runId: number): string[] =>
+      results.flatMap((result, i) => (result.runId === runId && i % 3 > 0 ? [String(i).padStart(16, '0')] : []));
+    expect(results.some(({ runId }) => traced(runId).length > 2)).toBe(true);
+    for (const { runId, traces } of results) expect(traces.map(({ spanId }) => spanId).sort()).toEqual(traced(runId));
+  });
+
   it('does not batch a graph whose rows get no cheaper', async () => {
     const { clock, runner, ask } = setUp({ durationMs: (rows) => 28 * rows + rows * rows });
     await play(clock, Promise.all(Array.from({ length: 64 }, (_, i) => ask(i, 60_000))));

@@ -90,9 +90,22 @@ test('a run is its wait and its batch, one after the other', () => {
   const trace = requestTrace(tracer, {}, OVER_HTTP.infer, 0);
   clock.advance(10);
   if (trace?.span !== undefined)
-    traceRun(trace.span, { graph: 'm.onnx', queueUs: 2000, computeUs: 3000, rows: 1, batchRows: 8 });
+    traceRun(trace.span, { graph: 'm.onnx', queueUs: 2000, computeUs: 3000, rows: 1, batchRows: 8, traces: [] });
   expect(told).toMatchObject([
     { name: 'queue', startMs: 5, endMs: 7, attributes: { 'tidegate.graph': 'm.onnx' } },
     { name: 'run', startMs: 7, endMs: 10, attributes: { 'tidegate.rows': 1, 'tidegate.batch.rows': 8 } },
   ]);
+});
+
+test('a run that others shared has a link to the request of each of them, once, and none to its own', () => {
+  const traces = [1, 2, 3].map(() => requestTrace(tracer, {}, OVER_HTTP.infer, 0));
+  const [own, second, third] = traces.flatMap((trace) => trace?.context ?? []);
+  const span = traces[0]?.span;
+  if (!own || !second || !third || !span) throw new Error('all are recorded');
+  const run = { graph: 'm.onnx', queueUs: 0, computeUs: 0, rows: 2, batchRows: 4 };
+  traceRun(span, { ...run, traces: [own, second, own, third, second] });
+  traceRun(span, { ...run, traces: [own] });
+  const links = told.filter(({ name }) => name === 'run').map((each) => each.links);
+  expect(links).toEqual([[second, third], []]);
+  expect(told.filter(({ name }) => name === 'queue').every((each) => each.links.length === 0)).toBe(true);
 });

@@ -12,6 +12,10 @@ const SPAN: FinishedSpan = {
   endMs: 1_790_000_000_001.5,
   attributes: { text: 'é', whole: 2, part: 0.5, yes: true, nothing: undefined },
   events: [{ atMs: 1_790_000_000_001, name: 'step' }],
+  links: [
+    { traceId: 'd'.repeat(32), spanId: 'e'.repeat(16), sampled: true, state: undefined },
+    { traceId: 'f'.repeat(32), spanId: '1'.repeat(16), sampled: true, state: 'v=2' },
+  ],
   error: 'it broke',
 };
 const TELLER = { version: '1.2.3', attributes: { 'service.name': 'tidegate-agent' } };
@@ -49,15 +53,25 @@ test('a span as ExportTraceServiceRequest has it', () => {
       { key: 'yes', value: { boolValue: true } },
     ],
     events: [{ timeUnixNano: '1790000000001000000', name: 'step' }],
+    links: [
+      { traceId: 'd'.repeat(32), spanId: 'e'.repeat(16), flags: 1 },
+      { traceId: 'f'.repeat(32), spanId: '1'.repeat(16), traceState: 'v=2', flags: 1 },
+    ],
     status: { code: 2, message: 'it broke' },
   });
 });
 
-test('a root that did well says neither parent nor status', () => {
+test('a root that did well says neither parent nor status, nor links where it has none', () => {
   const { context } = SPAN;
-  const root = { ...SPAN, context: { ...context, state: undefined }, parentSpanId: undefined, error: undefined };
+  const root = {
+    ...SPAN,
+    context: { ...context, state: undefined },
+    parentSpanId: undefined,
+    links: [],
+    error: undefined,
+  };
   const told = spanOf(root) as object;
-  for (const absent of ['parentSpanId', 'status', 'traceState']) expect(told).not.toHaveProperty(absent);
+  for (const absent of ['parentSpanId', 'status', 'traceState', 'links']) expect(told).not.toHaveProperty(absent);
 });
 
 test('long text is cut, and half a character replaced', () => {

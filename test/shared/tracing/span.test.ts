@@ -1,5 +1,5 @@
 import { seededRandom } from '@tidegate/shared/system/random.js';
-import { LIMIT_EVENTS, Tracer, type FinishedSpan } from '@tidegate/shared/tracing/span.js';
+import { LIMIT_EVENTS, LIMIT_LINKS, Tracer, type FinishedSpan } from '@tidegate/shared/tracing/span.js';
 import { expect, test } from 'vitest';
 import { ManualClock } from '../../support/manual-clock.js';
 
@@ -75,4 +75,12 @@ test('keeps a bounded number of events', () => {
   span?.end();
   expect(told[0]?.events).toHaveLength(LIMIT_EVENTS);
   expect(told[0]?.events[0]).toEqual({ atMs: 1_000_001, name: 'step 0' });
+});
+
+test('keeps a bounded number of links, in their order', () => {
+  const { told, tracer } = setUp();
+  const links = Array.from({ length: LIMIT_LINKS + 5 }, (_, i) => ({ ...PARENT, spanId: String(i).padStart(16, '0') }));
+  tracer.begin(undefined, 'root', { links }).span?.end();
+  tracer.begin(undefined, 'alone', {}).span?.end();
+  expect(told.map((span) => span.links)).toEqual([links.slice(0, LIMIT_LINKS), []]);
 });
