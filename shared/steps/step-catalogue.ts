@@ -4,9 +4,11 @@ import type { z } from 'zod';
 import { classify } from './classify.js';
 import { crop } from './crop.js';
 import { ctcDecode } from './ctc-decode.js';
+import { decodeAudio } from './decode-audio.js';
 import { decodeImage } from './decode-image.js';
 import { filterRows } from './filter-rows.js';
 import { join } from './join.js';
+import { melSpectrogram } from './mel-spectrogram.js';
 import { nonMaximumSuppression } from './non-maximum-suppression.js';
 import { normalise } from './normalise.js';
 import { padWidth } from './pad-width.js';
@@ -47,9 +49,11 @@ const steps = [
   catalogueStep(classify),
   catalogueStep(crop),
   catalogueStep(ctcDecode),
+  catalogueStep(decodeAudio),
   catalogueStep(decodeImage),
   catalogueStep(filterRows),
   catalogueStep(join),
+  catalogueStep(melSpectrogram),
   catalogueStep(nonMaximumSuppression),
   catalogueStep(normalise),
   catalogueStep(padWidth),
