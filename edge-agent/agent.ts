@@ -157,14 +157,15 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     modules.hub === undefined ? undefined : new HubClient(modules.hub, breaker, { clock, log });
   const privacy = new PrivacyDecisions({
     served: (model) => slots.serving(model)?.yaml.privacy,
-    desired: modules.desiredPrivacy ?? (() => undefined),
+    desired: modules.desiredPrivacy ?? ((model) => control.privacyOf(model)),
     log,
   });
   const explanations = new Explanations();
+  const control = modules.control?.(slots) ?? HUB_DECIDES;
   const metrics = new Metrics({ slots, cache, hub, captures: modules.captures, tracing: modules.tracing, version });
   const router = new Router({
     models: slots,
-    control: modules.control?.(slots) ?? HUB_DECIDES,
+    control,
     cache,
     shared,
     hub,
@@ -198,7 +199,18 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
   });
   const streams = new InferStreams({ ...protocols, sharedMemory, apiToken: settings.apiToken });
   const startedMonotonicMs = clock.monotonicMs();
-  const status = { slots, cache, hub, explanations, version, mode, state: () => state, clock, startedMonotonicMs };
+  const status = {
+    slots,
+    control,
+    cache,
+    hub,
+    explanations,
+    version,
+    mode,
+    state: () => state,
+    clock,
+    startedMonotonicMs,
+  };
   const front = new AgentFront({
     oip,
     metrics,

@@ -3,10 +3,12 @@ import type { DeviceCache } from '../cache/device-cache.js';
 import type { EngineSlots } from '../engine/engine-slots.js';
 import type { Explanations } from '../router/explanations.js';
 import type { HubClient } from '../router/hub-client.js';
+import type { ModelControl } from '../router/model-control.js';
 import { cacheReport } from './cache-routes.js';
 
 export interface AgentRoutesModules {
   readonly slots: EngineSlots;
+  readonly control: Pick<ModelControl, 'unloaded'>;
   readonly cache: DeviceCache;
   readonly hub: HubClient | undefined;
   readonly explanations: Explanations;
@@ -67,6 +69,7 @@ function statusOf(modules: AgentRoutesModules): object {
     residentBytes: process.memoryUsage.rss(),
     memory: slots.memory,
     models: modelsOf(slots),
+    unloaded: modules.control.unloaded().map(({ name, version, reason }) => ({ name, version, reason })),
     cache: { ...cache.counts, semantic: cache.semantic?.report() ?? [] },
     hub: hub === undefined ? null : hub.status,
     ...modules.moreStatus?.(),

@@ -2,12 +2,14 @@
 // inference runs through the same executor, the port is listened on, the hub is called with the device's certificate. What is
 // not well comes with how to mend it. Ends with 1 where a check failed.
 import type { Command } from 'commander';
+import { z } from 'zod';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { systemFiles } from '@tidegate/shared/system/files.js';
 import type { Settings } from '../config/settings-table.js';
 import type { AgentAnswer } from '../doctor/check-ports.js';
 import { examine } from '../doctor/examine.js';
 import { messageOf, type Finding } from '../doctor/finding.js';
+import { UNLOADED } from '../router/model-control.js';
 import { ADDRESS_SETTINGS, askAgent } from './agent-address.js';
 import { addSettingsOptions, settingsOf } from './settings-options.js';
 import type { Verb } from './verb.js';
@@ -38,6 +40,16 @@ export const doctorVerb: Verb = (program, context) => {
   });
 };
 
+/** Of what an agent says of itself; one of an earlier release doesn't tell what it doesn't serve. */
+const answerSchema = z.object({
+  state: z.string(),
+  version: z.string(),
+  unloaded: z
+    .array(z.object({ name: z.string(), reason: z.string() }))
+    .default([])
+    .transform((models) => models.filter(({ reason }) => reason !== UNLOADED)),
+});
+
 /** Of this device, by its settings. */
 export function examineHere(settings: Settings): Promise<Finding[]> {
   return examine(settings, { files: systemFiles, clock: systemClock, askAgent: () => agentAnswer(settings) });
@@ -45,8 +57,8 @@ export function examineHere(settings: Settings): Promise<Finding[]> {
 
 async function agentAnswer(settings: Settings): Promise<AgentAnswer> {
   try {
-    const status = (await askAgent(settings, '/agent/v1/status')) as { state?: unknown; version?: unknown };
-    return { answers: true, state: String(status.state), version: String(status.version) };
+    const status = answerSchema.parse(await askAgent(settings, '/agent/v1/status'));
+    return { answers: true, ...status };
   } catch (error) {
     return { answers: false, reason: messageOf(error) };
   }

@@ -1,5 +1,6 @@
 // `tidegate-agent serve MODEL...`: answers inference for local files, without any hub. All models are found and loaded before
-// the ready line; one that can't be loaded stops the start, so that nobody finds out by a failed request.
+// the ready line; one that can't be loaded stops the start, so that nobody finds out by a failed request. One that only doesn't fit the
+// memory budget stops it where no other is served and no hub could answer.
 import type { Command } from 'commander';
 import type { InferClient } from '@tidegate/shared/serving/http/infer-client.js';
 import { readCgroupLimits } from '@tidegate/shared/system/cgroup-limits.js';
@@ -57,11 +58,11 @@ async function serve(models: readonly string[], settings: Settings, context: Cli
     hub,
     tracing: await openTracing(settings, telling),
     observers: [],
-    control: (slots) => (local = new LocalModels(models, slots)),
+    control: (slots) => (local = new LocalModels(models, slots, log)),
   });
   try {
     const { http, grpc } = await agent.listen(); // a taken port is found out before models take their time
-    await local?.loadAll(found, stopping.signal);
+    await local?.loadAll(found, stopping.signal, hub !== undefined);
     agent.open();
     context.stdout.write(readyLine({ http, grpc }));
     log.info({ http, grpc, models: agent.slots.names() }, 'serving');

@@ -30,6 +30,7 @@ const statusSchema = z.object({
       sequences: z.object({ live: z.number(), max: z.number() }).optional(),
     }),
   ),
+  unloaded: z.array(z.object({ name: z.string(), version: z.string(), reason: z.string() })).optional(),
   /** Of `run`. */
   sync: z.object({ models: z.array(reportedModelSchema) }).optional(),
   hub: z
@@ -75,7 +76,20 @@ export const statusVerb: Verb = (program, context) => {
 
 /** As a person reads it. */
 export function statusText(status: Status): string {
-  const { version, mode, state, uptimeMs, residentBytes, memory, models, hub, cache, captures, sync } = status;
+  const {
+    version,
+    mode,
+    state,
+    uptimeMs,
+    residentBytes,
+    memory,
+    models,
+    unloaded = [],
+    hub,
+    cache,
+    captures,
+    sync,
+  } = status;
   const minutes = (uptimeMs / 60_000).toFixed(1);
   const lines = [`${state} (${mode}, version ${version}), up ${minutes} min, ${mebibytes(residentBytes)}`];
   if (memory !== undefined) {
@@ -91,7 +105,7 @@ export function statusText(status: Status): string {
     const lost = Object.entries(dropped).map(([why, count]) => `, ${count} dropped: ${why}`);
     lines.push(`captures: ${sent} sent, ${waiting.count} waiting for the hub (${kibibytes} KiB)${lost.join('')}`);
   }
-  if (models.length === 0) lines.push('no models');
+  if (models.length === 0 && unloaded.length === 0) lines.push('no models');
   for (const model of models) {
     const {
       name,
@@ -122,6 +136,7 @@ export function statusText(status: Status): string {
       lines.push(`  in quarantine: ${quarantine.reason}`, `  to try it again: tidegate-agent release ${name}`);
     }
   }
+  for (const { name, version: number, reason } of unloaded) lines.push(`${name}@${number} is not loaded: ${reason}`);
   for (const { name, activation } of sync?.models ?? []) {
     if (activation === undefined) continue;
     const digest = activation.variantDigest.slice(0, 'sha256:'.length + 8);

@@ -3,12 +3,18 @@ import { stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { dirname } from 'node:path';
 import type { Settings } from '../config/settings-table.js';
-import { fail, fine, messageOf, type Verdict } from './finding.js';
+import { fail, fine, messageOf, warn, type Verdict } from './finding.js';
 import { portOwner } from './port-owner.js';
 
 /** What the running agent says of itself, or why it doesn't. */
 export type AgentAnswer =
-  | { readonly answers: true; readonly state: string; readonly version: string }
+  | {
+      readonly answers: true;
+      readonly state: string;
+      readonly version: string;
+      /** Models that it knows and does not serve, and why. */
+      readonly unloaded: readonly { readonly name: string; readonly reason: string }[];
+    }
   | { readonly answers: false; readonly reason: string };
 
 export async function checkHttpPort(
@@ -19,6 +25,14 @@ export async function checkHttpPort(
   const verdict = await freeOrTaken(host, httpPort, '--http-port');
   const asked = verdict.level === 'ok' ? 'no agent answers yet' : agent.reason;
   return { ...verdict, found: `${asked}; ${verdict.found}` };
+}
+
+/** Undefined where no agent answers: nothing is known of its models then. */
+export function judgeServed(agent: AgentAnswer): Verdict | undefined {
+  if (!agent.answers) return undefined;
+  const missing = agent.unloaded.map(({ name, reason }) => `'${name}' is not loaded (${reason})`);
+  if (missing.length === 0) return fine('all models of the agent are in service');
+  return warn(missing.join('; '), 'set a larger --memory-budget, or serve fewer models or smaller variants of them');
 }
 
 export async function checkGrpcPort(

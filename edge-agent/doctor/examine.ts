@@ -10,7 +10,7 @@ import { loadIdentity } from '../identity/identity.js';
 import { checkHub, type HubAddress, type HubFindings } from './check-hub.js';
 import { checkInference } from './check-inference.js';
 import { judgeBudget, judgeClock, judgeMemory, judgeProcessor, readMachine } from './check-machine.js';
-import { checkGrpcPort, checkHttpPort, checkUnixSocket, type AgentAnswer } from './check-ports.js';
+import { checkGrpcPort, checkHttpPort, checkUnixSocket, judgeServed, type AgentAnswer } from './check-ports.js';
 import { checkDataFolder, checkIdentity, checkModels, checkStateDatabase } from './check-storage.js';
 import { check, fine, type Finding } from './finding.js';
 
@@ -54,6 +54,7 @@ export async function examine(settings: Settings, modules: ExamineModules): Prom
       'enrol again with a new token: tidegate-agent enroll --token TOKEN',
     ),
     await check('agent or port', () => checkHttpPort(agent, settings), 'set --http-port'),
+    ...served(agent),
     await check('gRPC port', () => checkGrpcPort(agent, settings), 'set --grpc-port'),
     await check('unix socket', () => checkUnixSocket(settings.unixSocket), 'set --unix-socket'),
   ];
@@ -62,6 +63,11 @@ export async function examine(settings: Settings, modules: ExamineModules): Prom
   const hub = address === undefined ? NO_HUB : await checkHub(address, clock);
   const judged = judgeClock(trustedTime.clockState(), hub.skewMs, clock.nowMs());
   return [...findings, ...hub.findings, { check: 'clock', ...judged }];
+}
+
+function served(agent: AgentAnswer): Finding[] {
+  const verdict = judgeServed(agent);
+  return verdict === undefined ? [] : [{ check: 'models in service', ...verdict }];
 }
 
 /** The hub that the device is enrolled at, else `--hub`. */

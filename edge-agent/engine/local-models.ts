@@ -1,13 +1,17 @@
 // The models of `tidegate-agent serve`: found under the paths that it was given, loaded from there, and read again when
 // somebody asks for it (Triton's model repository extension). A load that fails leaves what was served in service; loads
-// and unloads of all models go one after the other.
+// and unloads of all models go one after the other. One that doesn't fit the memory budget keeps the others from nothing: it is
+// known with the reason, and its privacy policy holds.
+import { DoesNotFitError } from '@tidegate/shared/residency/residency.js';
 import { findPackages } from '@tidegate/shared/package/find-packages.js';
 import type { ModelPackage } from '@tidegate/shared/package/model-package.js';
 import { openPackage } from '@tidegate/shared/package/open-package.js';
 import type { ModelState } from '@tidegate/shared/serving/inference-service.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
-import type { ModelControl } from '../router/model-control.js';
+import type { Log } from '@tidegate/shared/system/log.js';
+import type { Privacy } from '@tidegate/shared/wire/privacy.js';
+import { UNLOADED, type ModelControl } from '../router/model-control.js';
 import type { EngineSlots } from './engine-slots.js';
 import type { ModelSource } from './model-slots.js';
 
@@ -18,25 +22,41 @@ const LOCAL_VARIANT = 'as-given';
 export class LocalModels implements ModelControl {
   readonly #paths: readonly string[];
   readonly #slots: EngineSlots;
-  /** Every model that was ever found, with the path that gave it. */
-  readonly #known = new Map<string, { readonly under: string; readonly version: string }>();
+  /** Every model that was ever found. */
+  readonly #known = new Map<string, Known>();
+  readonly #log: Log;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(paths: readonly string[], slots: EngineSlots) {
+  constructor(paths: readonly string[], slots: EngineSlots, log: Log) {
     this.#paths = paths;
     this.#slots = slots;
+    this.#log = log;
   }
 
-  /** Loads everything that was found. Rejects naming the first model that can't be served. */
-  async loadAll(sources: readonly FoundModel[], signal: AbortSignal): Promise<void> {
+  /**
+   * Loads everything that was found and fits the memory budget; the rest is told in the log. Rejects naming the first model that
+   * can't be served; where none fits also that one, unless `elsewhere`: somebody else may answer for it.
+   */
+  async loadAll(sources: readonly FoundModel[], signal: AbortSignal, elsewhere = false): Promise<void> {
+    let first: Error | undefined;
     for (const { source, under, pack } of sources) {
+      const { name, version, path } = source;
+      const known = { under, version, privacy: pack.yaml.privacy };
       try {
         this.#slots.activate(await this.#slots.prepare(source, signal, pack));
-        this.#known.set(source.name, { under, version: source.version });
+        this.#known.set(name, known);
       } catch (cause) {
-        throw new Error(`model '${source.name}' (${source.path}) can't be served: ${messageOf(cause)}`, { cause });
+        const error = new Error(`model '${name}' (${path}) can't be served: ${messageOf(cause)}`, { cause });
+        if (!(cause instanceof DoesNotFitError)) throw error;
+        first ??= error;
+        this.#known.set(name, { ...known, tooLarge: cause.message });
+        this.#log.error(
+          { model: name, path, error: cause.message },
+          'model not loaded: it does not fit the memory budget',
+        );
       }
     }
+    if (first !== undefined && this.#slots.names().length === 0 && !elsewhere) throw first;
   }
 
   load(model: string, signal: AbortSignal): Promise<void> {
@@ -53,24 +73,35 @@ export class LocalModels implements ModelControl {
   unloaded(): readonly ModelState[] {
     return [...this.#known]
       .filter(([name]) => this.#slots.active(name) === undefined)
-      .map(([name, { version }]) => ({ name, version, ready: false, reason: 'unloaded' }));
+      .map(([name, { version, tooLarge }]) => ({ name, version, ready: false, reason: tooLarge ?? UNLOADED }));
+  }
+
+  whyAbsent(model: string, version: string | undefined): string | undefined {
+    const known = this.#known.get(model);
+    if (this.#slots.active(model) !== undefined || (version ?? known?.version) !== known?.version) return undefined;
+    return known?.tooLarge;
+  }
+
+  privacyOf(model: string): Privacy | undefined {
+    return this.#known.get(model)?.privacy;
   }
 
   async #load(model: string, signal: AbortSignal): Promise<void> {
     const known = this.#known.get(model);
-    const under = known === undefined ? this.#paths : [known.under];
-    const found = await findLocalModels(under, signal).catch((cause: unknown) => {
+    const paths = known === undefined ? this.#paths : [known.under];
+    const found = await findLocalModels(paths, signal).catch((cause: unknown) => {
       throw new ServingError('failed', `the model folders can't be read: ${messageOf(cause)}`, { cause });
     });
     const fresh = found.find(({ source }) => source.name === model);
-    if (fresh === undefined) throw notFound(model, `is not under ${under.join(', ')}`);
+    if (fresh === undefined) throw notFound(model, `is not under ${paths.join(', ')}`);
     try {
       if (this.#slots.active(model)?.source.versionDigest === fresh.source.versionDigest) {
         await this.#slots.load(model, signal); // the same files: only into memory, where it had left
         return;
       }
       const before = this.#slots.activate(await this.#slots.prepare(fresh.source, signal, fresh.pack));
-      this.#known.set(model, { under: fresh.under, version: fresh.source.version });
+      const { under, source, pack } = fresh;
+      this.#known.set(model, { under, version: source.version, privacy: pack.yaml.privacy });
       if (before !== undefined) await this.#slots.retire(before);
     } catch (cause) {
       throw new ServingError('failed', `model '${model}' can't be served: ${messageOf(cause)}`, { cause });
@@ -82,6 +113,15 @@ export class LocalModels implements ModelControl {
     this.#last = turn.catch(() => undefined); // the caller sees the error
     return turn;
   }
+}
+
+interface Known {
+  /** The path that gave it. */
+  readonly under: string;
+  readonly version: string;
+  readonly privacy: Privacy;
+  /** Why it was not loaded: it doesn't fit the memory budget. */
+  readonly tooLarge?: string;
 }
 
 export interface FoundModel {

@@ -7,6 +7,8 @@ import type { MayLeave } from '../privacy/may-leave.js';
 export interface PlaceView {
   readonly asked: PlacementRequest;
   readonly modelOnDevice: boolean;
+  /** Why it is not, though it should be: it doesn't fit the memory budget. */
+  readonly whyAbsent?: string | undefined;
   /** May the model's inputs go to the hub? (privacy/may-leave.ts, kind `fallback`) */
   readonly privacy: MayLeave;
   readonly hub: 'none' | 'reachable' | 'broken';
@@ -38,7 +40,7 @@ export function place(view: PlaceView): PlaceDecision {
     return askHub(view, 'the caller asked for the hub');
   }
   if (view.asked === 'split') {
-    if (!view.modelOnDevice) return refuse('not-found', 'the model is not on this device, and so has no part here');
+    if (!view.modelOnDevice) return absent(view, 'and so has no part here');
     if (!view.privacy.allowed)
       return refuse('forbidden', `the model's privacy policy keeps its inputs on the device (${view.privacy.rule})`);
     if (view.hub === 'none')
@@ -51,12 +53,16 @@ export function place(view: PlaceView): PlaceDecision {
     return askHub(view, 'its sequence began at the hub');
   }
   if (view.modelOnDevice) return { place: 'local' };
-  if (view.asked === 'local')
-    return refuse('not-found', 'the model is not on this device, and placement local keeps it here');
-  if (!view.privacy.allowed)
-    return refuse('not-found', `not on this device, and its privacy policy keeps inputs here (${view.privacy.rule})`);
-  if (view.hub === 'none') return refuse('not-found', 'no such model on this device, and no hub to ask');
-  return askHub(view, 'the model is not on this device');
+  if (view.asked === 'local') return absent(view, 'and placement local keeps it here');
+  if (!view.privacy.allowed) return absent(view, `and its privacy policy keeps inputs here (${view.privacy.rule})`);
+  if (view.hub === 'none') return absent(view, 'and there is no hub to ask');
+  return askHub(view, view.whyAbsent ?? NOT_HERE);
+}
+
+const NOT_HERE = 'the model is not on this device';
+
+function absent({ whyAbsent }: PlaceView, so: string): PlaceDecision {
+  return refuse(whyAbsent === undefined ? 'not-found' : 'not-ready', `${whyAbsent ?? NOT_HERE}, ${so}`);
 }
 
 export interface RescueView extends PlaceView {

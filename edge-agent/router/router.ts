@@ -147,6 +147,7 @@ export class Router implements InferenceService {
     const view: PlaceView = {
       asked: request.placement,
       modelOnDevice: model !== undefined,
+      whyAbsent: model ? undefined : this.#modules.control.whyAbsent(request.model, request.version),
       stateful: model?.stateful ?? false,
       begun: this.#begun(request, model),
       canSplit: plan !== undefined,

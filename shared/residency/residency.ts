@@ -34,6 +34,9 @@ export interface ResidencyAsk {
   readonly elsewhereMs?: (() => number | undefined) | undefined;
 }
 
+/** A model that is opened for the first time doesn't fit the budget, whoever else leaves. */
+export class DoesNotFitError extends ServingError {}
+
 interface ResidencyOptions {
   /** Of server and executors together; undefined = no budget. */
   readonly limitBytes: number | undefined;
@@ -84,8 +87,8 @@ export class Residency {
   }
 
   /**
-   * Makes room, opens a model for the first time, and looks after it from then on. Rejects with ServingError `not-ready` where it
-   * doesn't fit, with what it needs and what is there, and with what `open` rejects; nothing stays loaded then.
+   * Makes room, opens a model for the first time, and looks after it from then on. Rejects with DoesNotFitError where it
+   * doesn't, with what it needs and what is there, and with what `open` rejects; nothing stays loaded then.
    */
   async admit<M extends Parkable>(
     name: string,
@@ -278,7 +281,7 @@ export class Residency {
   async #makeRoom(resident: Resident, signal: AbortSignal): Promise<void> {
     for (;;) {
       const decision = this.#decide(resident, true);
-      if (decision.kind === 'never') throw this.#refusal(resident, decision.reason, undefined);
+      if (decision.kind === 'never') throw doesNotFit(this.#refusal(resident, decision.reason, undefined));
       if (decision.kind === 'load') {
         this.#reserve(resident);
         for (const other of decision.leave) void this.#leave(other.resident, 'budget', resident.name);
@@ -292,7 +295,7 @@ export class Residency {
   async #settle(resident: Resident): Promise<void> {
     await this.#read();
     const decision = this.#decide(resident, true);
-    if (decision.kind === 'never') throw this.#refusal(resident, decision.reason, undefined);
+    if (decision.kind === 'never') throw doesNotFit(this.#refusal(resident, decision.reason, undefined));
     if (decision.kind === 'load') {
       await Promise.all(decision.leave.map((other) => this.#leave(other.resident, 'budget', resident.name)));
     }
@@ -399,6 +402,10 @@ export class Residency {
     const { limitBytes = Infinity, modelsMax = Infinity } = this.#options;
     return { limitBytes, modelsMax, ownBytes: this.#ownBytes };
   }
+}
+
+function doesNotFit(refusal: ServingError): DoesNotFitError {
+  return new DoesNotFitError(refusal.code, refusal.message);
 }
 
 function sumOf(sizes: readonly (number | undefined)[]): number {

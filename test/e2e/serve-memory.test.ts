@@ -1,10 +1,11 @@
 // The memory budget over real executors: three copies of digits where two fit. Sizes are measured here first, since the shares of
 // pages that processes have in common change with what else runs.
-import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { InferAnswer } from '@tidegate/shared/serving/inference-service.js';
 import { examplesFolder, runAgent, startAgent, type AgentProcess, type AgentStatus } from '../support/agent-process.js';
+import { writeBarePackage } from '../support/bare-package.js';
 import { digitInput } from '../support/digit-inputs.js';
 import { temporaryFolders } from '../support/temporary-folder.js';
 
@@ -114,6 +115,26 @@ it('lets models go that nobody asks for, but the pinned, and loads them with the
   } finally {
     await agent.stop();
   }
+});
+
+it('serves what fits beside a model that does not, whose requests are told why; status and doctor name it', async () => {
+  const folder = temporary();
+  cpSync(join(models, 'a'), join(folder, 'a'), { recursive: true });
+  const wide = writeBarePackage(join(folder, 'wide'), 'wide');
+  writeFileSync(join(wide, 'more.bin'), '');
+  truncateSync(join(wide, 'more.bin'), 300 * MIB);
+  const agent = await startAgent(['serve', folder, '--memory-budget', '400MiB']);
+  expect((await ask(agent, 'a')).provenance.placement).toBe('edge');
+  const answer = await fetch(`${agent.url}/v2/models/wide/infer`, {
+    method: 'POST',
+    body: JSON.stringify({ inputs: [{ name: 'x', datatype: 'FP32', shape: [1, 4], data: [1, 2, 3, 4] }] }),
+  });
+  const why = /it needs 415 MiB, and the memory budget of 400 MiB leaves \d+ MiB/;
+  expect([answer.status, await answer.text()]).toEqual([503, expect.stringMatching(why)]);
+  const port = ['--http-port', new URL(agent.url).port];
+  expect((await runAgent(['status', ...port])).stdout).toMatch(new RegExp(`wide@1 is not loaded: .*${why.source}`));
+  expect((await runAgent(['doctor', ...port])).stdout).toMatch(/warn models in service: 'wide' is not loaded/);
+  expect((await agent.stop()).stderr).toMatch(/model not loaded: it does not fit the memory budget/);
 });
 
 it('says what is needed and what is there where a model does not fit at all', async () => {

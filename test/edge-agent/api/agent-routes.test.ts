@@ -13,6 +13,7 @@ const clock = new ManualClock();
 const explanations = new Explanations();
 const modules = {
   slots: { names: () => [], active: () => undefined },
+  control: { unloaded: () => [{ name: 'wide', version: '1', ready: false, reason: 'needs 300 MiB' }] },
   cache: new DeviceCache({ layers: [], clock }),
   hub: undefined,
   explanations,
@@ -25,11 +26,20 @@ const modules = {
 } as unknown as AgentRoutesModules;
 
 describe('answerAgentRoute', () => {
-  it('says state, uptime and that there is no hub', () => {
+  it('says state, uptime, what is not loaded, and that there is no hub', () => {
+    const wide = { name: 'wide', version: '1', reason: 'needs 300 MiB' };
     clock.advance(1500);
     expect(answerAgentRoute('/agent/v1/status', modules)).toMatchObject({
       status: 200,
-      body: { version: '1.0.0', mode: 'serve', state: 'starting', uptimeMs: 1500, models: [], hub: null },
+      body: {
+        version: '1.0.0',
+        mode: 'serve',
+        state: 'starting',
+        uptimeMs: 1500,
+        models: [],
+        unloaded: [wide],
+        hub: null,
+      },
     });
   });
 

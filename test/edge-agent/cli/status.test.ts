@@ -16,6 +16,11 @@ describe('what status says', () => {
     expect(statusText(quiet)).toBe('serving (run, version 0.1.0), up 1.5 min, 100 MiB\nno models\n');
   });
 
+  test('of a model that is not loaded, with the reason', () => {
+    const unloaded = [{ name: 'wide', version: '1', reason: 'it needs 300 MiB' }];
+    expect(statusText({ ...quiet, unloaded })).toMatch(/100 MiB\nwide@1 is not loaded: it needs 300 MiB\n$/);
+  });
+
   test('of the hub, and of the way there as far as it is measured', () => {
     const hubLine = (more: object): string | undefined =>
       statusText({ ...quiet, hub: { url: 'http://hub', phase: 'closed', ...more } })

@@ -2,7 +2,7 @@ import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { checkGrpcPort, checkUnixSocket } from '@tidegate/edge-agent/doctor/check-ports.js';
+import { checkGrpcPort, checkUnixSocket, judgeServed } from '@tidegate/edge-agent/doctor/check-ports.js';
 import { portOwner } from '@tidegate/edge-agent/doctor/port-owner.js';
 import { temporaryFolders } from '../../support/temporary-folder.js';
 
@@ -38,7 +38,7 @@ it('asks whether the gRPC port is free, unless it is off or the agent has it', a
   await new Promise((resolve) => other.once('listening', resolve));
   const grpcPort = (other.address() as AddressInfo).port;
   const nobody = { answers: false, reason: 'nobody' } as const;
-  const agent = { answers: true, state: 'serving', version: '1' } as const;
+  const agent = { answers: true, state: 'serving', version: '1', unloaded: [] } as const;
   const settings = { host: '127.0.0.1', grpcPort };
   expect(await checkGrpcPort(nobody, settings)).toMatchObject({
     level: 'fail',
@@ -52,4 +52,15 @@ it('asks whether the gRPC port is free, unless it is off or the agent has it', a
   await new Promise((resolve) => other.once('close', resolve));
   expect(await checkGrpcPort(nobody, settings)).toEqual({ level: 'ok', found: `127.0.0.1:${grpcPort} is free` });
   expect((await checkGrpcPort(agent, settings)).found).toContain('serves no gRPC there');
+});
+
+it('names models that the agent knows and does not serve', () => {
+  const agent = { answers: true, state: 'serving', version: '1', unloaded: [] } as const;
+  expect(judgeServed({ answers: false, reason: 'nobody' })).toBeUndefined();
+  expect(judgeServed(agent)).toMatchObject({ level: 'ok' });
+  expect(judgeServed({ ...agent, unloaded: [{ name: 'wide', reason: 'it needs 300 MiB' }] })).toMatchObject({
+    level: 'warn',
+    found: "'wide' is not loaded (it needs 300 MiB)",
+    mend: expect.stringContaining('--memory-budget') as string,
+  });
 });

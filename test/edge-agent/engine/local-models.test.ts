@@ -1,5 +1,5 @@
 // Real graphs in a real folder: what load and unload do to what is served.
-import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,9 +7,12 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { EngineSlots } from '@tidegate/edge-agent/engine/engine-slots.js';
 import { findLocalModels, LocalModels, TwoModelsError } from '@tidegate/edge-agent/engine/local-models.js';
 import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
+import { Residency } from '@tidegate/shared/residency/residency.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
+import { writeBarePackage } from '../../support/bare-package.js';
+import { recordedLog } from '../../support/recorded-log.js';
 import { unlimitedResidency } from '../../support/unlimited-residency.js';
 
 const fixtures = fileURLToPath(new URL('../../fixtures/onnx/', import.meta.url));
@@ -41,7 +44,7 @@ beforeEach(async () => {
     ...modules,
   });
   await copyFile(join(fixtures, 'add.onnx'), join(folder, 'sum.onnx'));
-  models = new LocalModels([folder], slots);
+  models = new LocalModels([folder], slots, silentLog);
   await models.loadAll(await findLocalModels([folder], signal), signal);
 });
 
@@ -123,6 +126,42 @@ describe('local models', () => {
     await copyFile(join(fixtures, 'identity-fp32.onnx'), join(folder, 'late.onnx'));
     await expect(models.loadAll(found, signal)).rejects.toThrow(/'late' .* late.onnx: was changed since/);
     expect(slots.names()).toEqual(['sum']);
+  });
+
+  it('that do not fit the memory budget are named with the reason, and keep no other from being served', async () => {
+    const wide = writeBarePackage(join(folder, 'wide'), 'wide', { privacy: '{ fallback: local }' });
+    await writeFile(join(wide, 'more.bin'), '');
+    await truncate(join(wide, 'more.bin'), 80 * 2 ** 20);
+    await rm(join(folder, 'sum.onnx'));
+    const log = recordedLog();
+    const memoryOf = (): Promise<number> => Promise.resolve(10 * 2 ** 20);
+    const residency = new Residency(
+      { limitBytes: 100 * 2 ** 20 },
+      { clock: systemClock, log: silentLog, memoryOf, ownPids: () => [1] },
+    );
+    const tight = new EngineSlots(
+      { providers: ['cpu'], intraOpThreads: 1, queueDepthMax: 8, heavy: false },
+      { runtime, residency, inspect: inspectGraphFile, clock: systemClock, log: silentLog },
+    );
+    const few = new LocalModels([folder], tight, log);
+    const found = await findLocalModels([folder], signal);
+    const reason = /it needs 140 MiB, and the memory budget of 100 MiB leaves 90 MiB/;
+    await expect(few.loadAll(found, signal)).rejects.toThrow(reason); // nothing at all would be served
+    await few.loadAll(found, signal, true);
+    await copyFile(join(fixtures, 'add.onnx'), join(folder, 'sum.onnx'));
+    await few.loadAll(await findLocalModels([folder], signal), signal);
+    expect(tight.names()).toEqual(['sum']);
+    const told = expect.stringMatching(reason) as string;
+    expect(few.unloaded()).toEqual([{ name: 'wide', version: '1', ready: false, reason: told }]);
+    expect(log.lines.at(-1)).toMatchObject({ level: 'error', fields: { model: 'wide', error: told } });
+    expect([few.whyAbsent('wide', undefined), few.whyAbsent('wide', '1')]).toEqual([told, told]);
+    expect([few.whyAbsent('wide', '2'), few.whyAbsent('sum', undefined)]).toEqual([undefined, undefined]);
+    expect([few.privacyOf('wide')?.fallback, few.privacyOf('sum')?.fallback]).toEqual(['local', 'hub']);
+    await expect(few.load('wide', signal)).rejects.toThrow(reason);
+    await truncate(join(wide, 'more.bin'), 0);
+    await few.load('wide', signal);
+    expect([tight.names(), few.unloaded()]).toEqual([['sum', 'wide'], []]);
+    await tight.closeAll();
   });
 
   it('have one name each', async () => {

@@ -25,6 +25,15 @@ describe('place', () => {
     expect(place({ ...view, asked: 'hub' })).toMatchObject({ place: 'hub' });
   });
 
+  it('says why it is not here, where it should be and does not fit; a caller may come again then', () => {
+    const away = { ...view, modelOnDevice: false, whyAbsent: "'m' is not in memory: it needs 300 MiB" };
+    expect(place(away)).toEqual({ place: 'hub', reason: away.whyAbsent });
+    const alone = { place: 'refuse', code: 'not-ready', reason: `${away.whyAbsent}, and there is no hub to ask` };
+    expect(place({ ...away, hub: 'none' })).toEqual(alone);
+    expect(place({ ...away, asked: 'local' })).toMatchObject({ place: 'refuse', code: 'not-ready' });
+    expect(place({ ...away, privacy: bound })).toMatchObject({ place: 'refuse', code: 'not-ready' });
+  });
+
   it('splits for a caller who asks, where package, privacy and hub let it', () => {
     const split = { ...view, asked: 'split', canSplit: true } as const;
     expect(place(split)).toEqual({ place: 'local' }); // it begins here
