@@ -1,5 +1,6 @@
 // The deaths of one loaded model's executors, over all its graphs, and what they lead to (restart-policy.ts). The runtime notes
 // each death here; serving asks whether the model is in quarantine, and whoever may ends it. A new version has a record of its own.
+import type { RuntimeError } from './runtime-error.js';
 import type { Clock } from '../system/clock.js';
 import { decideRestart, recentDeaths, RESTART_LIMITS, type RestartLimits } from './restart-policy.js';
 
@@ -15,6 +16,8 @@ export interface Quarantine {
 export class CrashRecord {
   readonly #clock: Clock;
   readonly #limits: RestartLimits;
+  /** Ends that were noted: an executor that held several graphs of the model died once. */
+  readonly #noted = new WeakSet<RuntimeError>();
   #recentMs: number[] = [];
   #deaths = 0;
   #held: (Quarantine & { readonly untilMs: number }) | undefined;
@@ -34,11 +37,17 @@ export class CrashRecord {
     return this.#held;
   }
 
-  /** One more died, or could not be started again. Returns what to wait for before the next; undefined in quarantine. */
-  died(how: string): number | undefined {
+  /**
+   * One more died (`end`: the executor's end, which counts once for all graphs in it), or could not be started again. Returns what
+   * to wait for before the next; undefined in quarantine.
+   */
+  died(how: string, end?: RuntimeError): number | undefined {
     const nowMs = this.#clock.monotonicMs();
-    this.#deaths += 1;
-    this.#recentMs = recentDeaths([...this.#recentMs, nowMs], nowMs, this.#limits);
+    if (end === undefined || !this.#noted.has(end)) {
+      this.#deaths += 1;
+      this.#recentMs = recentDeaths([...this.#recentMs, nowMs], nowMs, this.#limits);
+    }
+    if (end !== undefined) this.#noted.add(end);
     const decision = decideRestart(this.#recentMs, nowMs, this.#limits);
     if (decision.kind === 'restart') return decision.delayMs;
     const reason = `${decision.reason}, the last time: ${how.slice(0, REASON_CHARS_MAX)}`;

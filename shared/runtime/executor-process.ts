@@ -1,12 +1,14 @@
-// One executor seen from its parent: load, many runs at once, watch, kill. Every way in which it can end (crash, kill,
-// hang, garbage on the pipe) settles every run in flight with a typed error exactly once. It never restarts anything:
-// executor-runtime.ts does.
-import { CompiledShapes } from './compiled-shapes.js';
+// One executor seen from its parent: graphs loaded into it, many runs at once, watch, kill. Every way in which it can end (crash,
+// kill, hang, garbage on the pipe) settles every run in flight with a typed error exactly once, and says which graphs it may be
+// laid to: those that computed or were being loaded at that moment, or the one whose run hung. It never restarts anything:
+// executor-runtime.ts does. Which graphs share an executor is decided in placement-policy.ts.
+import type { CrashRecord } from './crash-record.js';
+import { LoadedGraph } from './loaded-graph.js';
 import type { CompiledCache, GraphRunResult, LoadGraphOptions, SequenceRun } from './graph-runner.js';
 import { openPipe, type ExecutorPipe, type ExecutorPipeModules } from './executor-pipe.js';
 import type { FromExecutor, LoadedMessage } from './executor-protocol.js';
 import { FrameError } from './frames.js';
-import { HANG_LIMITS, hangReason, WatchTime, type HangLimits, type MeasuredMs } from './hang-policy.js';
+import { HANG_LIMITS, hangOf, WatchTime, type HangLimits, type MeasuredMs } from './hang-policy.js';
 import { RuntimeError } from './runtime-error.js';
 import type { ArenaLoan, TensorArena } from './tensor-arena.js';
 import type { Clock } from '../system/clock.js';
@@ -18,10 +20,19 @@ const WATCH_INTERVAL_MS = 250;
 /** What an executor may take to exit once it has nothing to do. */
 const EXIT_LIMIT_MS = 2_000;
 
-export interface ExecutorProcessOptions extends LoadGraphOptions {
+export interface ExecutorGraphOptions extends LoadGraphOptions {
+  /** Also names the model: graphs that share it are of one. */
+  readonly crashes: CrashRecord;
   readonly compiledCache?: CompiledCache | undefined;
-  /** Runs that compute at once. */
+  /** Runs that compute at once: in the executor, whatever graph they are of. */
   readonly slots: number;
+}
+
+interface ExecutorProcessOptions {
+  /** For logs and the process title. */
+  readonly label: string;
+  readonly slots: number;
+  readonly intraOpThreads: number;
 }
 
 export interface ExecutorProcessModules extends ExecutorPipeModules {
@@ -29,7 +40,17 @@ export interface ExecutorProcessModules extends ExecutorPipeModules {
   readonly hangLimits?: HangLimits;
 }
 
+interface RunOrder {
+  readonly feeds: readonly NamedTensor[];
+  readonly outputs: readonly string[];
+  readonly signal: AbortSignal;
+  /** What the hang policy holds it to. */
+  readonly measuredMs: MeasuredMs;
+  readonly sequence: SequenceRun | undefined;
+}
+
 interface RunInFlight {
+  readonly graph: LoadedGraph;
   readonly resolve: (result: GraphRunResult) => void;
   readonly reject: (error: RuntimeError) => void;
   readonly measuredMs: MeasuredMs;
@@ -39,129 +60,131 @@ interface RunInFlight {
   startedMs: number | undefined;
 }
 
+interface Loading {
+  readonly resolve: (loaded: LoadedMessage) => void;
+  readonly reject: (error: RuntimeError) => void;
+}
+
 export class ExecutorProcess {
   readonly pid: number;
-  readonly loadMs: number;
-  readonly loaded: LoadedMessage;
+  /** As of its first graph: others share the pool and the slots. */
+  readonly slots: number;
+  readonly intraOpThreads: number;
   /** Settles, with the reason, when the process is gone. */
   readonly ended: Promise<RuntimeError>;
   readonly #pipe: ExecutorPipe;
-  /** Undefined on the CPU, where nothing compiles. */
-  readonly #shapes: CompiledShapes | undefined;
-  /** Undefined where tensors cross on the pipe only. */
-  readonly #arena: TensorArena | undefined;
-  readonly #options: ExecutorProcessOptions;
   readonly #clock: Clock;
   readonly #limits: HangLimits;
+  readonly #graphs = new Map<number, LoadedGraph>();
+  readonly #loading = new Map<number, Loading>();
   readonly #runs = new Map<number, RunInFlight>();
   readonly #watch: WatchTime;
+  /** Does the engine leave the event loop free while it runs? Known from the first graph on. */
+  #answersWhileRunning = true;
+  /** Undefined where tensors cross on the pipe only, and before the first graph was loaded. */
+  #arena: TensorArena | undefined;
+  #blamed: ReadonlySet<LoadedGraph> | undefined;
+  #closing = false;
   #cancelTick: (() => void) | undefined;
   #pingSentMs: number | undefined;
   #nextId = 1;
-  #answered = 0;
-  #drained: (() => void)[] = [];
+  #nextGraph = 1;
+
+  /** Starts an executor that holds nothing yet. Throws RuntimeError `load-failed` where that fails at once. */
+  constructor(options: ExecutorProcessOptions, modules: ExecutorProcessModules) {
+    const { clock, hangLimits } = modules;
+    this.slots = options.slots;
+    this.intraOpThreads = options.intraOpThreads;
+    this.#clock = clock;
+    this.#limits = hangLimits ?? HANG_LIMITS;
+    this.#watch = new WatchTime(clock.monotonicMs(), 2 * WATCH_INTERVAL_MS);
+    const pipe = openPipe(options, modules);
+    this.#pipe = pipe;
+    this.pid = pipe.pid;
+    pipe.sharedBytes = (id, at, sizeBytes) => this.#answerBytes(id, at, sizeBytes);
+    pipe.onMessage = (message) => this.#receive(message);
+    this.ended = pipe.ended.then((error) => {
+      this.#cancelTick?.();
+      this.#settleAll(error);
+      for (const graph of this.#graphs.values()) graph.end(error);
+      return error;
+    });
+  }
+
+  /** Killed, gone or about to go: it takes no more graphs and runs. */
+  get isEnding(): boolean {
+    return this.#closing || this.#pipe.endReason !== undefined;
+  }
+
+  /** Loaded, and being loaded. */
+  get graphs(): readonly LoadedGraph[] {
+    return [...this.#graphs.values()];
+  }
+
+  /** Once it has ended: the graphs that may have been why. */
+  get blamed(): ReadonlySet<LoadedGraph> {
+    return this.#blamed ?? new Set();
+  }
 
   /**
-   * Starts an executor and loads the graph. Rejects with RuntimeError `load-failed` (also when it dies over the graph) or
-   * `cancelled`; the process is gone then.
+   * Loads a graph into it. Rejects with RuntimeError `load-failed` (also when it dies meanwhile: the cause says so), `not-compiled`
+   * or `cancelled`; where it held no other graph, the process is gone then.
    */
-  static async start(
-    options: ExecutorProcessOptions,
-    modules: ExecutorProcessModules,
-    signal: AbortSignal,
-  ): Promise<ExecutorProcess> {
-    if (signal.aborted) throw new RuntimeError('cancelled', `loading ${options.label} was cancelled`);
-    const startedMs = modules.clock.monotonicMs();
-    const pipe = openPipe(options, modules);
-    const onAbort = (): void => pipe.kill(new RuntimeError('cancelled', `loading ${options.label} was cancelled`));
-    signal.addEventListener('abort', onAbort, { once: true });
+  async load(options: ExecutorGraphOptions, signal: AbortSignal): Promise<LoadedGraph> {
+    const { label } = options;
+    const id = this.#nextGraph++;
+    const graph = new LoadedGraph(id, options, this);
+    this.#graphs.set(id, graph);
+    const startedMs = this.#clock.monotonicMs();
+    const cancelled = (): RuntimeError => new RuntimeError('cancelled', `loading ${label} was cancelled`);
+    let onAbort = (): void => undefined;
     try {
       const loaded = await new Promise<LoadedMessage>((resolve, reject) => {
-        pipe.onMessage = (message) => {
-          if (message.type === 'loaded') resolve(message);
-          else if (message.type === 'failed') reject(new RuntimeError(message.code, message.message));
-        };
-        void pipe.ended.then((error) => {
-          reject(error.code === 'cancelled' ? error : new RuntimeError('load-failed', error.message, { cause: error }));
-        });
-        const { path, providers, intraOpThreads, slots, state, compiledCache } = options;
-        const carried = [...(state?.carried ?? [])];
-        const shared = pipe.arena === undefined ? {} : { sharedBytes: pipe.arena.sizeBytes };
-        const tensors = state?.initial ?? [];
-        const cache = compiledCache === undefined ? {} : { compiledCache };
-        pipe.send({ type: 'load', path, providers, intraOpThreads, slots, tensors, carried, ...shared, ...cache });
+        onAbort = () => reject(cancelled());
+        if (signal.aborted) return onAbort();
+        if (this.#pipe.endReason !== undefined) return reject(loadFailed(this.#pipe.endReason));
+        signal.addEventListener('abort', onAbort, { once: true });
+        this.#loading.set(id, { resolve, reject });
+        this.#sendLoad(id, options);
+        return undefined;
       });
-      return new ExecutorProcess(pipe, options, modules, loaded, modules.clock.monotonicMs() - startedMs);
+      this.#answersWhileRunning = loaded.engine.capabilities.concurrentRuns;
+      this.#arena = loaded.sharedMemory ? this.#pipe.arena : undefined;
+      graph.accept(loaded, this.#clock.monotonicMs() - startedMs);
+      return graph;
     } catch (cause) {
-      const error =
-        cause instanceof RuntimeError
-          ? cause
-          : new RuntimeError('load-failed', `loading ${options.label} failed`, { cause });
-      pipe.kill(error);
+      const error = cause instanceof RuntimeError ? cause : loadFailed(cause);
+      this.#loading.delete(id);
+      if (this.#graphs.size > 1) this.#unload(graph, error);
+      else this.kill(error);
       throw error;
     } finally {
       signal.removeEventListener('abort', onAbort);
     }
   }
 
-  private constructor(
-    pipe: ExecutorPipe,
-    options: ExecutorProcessOptions,
-    { clock, hangLimits }: ExecutorProcessModules,
-    loaded: LoadedMessage,
-    loadMs: number,
-  ) {
-    this.#pipe = pipe;
-    this.#options = options;
-    this.#clock = clock;
-    this.#limits = hangLimits ?? HANG_LIMITS;
-    this.#watch = new WatchTime(clock.monotonicMs(), 2 * WATCH_INTERVAL_MS);
-    this.loaded = loaded;
-    this.#shapes = loaded.provider.runs === 'cpu' ? undefined : new CompiledShapes();
-    this.loadMs = loadMs;
-    this.pid = pipe.pid;
-    this.#arena = loaded.sharedMemory ? pipe.arena : undefined;
-    pipe.sharedBytes = (id, at, sizeBytes) => this.#answerBytes(id, at, sizeBytes);
-    pipe.onMessage = (message) => this.#receive(message);
-    this.ended = pipe.ended.then((error) => {
-      this.#cancelTick?.();
-      this.#failAll(error);
-      return error;
+  #sendLoad(graph: number, options: ExecutorGraphOptions): void {
+    const { path, providers, intraOpThreads, slots, state, compiledCache } = options;
+    const { arena } = this.#pipe;
+    this.#pipe.send({
+      type: 'load',
+      ...{ graph, path, providers, intraOpThreads, slots },
+      tensors: state?.initial ?? [],
+      carried: [...(state?.carried ?? [])],
+      ...(arena === undefined ? {} : { sharedBytes: arena.sizeBytes }),
+      ...(compiledCache === undefined ? {} : { compiledCache }),
     });
   }
 
-  /** Killed or gone: it takes no more runs. */
-  get isEnding(): boolean {
-    return this.#pipe.endReason !== undefined;
-  }
-
-  /** May a run with these inputs compile first? Then its time is no measure. */
-  mayCompile(feeds: readonly NamedTensor[]): boolean {
-    return this.#shapes?.isNew(feeds) === true;
-  }
-
-  /** Has it answered at least one run? A restart policy wants to know. */
-  get fruitful(): boolean {
-    return this.#answered > 0;
-  }
-
-  /**
-   * Runs once. `measuredMs` is what the hang policy holds it to. Rejects with RuntimeError; at once when the signal
-   * aborts, while the executor ends the run where its engine can.
-   */
-  run(
-    feeds: readonly NamedTensor[],
-    outputs: readonly string[],
-    signal: AbortSignal,
-    measuredMs: MeasuredMs,
-    sequence?: SequenceRun,
-  ): Promise<GraphRunResult> {
-    const label = this.#options.label;
+  /** As LoadedGraph.run. */
+  run(graph: LoadedGraph, order: RunOrder): Promise<GraphRunResult> {
+    const { feeds, outputs, signal, measuredMs, sequence } = order;
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(new RuntimeError('cancelled', 'cancelled before it began'));
       if (this.#pipe.endReason !== undefined) return reject(this.#pipe.endReason);
       if (this.#runs.size >= IN_FLIGHT_MAX) {
-        return reject(new RuntimeError('run-failed', `${label} has ${IN_FLIGHT_MAX} runs in flight already`));
+        const text = `the executor of ${graph.label} has ${IN_FLIGHT_MAX} runs in flight already`;
+        return reject(new RuntimeError('run-failed', text));
       }
       const id = this.#nextId++;
       const onAbort = (): void => {
@@ -171,16 +194,18 @@ export class ExecutorProcess {
       const settle = (): void => signal.removeEventListener('abort', onAbort);
       signal.addEventListener('abort', onAbort, { once: true });
       const loan = this.#arena?.lend(feeds);
+      graph.runsInFlight += 1;
       this.#runs.set(id, {
-        resolve: (result) => (settle(), this.#shapes?.ran(feeds), resolve(result)),
+        graph,
+        resolve: (result) => (settle(), resolve(result)),
         reject: (error) => (settle(), reject(error)),
         measuredMs,
         loan,
-        startedMs: this.#runs.size < this.#options.slots ? this.#now() : undefined,
+        startedMs: this.#runs.size < this.slots ? this.#now() : undefined,
       });
       try {
         const answer = loan?.answer === undefined ? {} : { answer: loan.answer };
-        const message = { type: 'run', id, tensors: feeds, outputs, ...answer } as const;
+        const message = { type: 'run', id, graph: graph.id, tensors: feeds, outputs, ...answer } as const;
         const places = loan?.feeds.map((region) => region?.at);
         this.#pipe.send(sequence === undefined ? message : { ...message, sequence }, places);
       } catch (cause) {
@@ -194,20 +219,22 @@ export class ExecutorProcess {
   }
 
   /** Drops the state of a sequence, after the run of it that is in flight. */
-  forget(key: number): void {
-    this.#pipe.send({ type: 'forget', key });
+  forget(graph: LoadedGraph, key: number): void {
+    this.#pipe.send({ type: 'forget', graph: graph.id, key });
   }
 
-  /** SIGKILL; runs in flight reject with `reason`. */
-  kill(reason: RuntimeError): void {
+  /** SIGKILL; runs in flight reject with `reason`. `culprit`: the graph that it is laid to; undefined = whichever computed. */
+  kill(reason: RuntimeError, culprit?: LoadedGraph): void {
+    this.#blame(culprit);
     this.#pipe.kill(reason);
-    this.#failAll(reason);
+    this.#settleAll(reason);
   }
 
-  /** Lets the runs in flight end, then the process. */
-  async close(): Promise<void> {
-    if (this.#runs.size > 0) await new Promise<void>((resolve) => this.#drained.push(resolve));
-    const closed = new RuntimeError('closed', `${this.#options.label} was closed`);
+  /** Lets go of a graph without runs in flight; the process ends with its last one. */
+  async close(graph: LoadedGraph): Promise<void> {
+    const closed = new RuntimeError('closed', `${graph.label} was closed`);
+    if (this.#graphs.size > 1 || !this.#graphs.has(graph.id)) return this.#unload(graph, closed);
+    this.#closing = true;
     this.#pipe.expectEnd(closed);
     this.#pipe.send({ type: 'close' });
     const cancel = this.#clock.after(EXIT_LIMIT_MS, () => this.#pipe.kill(closed));
@@ -215,17 +242,34 @@ export class ExecutorProcess {
     cancel();
   }
 
+  #unload(graph: LoadedGraph, reason: RuntimeError): void {
+    if (this.#graphs.delete(graph.id)) this.#pipe.send({ type: 'unload', graph: graph.id });
+    graph.end(reason);
+  }
+
   #receive(message: FromExecutor): void {
     this.#pingSentMs = undefined; // any word is a sign of life
     if (message.type === 'result') {
-      this.#answered += 1;
       const outputs = message.tensors as NamedTensor[];
       this.#arena?.expect(outputs);
-      this.#finish(message.id)?.resolve({ outputs, computeUs: message.computeUs });
-    } else if (message.type === 'failed' && message.id !== undefined) {
-      this.#answered += 1;
-      this.#finish(message.id)?.reject(new RuntimeError(message.code, message.message));
+      const run = this.#finish(message.id);
+      run?.graph.answered();
+      run?.resolve({ outputs, computeUs: message.computeUs });
+    } else if (message.type === 'failed') {
+      const run = this.#finish(message.id);
+      run?.graph.answered();
+      run?.reject(new RuntimeError(message.code, message.message));
+    } else if (message.type === 'loaded') {
+      this.#takeLoading(message.graph)?.resolve(message);
+    } else if (message.type === 'load-failed') {
+      this.#takeLoading(message.graph)?.reject(new RuntimeError(message.code, message.message));
     }
+  }
+
+  #takeLoading(graph: number): Loading | undefined {
+    const loading = this.#loading.get(graph);
+    this.#loading.delete(graph);
+    return loading;
   }
 
   /** Throws FrameError where the bytes are not the run's. */
@@ -240,21 +284,37 @@ export class ExecutorProcess {
     const run = this.#runs.get(id);
     this.#runs.delete(id);
     if (run?.loan !== undefined) this.#arena?.release(run.loan);
-    let slots = this.#options.slots;
+    let slots = this.slots;
     for (const other of this.#runs.values()) {
       if (slots-- === 0) break;
       other.startedMs ??= this.#now();
     }
-    if (this.#runs.size === 0) {
-      for (const resolve of this.#drained.splice(0)) resolve();
-    }
+    run?.graph.finished();
     return run;
   }
 
-  #failAll(error: RuntimeError): void {
+  /** Once, at the moment of its end, while it is known what computed. */
+  #blame(culprit: LoadedGraph | undefined): void {
+    if (this.#blamed !== undefined) return;
+    const graphs = this.graphs;
+    const ofOneModel = new Set(graphs.map(({ options }) => options.crashes)).size === 1;
+    if (culprit !== undefined || ofOneModel) {
+      this.#blamed = new Set(culprit === undefined ? graphs : [culprit]);
+      return;
+    }
+    const computing = [...this.#runs.values()].flatMap(({ graph, startedMs }) =>
+      startedMs === undefined ? [] : graph,
+    );
+    this.#blamed = new Set([...computing, ...graphs.filter(({ id }) => this.#loading.has(id))]);
+  }
+
+  #settleAll(error: RuntimeError): void {
+    this.#blame(undefined);
+    for (const { reject } of this.#loading.values()) reject(error.code === 'cancelled' ? error : loadFailed(error));
+    this.#loading.clear();
     for (const run of this.#runs.values()) run.reject(error);
     this.#runs.clear();
-    for (const resolve of this.#drained.splice(0)) resolve();
+    for (const graph of this.#graphs.values()) graph.drained();
   }
 
   #now(): number {
@@ -271,13 +331,15 @@ export class ExecutorProcess {
         return;
       }
       const nowMs = this.#now();
-      const running = [...this.#runs.values()].flatMap(({ startedMs, measuredMs }) => {
-        return startedMs === undefined ? [] : [{ startedMs, measuredMs }];
+      const running = [...this.#runs.values()].flatMap(({ graph, startedMs, measuredMs }) => {
+        return startedMs === undefined ? [] : [{ graph, startedMs, measuredMs }];
       });
-      const answersWhileRunning = this.loaded.engine.capabilities.concurrentRuns;
-      const reason = hangReason({ nowMs, pingSentMs: this.#pingSentMs, answersWhileRunning, running }, this.#limits);
-      if (reason !== undefined) {
-        this.kill(new RuntimeError('executor-hung', `the executor of ${this.#options.label} hung: ${reason}`));
+      const answersWhileRunning = this.#answersWhileRunning;
+      const hang = hangOf({ nowMs, pingSentMs: this.#pingSentMs, answersWhileRunning, running }, this.#limits);
+      if (hang !== undefined) {
+        const culprit = hang.run?.graph;
+        const whose = (culprit === undefined ? this.graphs : [culprit]).map(({ label }) => label).join(', ');
+        this.kill(new RuntimeError('executor-hung', `the executor of ${whose} hung: ${hang.reason}`), culprit);
         return;
       }
       if (this.#pingSentMs === undefined) {
@@ -287,4 +349,9 @@ export class ExecutorProcess {
       this.#scheduleTick();
     });
   }
+}
+
+function loadFailed(cause: unknown): RuntimeError {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return new RuntimeError('load-failed', message, { cause });
 }

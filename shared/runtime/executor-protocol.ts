@@ -20,6 +20,7 @@ type SharedBytes = (id: number, at: number, sizeBytes: number) => Uint8Array;
 
 export interface LoadedMessage {
   readonly type: 'loaded';
+  readonly graph: number;
   readonly engine: { readonly name: string; readonly version: string; readonly capabilities: EngineCapabilities };
   /** Why it is not the preferred engine. */
   readonly fallbackReason?: string;
@@ -30,14 +31,19 @@ export interface LoadedMessage {
   readonly sharedMemory: boolean;
   /** Making the session, in milliseconds. */
   readonly sessionMs: number;
+  /** What the process has grown by while it loaded. */
+  readonly grownBytes: number;
   readonly compiled?: CompiledReport;
 }
 
+/** `graph` names one of those that the executor holds: a number that its parent gave it and gives no other. */
 export type ToExecutor =
   | {
       readonly type: 'load';
+      readonly graph: number;
       readonly path: string;
       readonly providers: readonly Provider[];
+      /** The first graph's are those of the whole executor: its thread pool and its slots. */
       readonly intraOpThreads: number;
       readonly slots: number;
       /** What the carried inputs are at first; empty = nothing is carried. */
@@ -51,20 +57,24 @@ export type ToExecutor =
   | {
       readonly type: 'run';
       readonly id: number;
+      readonly graph: number;
       readonly tensors: readonly NamedTensor[];
       readonly outputs: readonly string[];
       readonly sequence?: SequenceRun;
       /** Where in shared memory the answer may be put. */
       readonly answer?: Region;
     }
-  | { readonly type: 'forget'; readonly key: number }
+  | { readonly type: 'forget'; readonly graph: number; readonly key: number }
+  /** No run of it is in flight; it may still be loading. */
+  | { readonly type: 'unload'; readonly graph: number }
   | { readonly type: 'cancel'; readonly id: number }
   | { readonly type: 'ping'; readonly id: number }
   | { readonly type: 'close' };
 
 export type FromExecutor =
   | LoadedMessage
-  | { readonly type: 'failed'; readonly id?: number; readonly code: RuntimeErrorCode; readonly message: string }
+  | { readonly type: 'failed'; readonly id: number; readonly code: RuntimeErrorCode; readonly message: string }
+  | { readonly type: 'load-failed'; readonly graph: number; readonly code: RuntimeErrorCode; readonly message: string }
   | {
       readonly type: 'result';
       readonly id: number;
@@ -72,6 +82,21 @@ export type FromExecutor =
       readonly tensors: readonly NamedTensor[];
     }
   | { readonly type: 'pong'; readonly id: number };
+
+/** What each message must name by a number. */
+const NUMBERED: Readonly<Record<string, readonly string[]>> = {
+  load: ['graph'],
+  loaded: ['graph'],
+  'load-failed': ['graph'],
+  run: ['id', 'graph'],
+  forget: ['graph', 'key'],
+  unload: ['graph'],
+  cancel: ['id'],
+  ping: ['id'],
+  result: ['id'],
+  failed: ['id'],
+  pong: ['id'],
+};
 
 /**
  * A message as chunks for one gathered write. `places`: where in shared memory a tensor lies, by index; the others go along.
@@ -95,12 +120,12 @@ export function encodeMessage(
 
 /** Reads a frame from the runtime. Throws FrameError. */
 export function decodeToExecutor(frame: Frame, shared?: SharedBytes): ToExecutor {
-  return decode(frame, ['load', 'run', 'forget', 'cancel', 'ping', 'close'], shared) as unknown as ToExecutor;
+  return decode(frame, ['load', 'run', 'forget', 'unload', 'cancel', 'ping', 'close'], shared) as unknown as ToExecutor;
 }
 
 /** Reads a frame from an executor. Throws FrameError. */
 export function decodeFromExecutor(frame: Frame, shared?: SharedBytes): FromExecutor {
-  return decode(frame, ['loaded', 'failed', 'result', 'pong'], shared) as unknown as FromExecutor;
+  return decode(frame, ['loaded', 'load-failed', 'failed', 'result', 'pong'], shared) as unknown as FromExecutor;
 }
 
 function decode(frame: Frame, types: readonly string[], shared: SharedBytes | undefined): Record<string, unknown> {
@@ -109,7 +134,7 @@ function decode(frame: Frame, types: readonly string[], shared: SharedBytes | un
     throw new FrameError('an unknown message');
   }
   const type = header['type'];
-  if (type !== 'load' && type !== 'loaded' && type !== 'close' && header['id'] !== undefined) integer(header, 'id');
+  for (const field of NUMBERED[type] ?? []) integer(header, field);
   if (type === 'run' || type === 'result' || type === 'load')
     return { ...header, tensors: tensorsOf(frame, header, shared) };
   if (frame.body.byteLength > frame.blobsAt) throw new FrameError(`a "${type}" message with blobs`);

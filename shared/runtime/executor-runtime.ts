@@ -2,9 +2,9 @@
 // fails its own runs with a retryable error and is replaced at once; runs that come meanwhile wait for the new one within their
 // signal. ONNX Runtime and koffi never enter this process.
 import { availableParallelism } from 'node:os';
-import { basename } from 'node:path';
 import { CrashRecord } from './crash-record.js';
-import { ExecutorProcess, type ExecutorProcessModules, type ExecutorProcessOptions } from './executor-process.js';
+import { executorFacts, ExecutorPool, loadFacts } from './executor-pool.js';
+import type { ExecutorGraphOptions, ExecutorProcessModules } from './executor-process.js';
 import type {
   CompiledCache,
   GraphRunner,
@@ -13,6 +13,7 @@ import type {
   Runtime,
   SequenceRun,
 } from './graph-runner.js';
+import type { LoadedGraph } from './loaded-graph.js';
 import { inputElements, RunProfile } from './run-profile.js';
 import { RuntimeError } from './runtime-error.js';
 import { delay } from '../system/clock.js';
@@ -30,13 +31,18 @@ interface ExecutorRuntimeModules extends ExecutorProcessModules {
   readonly compiledCache?: Pick<CompiledCache, 'folder' | 'limitBytes'> | undefined;
 }
 
+/** What a runner needs of the runtime. */
+type RunnerModules = Pick<ExecutorRuntimeModules, 'clock' | 'log'> & { readonly pool: ExecutorPool };
+
 export class ExecutorRuntime implements Runtime {
   readonly #modules: ExecutorRuntimeModules;
+  readonly #pool: ExecutorPool;
   readonly #runners = new Set<SupervisedRunner>();
   #closed = false;
 
   constructor(modules: ExecutorRuntimeModules) {
     this.#modules = modules;
+    this.#pool = new ExecutorPool(modules);
   }
 
   async load(options: LoadGraphOptions, signal: AbortSignal): Promise<GraphRunner> {
@@ -50,14 +56,17 @@ export class ExecutorRuntime implements Runtime {
     const carried = this.#modules.concurrency ?? Math.max(1, Math.floor(cores / intraOpThreads));
     const slots = Math.min(options.concurrencyMax ?? Infinity, options.concurrency ?? carried);
     const compiledCache = cache === undefined || content === undefined ? undefined : { ...cache, content };
-    const started = { ...options, intraOpThreads, slots, compiledCache };
-    const executor = await startExecutor(started, this.#modules, signal);
-    const { fallbackReason, engine } = executor.loaded;
+    const { clock } = this.#modules;
+    const crashes = options.crashes ?? new CrashRecord(clock);
+    const started = { ...options, intraOpThreads, slots, compiledCache, crashes };
+    const graph = await this.#pool.load(started, signal);
+    const { fallbackReason, engine } = graph.loaded;
     if (fallbackReason !== undefined) {
       log.warn({ label, engine: engine.name, reason: fallbackReason }, 'engine fell back');
     }
-    log.info({ label, ...loadFacts(options, executor) }, 'graph loaded');
-    const runner = new SupervisedRunner(started, this.#modules, executor, () => this.#runners.delete(runner));
+    log.info(loadFacts(graph), 'graph loaded');
+    const modules = { clock, log, pool: this.#pool };
+    const runner = new SupervisedRunner(started, modules, graph, () => this.#runners.delete(runner));
     this.#runners.add(runner);
     if (this.#closed) {
       await runner.close();
@@ -72,46 +81,8 @@ export class ExecutorRuntime implements Runtime {
   }
 }
 
-/** Starts an executor. One that has compiled a graph, or died over a compiled one, is followed by another. */
-async function startExecutor(
-  options: ExecutorProcessOptions,
-  modules: ExecutorRuntimeModules,
-  signal: AbortSignal,
-): Promise<ExecutorProcess> {
-  try {
-    const executor = await ExecutorProcess.start(options, modules, signal);
-    if (executor.loaded.compiled?.kind !== 'built') return executor;
-    modules.log.info({ label: options.label, ...loadFacts(options, executor) }, 'graph compiled for this machine');
-    await executor.close(); // what compiling took would stay with it
-    return await ExecutorProcess.start(options, modules, signal);
-  } catch (error) {
-    const { compiledCache: cache, label } = options;
-    const died = error instanceof RuntimeError && error.cause instanceof RuntimeError;
-    if (cache === undefined || cache.discard === true || !died || signal.aborted) throw error;
-    modules.log.warn({ label, error: error.message }, 'executor died while it loaded; without the compiled graph now');
-    return ExecutorProcess.start({ ...options, compiledCache: { ...cache, discard: true } }, modules, signal);
-  }
-}
-
-/** For the log, whose own `pid` is the agent's or the hub's. */
-function executorFacts({ path }: LoadGraphOptions, { pid }: ExecutorProcess): object {
-  return { graph: basename(path), executorPid: pid };
-}
-
-function loadFacts(options: LoadGraphOptions, executor: ExecutorProcess): object {
-  const { loadMs, loaded } = executor;
-  const { sessionMs, compiled, sharedMemory } = loaded;
-  return {
-    ...executorFacts(options, executor),
-    loadMs: Math.round(loadMs),
-    sessionMs: Math.round(sessionMs),
-    sharedMemory,
-    compiled,
-  };
-}
-
 type State =
-  | { readonly kind: 'up'; readonly executor: ExecutorProcess }
+  | { readonly kind: 'up'; readonly graph: LoadedGraph }
   | { readonly kind: 'replacing'; readonly done: Promise<void> }
   | { readonly kind: 'down' }
   | { readonly kind: 'parked' }
@@ -119,32 +90,27 @@ type State =
 
 class SupervisedRunner implements GraphRunner {
   readonly concurrency: number;
-  readonly #options: ExecutorProcessOptions;
-  readonly #modules: ExecutorRuntimeModules;
+  readonly #options: ExecutorGraphOptions;
+  readonly #modules: RunnerModules;
   readonly #profile = new RunProfile();
   readonly #closing = new AbortController();
   readonly #onClose: () => void;
   #state: State;
   /** The last executor that loaded: what it said holds until the next one says otherwise. */
-  #last: ExecutorProcess;
+  #last: LoadedGraph;
   /** Did the last one die without having answered any run? */
   #suspect = false;
   readonly #crashes: CrashRecord;
 
-  constructor(
-    options: ExecutorProcessOptions,
-    modules: ExecutorRuntimeModules,
-    executor: ExecutorProcess,
-    onClose: () => void,
-  ) {
+  constructor(options: ExecutorGraphOptions, modules: RunnerModules, graph: LoadedGraph, onClose: () => void) {
     this.#options = options;
     this.#modules = modules;
     this.#onClose = onClose;
-    this.#last = executor;
-    this.#crashes = options.crashes ?? new CrashRecord(modules.clock);
-    this.#state = { kind: 'up', executor };
-    this.concurrency = executor.loaded.engine.capabilities.concurrentRuns ? options.slots : 1;
-    this.#supervise(executor);
+    this.#last = graph;
+    this.#crashes = options.crashes;
+    this.#state = { kind: 'up', graph };
+    this.concurrency = graph.loaded.engine.capabilities.concurrentRuns ? options.slots : 1;
+    this.#supervise(graph);
   }
 
   get inputs(): GraphRunner['inputs'] {
@@ -169,7 +135,7 @@ class SupervisedRunner implements GraphRunner {
     return this.#last.loaded.compiled;
   }
   get pid(): number | undefined {
-    return this.#state.kind === 'up' ? this.#state.executor.pid : undefined;
+    return this.#state.kind === 'up' ? this.#state.graph.pid : undefined;
   }
 
   measuredUs(feeds: readonly NamedTensor[]): number | undefined {
@@ -182,28 +148,28 @@ class SupervisedRunner implements GraphRunner {
     signal: AbortSignal,
     sequence?: SequenceRun,
   ): Promise<GraphRunResult> {
-    if (sequence !== undefined && sequence.step > 0 && (this.#state.kind !== 'up' || this.#state.executor.isEnding)) {
+    if (sequence !== undefined && sequence.step > 0 && (this.#state.kind !== 'up' || this.#state.graph.isEnding)) {
       throw new RuntimeError('state-lost', 'the executor that held the state has ended'); // the next one will not have it
     }
-    const executor = await this.#ready(signal);
+    const graph = await this.#ready(signal);
     const elements = inputElements(feeds);
     const slowestUs = this.#options.timeVaries === true ? undefined : this.#profile.slowestUs(elements);
-    const mayCompile = executor.mayCompile(feeds);
+    const mayCompile = graph.mayCompile(feeds);
     const slowestMs = slowestUs === undefined ? undefined : slowestUs / 1000;
-    const result = await executor.run(feeds, outputs, signal, mayCompile ? 'may compile' : slowestMs, sequence);
+    const result = await graph.run(feeds, outputs, signal, mayCompile ? 'may compile' : slowestMs, sequence);
     if (!mayCompile) this.#profile.record(elements, result.computeUs);
     return result;
   }
 
   forget(key: number): void {
-    if (this.#state.kind === 'up') this.#state.executor.forget(key);
+    if (this.#state.kind === 'up') this.#state.graph.forget(key);
   }
 
   async park(): Promise<void> {
     const before = this.#state;
     if (before.kind !== 'up' && before.kind !== 'replacing') return;
     this.#state = { kind: 'parked' };
-    if (before.kind === 'up') await before.executor.close();
+    if (before.kind === 'up') await before.graph.close();
     else await before.done;
   }
 
@@ -217,12 +183,12 @@ class SupervisedRunner implements GraphRunner {
     this.#state = { kind: 'closed' };
     this.#closing.abort();
     this.#onClose();
-    if (before.kind === 'up') await before.executor.close();
+    if (before.kind === 'up') await before.graph.close();
     if (before.kind === 'replacing') await before.done;
   }
 
-  /** The executor that is up, or the one that is coming, within the signal. Rejects in quarantine. */
-  async #ready(signal: AbortSignal): Promise<ExecutorProcess> {
+  /** The graph as it is loaded, or is being loaded again, within the signal. Rejects in quarantine. */
+  async #ready(signal: AbortSignal): Promise<LoadedGraph> {
     for (;;) {
       const state = this.#state;
       const { quarantine } = this.#crashes;
@@ -230,36 +196,34 @@ class SupervisedRunner implements GraphRunner {
         throw new RuntimeError('quarantined', `${this.#options.label} is in quarantine: ${quarantine.reason}`);
       }
       if (state.kind === 'up') {
-        if (!state.executor.isEnding) return state.executor;
+        if (!state.graph.isEnding) return state.graph;
         await within(
-          state.executor.ended.then(() => undefined),
+          state.graph.ended.then(() => undefined),
           signal,
         ); // killed, but not gone yet: what failed with it must not be sent to it again
         continue;
       }
       if (state.kind === 'closed') throw new RuntimeError('closed', `${this.#options.label} was closed`);
       if (state.kind === 'down' || state.kind === 'parked') {
-        this.#replace();
+        this.#replace(0);
         continue;
       }
       await within(state.done, signal);
     }
   }
 
-  #supervise(executor: ExecutorProcess): void {
-    void executor.ended.then((error) => {
-      if (this.#state.kind !== 'up' || this.#state.executor !== executor) return;
-      this.#modules.log.warn(
-        { label: this.#options.label, ...executorFacts(this.#options, executor), error: error.message },
-        'executor ended',
-      );
-      this.#suspect = !executor.fruitful;
-      this.#replace(this.#crashes.died(error.message));
+  #supervise(graph: LoadedGraph): void {
+    void graph.ended.then((error) => {
+      if (this.#state.kind !== 'up' || this.#state.graph !== graph) return;
+      const { blamed, fruitful } = graph;
+      this.#modules.log.warn({ ...executorFacts(graph), blamed, error: error.message }, 'executor ended');
+      this.#suspect = blamed && !fruitful;
+      this.#replace(blamed ? this.#crashes.died(error.message, error) : 0);
     });
   }
 
   /** `delayMs` undefined: not at all, the model is in quarantine. */
-  #replace(delayMs: number | undefined = 0): void {
+  #replace(delayMs: number | undefined): void {
     // Begins after the state says so: a restart that ends at once would be overwritten otherwise.
     const done: Promise<void> = Promise.resolve()
       .then(() => this.#restart(delayMs, () => this.#state === state))
@@ -290,36 +254,37 @@ class SupervisedRunner implements GraphRunner {
         const { compiledCache: cache } = this.#options;
         const discard = this.#suspect; // what is kept may be why it ended
         const compiledCache = cache === undefined ? undefined : { ...cache, discard, useOnly: true };
-        const executor = await startExecutor({ ...this.#options, compiledCache }, this.#modules, limit);
+        const graph = await this.#modules.pool.load({ ...this.#options, compiledCache }, limit);
         if (!wanted()) {
-          await executor.close();
+          await graph.close();
           return;
         }
-        await this.#accept(executor);
-        log.info({ label, ...loadFacts(this.#options, executor) }, 'executor started again');
-        const { runs: provider, reason } = executor.loaded.provider;
+        await this.#accept(graph);
+        log.info(loadFacts(graph), 'executor started again');
+        const { runs: provider, reason } = graph.loaded.provider;
         const before = this.#last.loaded.provider.runs;
         if (provider !== before) log.warn({ label, before, provider, reason }, 'another provider runs the graph now');
-        this.#last = executor;
+        this.#last = graph;
         this.#suspect = false;
-        this.#state = { kind: 'up', executor };
-        this.#supervise(executor);
+        this.#state = { kind: 'up', graph };
+        this.#supervise(graph);
         return;
       } catch (error) {
         if (!wanted()) return;
         const how = error instanceof Error ? error.message : String(error);
         log.warn({ label, error: how }, 'executor not replaced');
         this.#suspect = true;
-        delayMs = this.#crashes.died(how);
+        const end = error instanceof RuntimeError ? error.cause : undefined;
+        delayMs = this.#crashes.died(how, end instanceof RuntimeError ? end : undefined);
       }
     }
   }
 
-  async #accept(executor: ExecutorProcess): Promise<void> {
+  async #accept(graph: LoadedGraph): Promise<void> {
     try {
-      this.#options.accept?.(executor.loaded.provider);
+      this.#options.accept?.(graph.loaded.provider);
     } catch (error) {
-      await executor.close();
+      await graph.close();
       throw error;
     }
   }

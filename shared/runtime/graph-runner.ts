@@ -72,6 +72,8 @@ export interface CompiledCache {
   readonly discard?: boolean;
   /** Use what is there, compile nothing: requests are waiting. */
   readonly useOnly?: boolean;
+  /** Rather reject with `not-compiled` than compile: others are in this executor, who would keep what compiling takes. */
+  readonly compileApart?: boolean;
 }
 
 /** `used`: a compiled graph was loaded; `built`: it was made before; `none`: the plain graph was loaded, for this reason. */

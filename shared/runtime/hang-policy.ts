@@ -34,29 +34,36 @@ interface RunningRun {
   readonly measuredMs: MeasuredMs;
 }
 
-export interface Pulse {
+export interface Pulse<R extends RunningRun> {
   /** Watch time. */
   readonly nowMs: number;
   /** When the oldest unanswered ping was sent, in watch time. */
   readonly pingSentMs: number | undefined;
   /** False where runs block the executor's event loop: then silence says nothing. */
   readonly answersWhileRunning: boolean;
-  readonly running: readonly RunningRun[];
+  readonly running: readonly R[];
+}
+
+interface Hang<R> {
+  readonly reason: string;
+  /** The run that takes too long; undefined where the whole process is silent. */
+  readonly run?: R;
 }
 
 /** Why the executor is hung; undefined while it isn't. */
-export function hangReason(pulse: Pulse, limits: HangLimits = HANG_LIMITS): string | undefined {
+export function hangOf<R extends RunningRun>(pulse: Pulse<R>, limits: HangLimits = HANG_LIMITS): Hang<R> | undefined {
   const { nowMs, pingSentMs } = pulse;
   if (pulse.answersWhileRunning && pingSentMs !== undefined && nowMs - pingSentMs > limits.silenceMs) {
-    return `no sign of life for ${Math.round(nowMs - pingSentMs)} ms`;
+    return { reason: `no sign of life for ${Math.round(nowMs - pingSentMs)} ms` };
   }
-  for (const { startedMs, measuredMs } of pulse.running) {
+  for (const run of pulse.running) {
+    const { startedMs, measuredMs } = run;
     const limitMs = runLimitMs(pulse.answersWhileRunning ? measuredMs : withoutCompiling(measuredMs), limits);
     const tookMs = nowMs - startedMs;
     if (tookMs <= limitMs) continue;
     const against =
       typeof measuredMs === 'number' ? `the slowest so far took ${measuredMs.toFixed(1)} ms` : 'never measured';
-    return `a run has taken ${Math.round(tookMs)} ms (${against}, limit ${Math.round(limitMs)} ms)`;
+    return { run, reason: `a run has taken ${Math.round(tookMs)} ms (${against}, limit ${Math.round(limitMs)} ms)` };
   }
   return undefined;
 }

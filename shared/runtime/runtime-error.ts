@@ -3,6 +3,7 @@
 
 export type RuntimeErrorCode =
   | 'load-failed' // the engine refused the model
+  | 'not-compiled' // there is no compiled graph to load, and it is not to be compiled here
   | 'invalid-input' // a feed's name, datatype or shape is not the graph's
   | 'run-failed' // an operator failed
   | 'cancelled' // the caller's signal

@@ -255,9 +255,9 @@ export class ServedModel {
     return (this.#sequences?.counts.live ?? 0) > 0;
   }
 
-  /** Of its executors, as many as are there. */
+  /** Of its executors, as many as are there: graphs may share one. */
   get pids(): readonly number[] {
-    return this.#slots.flatMap(({ runner: { pid } }) => (pid === undefined ? [] : [pid]));
+    return [...new Set(this.#slots.flatMap(({ runner: { pid } }) => pid ?? []))];
   }
 
   /** What loading it took the last time, all graphs together. */

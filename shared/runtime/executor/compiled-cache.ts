@@ -21,6 +21,7 @@ import {
   type LoadOptions,
 } from '../engine.js';
 import type { CompiledCache, CompiledReport } from '../graph-runner.js';
+import { RuntimeError } from '../runtime-error.js';
 
 /** Raised when what an entry holds, or how it is used, changes. */
 const FORMAT = 2;
@@ -41,7 +42,7 @@ interface LoadedSession {
   readonly compiled: CompiledReport;
 }
 
-/** Loads the graph, from the cache where it can. Rejects as Engine.load. */
+/** Loads the graph, from the cache where it can. Rejects as Engine.load, and with `not-compiled` where that was asked for. */
 export async function loadThroughCache(
   engine: Engine,
   options: LoadOptions,
@@ -57,6 +58,7 @@ export async function loadThroughCache(
     if (reason === undefined) {
       const found = await loadEntry(engine, options, entry, signal);
       if (found !== undefined) return { session: found, compiled: { kind: 'used' } };
+      if (cache.compileApart === true) throw new RuntimeError('not-compiled', 'it is to be compiled apart first');
       if (cache.useOnly === true) throw new Error('it was not kept, and a replacement does not compile');
       await build(engine, options, cache, entry, graphBytes, signal);
       const built = await loadEntry(engine, options, entry, signal);
@@ -64,6 +66,7 @@ export async function loadThroughCache(
       reason = 'the engine refuses what it wrote';
     }
   } catch (error) {
+    if (error instanceof RuntimeError && error.code === 'not-compiled') throw error;
     reason = error instanceof Error ? error.message : String(error);
   }
   // Also where the graph itself is at fault: its own error counts.

@@ -1,7 +1,7 @@
-// The executor: a process that holds one graph and runs it for its parent, over frames on file descriptor 3 and shared memory
-// behind 4. It may crash, hang
-// or be killed without harm to anyone else (design decision 3). It ends when the pipe closes, so it never outlives its parent,
-// however that died; and it leaves SIGINT and SIGTERM to the parent, which first lets accepted requests finish.
+// The executor: a process that holds one graph or several and runs them for its parent, over frames on file descriptor 3 and
+// shared memory behind 4. It may crash, hang or be killed without harm to anyone else (design decision 3). Its graphs have one
+// pool of threads and one row of slots. It ends when the pipe closes, so it never outlives its parent, however that died; and it
+// leaves SIGINT and SIGTERM to the parent, which first lets accepted requests finish.
 import { writeFileSync } from 'node:fs';
 import { Socket, type OnReadOpts, type SocketConstructorOpts } from 'node:net';
 import { loadThroughCache } from './compiled-cache.js';
@@ -44,16 +44,23 @@ function send(message: FromExecutor, places?: readonly (number | undefined)[]): 
   pipe.uncork();
 }
 
-function sendError(id: number | undefined, error: unknown, otherwise: RuntimeErrorCode): void {
+function described(error: unknown, otherwise: RuntimeErrorCode): { code: RuntimeErrorCode; message: string } {
   const code = error instanceof RuntimeError ? error.code : otherwise;
-  const message = error instanceof Error ? error.message : String(error);
-  send({ type: 'failed', ...(id === undefined ? {} : { id }), code, message });
+  return { code, message: error instanceof Error ? error.message : String(error) };
 }
 
-let session: EngineSession | undefined;
+/** A graph from its first word on: absent `session` = it is being loaded. */
+interface Held {
+  readonly loading: AbortController;
+  session?: EngineSession;
+  states?: SequenceStates;
+}
+
+const graphs = new Map<number, Held>();
+let picked: ReturnType<typeof pickEngine> | undefined;
 let slots: RunSlots | undefined;
-let states: SequenceStates | undefined;
 let arena: MappedArena | undefined;
+let mapping: Promise<void> | undefined;
 
 const sharedBytes = (_id: number, at: number, sizeBytes: number): Uint8Array => {
   if (arena === undefined) throw new Error('a tensor in shared memory, which is not mapped');
@@ -61,12 +68,11 @@ const sharedBytes = (_id: number, at: number, sizeBytes: number): Uint8Array => 
 };
 
 /** The parent's word is taken; without koffi or mmap everything takes the pipe. */
-async function mapArena(sizeBytes: number): Promise<MappedArena | undefined> {
+async function mapArena(sizeBytes: number): Promise<void> {
   try {
-    return new (await import('./mapped-arena.js')).MappedArena(SHARED_FD, sizeBytes);
+    arena = new (await import('./mapped-arena.js')).MappedArena(SHARED_FD, sizeBytes);
   } catch (error) {
     console.error('executor: no shared memory:', error);
-    return undefined;
   }
 }
 
@@ -88,7 +94,10 @@ function handle(message: ToExecutor): void {
       void run(message);
       return;
     case 'forget':
-      states?.forget(message.key);
+      graphs.get(message.graph)?.states?.forget(message.key);
+      return;
+    case 'unload':
+      unload(message.graph);
       return;
     case 'cancel':
       slots?.cancel(message.id);
@@ -102,20 +111,27 @@ function handle(message: ToExecutor): void {
 }
 
 async function load(message: Extract<ToExecutor, { type: 'load' }>): Promise<void> {
+  const { graph, tensors: initial, carried, intraOpThreads, sharedBytes: offered, compiledCache } = message;
+  const held: Held = { loading: new AbortController() };
+  graphs.set(graph, held);
   try {
-    const { engine, fallbackReason } = await pickEngine(process.env['TIDEGATE_ENGINE']);
-    if (message.sharedBytes !== undefined) arena = await mapArena(message.sharedBytes);
-    const signal = new AbortController().signal;
-    const startedMs = performance.now();
+    picked ??= pickEngine(process.env['TIDEGATE_ENGINE'], intraOpThreads);
+    const { engine, fallbackReason } = await picked;
+    if (offered !== undefined) await (mapping ??= mapArena(offered));
+    const [startedMs, bytesBefore] = [performance.now(), process.memoryUsage.rss()];
+    const { signal } = held.loading;
     let compiled: CompiledReport | undefined;
-    if (message.compiledCache === undefined) session = await engine.load(message, signal);
-    else ({ session, compiled } = await loadThroughCache(engine, message, message.compiledCache, signal));
+    if (compiledCache === undefined) held.session = await engine.load(message, signal);
+    else ({ session: held.session, compiled } = await loadThroughCache(engine, message, compiledCache, signal));
+    const { session } = held;
     const sessionMs = performance.now() - startedMs;
-    const { tensors: initial, carried } = message;
-    if (carried.length > 0) states = new SequenceStates(session, { initial, carried: new Map(carried) });
-    slots = engine.capabilities.concurrentRuns ? new RunSlots(message.slots, PRIMED_RUNS) : new RunSlots(1, 0);
+    const grownBytes = Math.max(0, process.memoryUsage.rss() - bytesBefore);
+    if (carried.length > 0) held.states = new SequenceStates(session, { initial, carried: new Map(carried) });
+    slots ??= engine.capabilities.concurrentRuns ? new RunSlots(message.slots, PRIMED_RUNS) : new RunSlots(1, 0);
+    if (signal.aborted) return void session.close(); // unloaded meanwhile
     send({
       type: 'loaded',
+      graph,
       engine: { name: engine.name, version: engine.version, capabilities: engine.capabilities },
       ...(fallbackReason === undefined ? {} : { fallbackReason }),
       inputs: session.inputs,
@@ -123,27 +139,39 @@ async function load(message: Extract<ToExecutor, { type: 'load' }>): Promise<voi
       provider: session.provider,
       sharedMemory: arena !== undefined,
       sessionMs,
+      grownBytes,
       ...(compiled === undefined ? {} : { compiled }),
     });
   } catch (error) {
-    sendError(undefined, error, 'load-failed');
+    graphs.delete(graph);
+    void held.session?.close();
+    send({ type: 'load-failed', graph, ...described(error, 'load-failed') });
   }
 }
 
-async function run({ id, tensors, outputs, sequence, answer }: Extract<ToExecutor, { type: 'run' }>): Promise<void> {
+/** One that is still loading is closed as soon as it has been. */
+function unload(graph: number): void {
+  const held = graphs.get(graph);
+  graphs.delete(graph);
+  if (held?.session === undefined) held?.loading.abort();
+  else void held.session.close();
+}
+
+async function run(message: Extract<ToExecutor, { type: 'run' }>): Promise<void> {
+  const { id, graph, tensors, outputs, sequence, answer } = message;
   try {
-    if (session === undefined || slots === undefined) throw new RuntimeError('run-failed', 'no graph is loaded');
-    const [loaded, held] = [session, states];
+    const { session, states } = graphs.get(graph) ?? {};
+    if (session === undefined || slots === undefined) throw new RuntimeError('run-failed', 'no such graph is loaded');
     const copy = answer && arena?.copier(answer);
     const { result, computeUs } = await slots.run(id, (signal) => {
-      if (sequence === undefined) return loaded.run(tensors, outputs, signal, copy);
-      if (held === undefined) throw new RuntimeError('invalid-input', 'the graph carries no state');
-      return held.run(sequence, tensors, outputs, signal, copy);
+      if (sequence === undefined) return session.run(tensors, outputs, signal, copy);
+      if (states === undefined) throw new RuntimeError('invalid-input', 'the graph carries no state');
+      return states.run(sequence, tensors, outputs, signal, copy);
     });
     const places = result.map(({ data }) => arena?.placeOf(data));
     send({ type: 'result', id, computeUs, tensors: result }, places);
   } catch (error) {
-    sendError(id, error, 'run-failed');
+    send({ type: 'failed', id, ...described(error, 'run-failed') });
   }
 }
 

@@ -10,25 +10,32 @@ interface PickedEngine {
 
 /** How each engine is made; a test replaces one by what fails. */
 interface EngineMakers {
-  readonly capi: () => Promise<Engine>;
-  readonly binding: () => Promise<Engine>;
+  readonly capi: (sharedThreads: number | undefined) => Promise<Engine>;
+  readonly binding: (sharedThreads: number | undefined) => Promise<Engine>;
 }
 
 const MAKERS: EngineMakers = {
-  capi: async () => (await import('./capi/engine.js')).createCapiEngine(),
+  capi: async (sharedThreads) => (await import('./capi/engine.js')).createCapiEngine(sharedThreads),
   binding: async () => (await import('./binding/engine.js')).createBindingEngine(),
 };
 
-/** Throws where the forced engine, or the last one left, can't load. `forced` is the environment's word. */
-export async function pickEngine(forced: string | undefined, makers: EngineMakers = MAKERS): Promise<PickedEngine> {
-  if (forced === 'capi' || forced === 'binding') return { engine: await makers[forced]() };
+/**
+ * Throws where the forced engine, or the last one left, can't load. `forced` is the environment's word; `sharedThreads` as
+ * createCapiEngine: the binding has no such pool.
+ */
+export async function pickEngine(
+  forced: string | undefined,
+  sharedThreads?: number,
+  makers: EngineMakers = MAKERS,
+): Promise<PickedEngine> {
+  if (forced === 'capi' || forced === 'binding') return { engine: await makers[forced](sharedThreads) };
   if (forced !== undefined && forced !== '') {
     throw new Error(`TIDEGATE_ENGINE is "${forced}"; it can be capi or binding`);
   }
   try {
-    return { engine: await makers.capi() };
+    return { engine: await makers.capi(sharedThreads) };
   } catch (cause) {
     const fallbackReason = `the C API engine can't load: ${cause instanceof Error ? cause.message : String(cause)}`;
-    return { engine: await makers.binding(), fallbackReason };
+    return { engine: await makers.binding(sharedThreads), fallbackReason };
   }
 }

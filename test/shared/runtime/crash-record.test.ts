@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { CrashRecord } from '@tidegate/shared/runtime/crash-record.js';
 import { RESTART_LIMITS } from '@tidegate/shared/runtime/restart-policy.js';
+import { RuntimeError } from '@tidegate/shared/runtime/runtime-error.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
 describe('CrashRecord', () => {
@@ -18,6 +19,13 @@ describe('CrashRecord', () => {
     });
     clock.advance(365 * 86_400_000);
     expect(record.quarantine).toBeDefined();
+  });
+
+  it('counts the end of an executor once, however many of its graphs report it', () => {
+    const record = new CrashRecord(new ManualClock());
+    const end = new RuntimeError('executor-died', 'signal SIGSEGV');
+    expect([record.died('one', end), record.died('two', end), record.deaths]).toEqual([0, 0, 1]);
+    expect(record.died('three', new RuntimeError('executor-died', 'again'))).toBe(RESTART_LIMITS.delayMs);
   });
 
   it('tolerates deaths that are far apart', () => {

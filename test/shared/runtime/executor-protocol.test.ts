@@ -12,24 +12,27 @@ import { tensor } from '@tidegate/shared/tensor/tensor.js';
 const frameOf = (chunks: readonly Uint8Array[]): Frame => new FrameReader().push(Buffer.concat(chunks))[0]!;
 const tensors = [tensor('a', 'FP32', [1, 2], Buffer.alloc(8, 1)), tensor('b', 'BYTES', [0], Buffer.alloc(0))];
 
+const load = {
+  type: 'load',
+  graph: 2,
+  path: 'm',
+  providers: [],
+  intraOpThreads: 1,
+  slots: 1,
+  tensors: [],
+  carried: [],
+} as const satisfies ToExecutor;
+
 describe('the executor protocol', () => {
   it.each<ToExecutor>([
-    { type: 'load', path: 'model.onnx', providers: ['webgpu'], intraOpThreads: 2, slots: 3, tensors: [], carried: [] },
-    { type: 'load', path: 'm', providers: ['cpu'], intraOpThreads: 1, slots: 1, tensors, carried: [['c', 'a']] },
-    {
-      type: 'load',
-      path: 'm',
-      providers: [],
-      intraOpThreads: 1,
-      slots: 1,
-      tensors: [],
-      carried: [],
-      sharedBytes: 4096,
-    },
-    { type: 'run', id: 7, tensors, outputs: ['y'] },
-    { type: 'run', id: 7, tensors, outputs: ['y'], sequence: { key: 3, step: 12 } },
-    { type: 'run', id: 7, tensors, outputs: [], answer: { at: 4096, sizeBytes: 8192 } },
-    { type: 'forget', key: 3 },
+    { ...load, path: 'model.onnx', providers: ['webgpu'], intraOpThreads: 2, slots: 3 },
+    { ...load, providers: ['cpu'], tensors, carried: [['c', 'a']] },
+    { ...load, sharedBytes: 4096 },
+    { type: 'run', id: 7, graph: 2, tensors, outputs: ['y'] },
+    { type: 'run', id: 7, graph: 2, tensors, outputs: ['y'], sequence: { key: 3, step: 12 } },
+    { type: 'run', id: 7, graph: 2, tensors, outputs: [], answer: { at: 4096, sizeBytes: 8192 } },
+    { type: 'forget', graph: 2, key: 3 },
+    { type: 'unload', graph: 2 },
     { type: 'cancel', id: 7 },
     { type: 'ping', id: 0 },
     { type: 'close' },
@@ -40,7 +43,7 @@ describe('the executor protocol', () => {
   it.each<FromExecutor>([
     { type: 'result', id: 7, computeUs: 12, tensors },
     { type: 'failed', id: 7, code: 'run-failed', message: 'why' },
-    { type: 'failed', code: 'load-failed', message: 'why' },
+    { type: 'load-failed', graph: 2, code: 'load-failed', message: 'why' },
     { type: 'pong', id: 0 },
   ])('brings $type from the executor', (message) => {
     expect(decodeFromExecutor(frameOf(encodeMessage(message)))).toMatchObject(message);
@@ -64,6 +67,8 @@ describe('the executor protocol', () => {
     ['an unknown type', { type: 'hello' }, []],
     ['a type of the other direction', { type: 'close' }, []],
     ['an id that is no number', { type: 'pong', id: 'x' }, []],
+    ['a failure without an id', { type: 'failed', code: 'run-failed', message: 'why' }, []],
+    ['a loaded graph without its number', { type: 'loaded', sessionMs: 1 }, []],
     ['a result without tensors', { type: 'result', id: 1, computeUs: 1 }, []],
     [
       'an unknown datatype',

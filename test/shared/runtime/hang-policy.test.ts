@@ -1,7 +1,20 @@
 import { describe, expect, it } from 'vitest';
-import { HANG_LIMITS, hangReason, runLimitMs, WatchTime, type Pulse } from '@tidegate/shared/runtime/hang-policy.js';
+import {
+  HANG_LIMITS,
+  hangOf,
+  runLimitMs,
+  WatchTime,
+  type MeasuredMs,
+  type Pulse,
+} from '@tidegate/shared/runtime/hang-policy.js';
 
-const pulse = (parts: Partial<Pulse>): Pulse => ({
+interface Run {
+  readonly startedMs: number;
+  readonly measuredMs: MeasuredMs;
+}
+const hangReason = (asked: Pulse<Run>): string | undefined => hangOf(asked)?.reason;
+
+const pulse = (parts: Partial<Pulse<Run>>): Pulse<Run> => ({
   nowMs: 10_000,
   pingSentMs: undefined,
   answersWhileRunning: true,
@@ -44,12 +57,13 @@ describe('hang policy (B20)', () => {
     expect(hangReason(pulse({ nowMs: 121_000, running, answersWhileRunning: false }))).toMatch(/limit 120000/);
   });
 
-  it('looks at every run', () => {
+  it('looks at every run, and names the one that takes too long; of silence nobody knows whose it is', () => {
     const running = [
       { startedMs: 9_900, measuredMs: 1 },
       { startedMs: 1_000, measuredMs: 1 },
     ];
-    expect(hangReason(pulse({ running }))).toBeDefined();
+    expect(hangOf(pulse({ running }))?.run).toBe(running[1]);
+    expect(hangOf(pulse({ pingSentMs: 0, running }))).toEqual({ reason: 'no sign of life for 10000 ms' });
   });
 });
 

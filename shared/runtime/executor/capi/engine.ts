@@ -1,4 +1,5 @@
-// The default engine: ONNX Runtime through its C API (design decision 3). Sessions share one environment; threads do not
+// The default engine: ONNX Runtime through its C API (design decision 3). Sessions share one environment and, where it was made
+// with a pool of threads, that pool: an executor of many graphs has no more threads than one of a single graph. Threads do not
 // spin while idle.
 import { join } from 'node:path';
 import { CapiSession, readSessionIo, type SessionIo } from './session.js';
@@ -23,9 +24,14 @@ const LOG_LEVEL_FATAL = 4;
 const OPTIMIZE_NOTHING = 0;
 const ALLOCATOR_DEVICE = 0;
 const MEMORY_DEFAULT = 0;
-/** Throws where the library, koffi or the platform isn't there; the caller then takes the other engine. */
-export function createCapiEngine(): Engine {
-  return new CapiEngine(new Ort());
+
+/**
+ * `sharedThreads`: sessions that ask for so many have one pool together; any others have their own. The environment is the
+ * process's, so only a process whose one engine this is may ask for a pool.
+ * Throws where the library, koffi or the platform isn't there; the caller then takes the other engine.
+ */
+export function createCapiEngine(sharedThreads?: number): Engine {
+  return new CapiEngine(new Ort(), sharedThreads);
 }
 
 class CapiEngine implements Engine {
@@ -34,13 +40,18 @@ class CapiEngine implements Engine {
   readonly version: string;
   readonly #context: ValueContext;
   readonly #env: bigint;
+  readonly #sharedThreads: number | undefined;
   readonly #rungs: Rungs;
   readonly #sessions = new Set<EngineSession>();
 
-  constructor(ort: Ort) {
+  constructor(ort: Ort, sharedThreads: number | undefined) {
+    this.#sharedThreads = sharedThreads;
     this.version = ort.version;
     this.#rungs = { built: builtProviders(ort), folder: libraryFolder() };
-    this.#env = ort.make('CreateEnv', LOG_LEVEL_FATAL, 'tidegate');
+    this.#env =
+      sharedThreads === undefined
+        ? ort.make('CreateEnv', LOG_LEVEL_FATAL, 'tidegate')
+        : environmentWithPool(ort, sharedThreads);
     ort.call('DisableTelemetryEvents', this.#env);
     this.#context = {
       ort,
@@ -76,7 +87,8 @@ class CapiEngine implements Engine {
     const sessionOptions = ort.make('CreateSessionOptions');
     const cancel = (): void => ort.call('SessionOptionsSetLoadCancellationFlag', sessionOptions, true);
     try {
-      ort.call('SetIntraOpNumThreads', sessionOptions, options.intraOpThreads);
+      if (options.intraOpThreads === this.#sharedThreads) ort.call('DisablePerSessionThreads', sessionOptions);
+      else ort.call('SetIntraOpNumThreads', sessionOptions, options.intraOpThreads);
       ort.call('AddSessionConfigEntry', sessionOptions, 'session.intra_op.allow_spinning', '0');
       appendProvider(ort, sessionOptions, provider);
       if (options.compiled === true) ort.call('SetSessionGraphOptimizationLevel', sessionOptions, OPTIMIZE_NOTHING);
@@ -106,5 +118,17 @@ class CapiEngine implements Engine {
       signal.removeEventListener('abort', cancel);
       ort.release('ReleaseSessionOptions', sessionOptions);
     }
+  }
+}
+
+function environmentWithPool(ort: Ort, threads: number): bigint {
+  const threading = ort.make('CreateThreadingOptions');
+  try {
+    ort.call('SetGlobalIntraOpNumThreads', threading, threads);
+    ort.call('SetGlobalInterOpNumThreads', threading, 1); // nodes of one run go one after the other
+    ort.call('SetGlobalSpinControl', threading, 0);
+    return ort.make('CreateEnvWithGlobalThreadPools', LOG_LEVEL_FATAL, 'tidegate', threading);
+  } finally {
+    ort.release('ReleaseThreadingOptions', threading);
   }
 }

@@ -19,10 +19,10 @@ describe('the choice of the engine', () => {
     };
     const binding = (await pickEngine('binding')).engine;
     const makers = { capi: failing, binding: async () => binding };
-    const picked = await pickEngine(undefined, makers);
+    const picked = await pickEngine(undefined, 1, makers);
     expect(picked.engine).toBe(binding);
     expect(picked.fallbackReason).toMatch(/C API engine can't load: no libonnxruntime here/);
-    await expect(pickEngine('capi', makers)).rejects.toThrow('no libonnxruntime here');
+    await expect(pickEngine('capi', 1, makers)).rejects.toThrow('no libonnxruntime here');
   });
 
   it('refuses a name that it has not', async () => {
