@@ -120,7 +120,7 @@ async function openParts(settings: HubSettings, modules: HubModules, closing: Cl
 async function openHttp(
   parts: Parts,
   { registry, uploads }: RegistryParts,
-  { models, answers, oip, protocols }: InferenceParts,
+  { models, cores, answers, oip, protocols }: InferenceParts,
   data: DataParts,
   { jobs, trace }: TrainingParts,
   { fleet, providers, rollouts, enrolment, revokeDevice, broker }: FleetParts,
@@ -150,6 +150,7 @@ async function openHttp(
   const metrics = new HubMetrics({
     memory: () => models.memory,
     inMemory: () => models.inMemory(),
+    cores: () => cores.report,
     liveClients: () => live.clientCount,
     connectedDevices: () => broker.connectedCount(),
     inferencesInFlight: () => oip.inFlight() + (ports.grpc?.inFlight() ?? 0),

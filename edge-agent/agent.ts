@@ -2,6 +2,7 @@
 // the slots; `run` gives the slots to synchronisation and a hub connection of its own. Nothing here decides anything.
 import { join } from 'node:path';
 import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
+import { Cores } from '@tidegate/shared/scheduling/cores.js';
 import { CountedService } from '@tidegate/shared/serving/counted-service.js';
 import { InferenceStatistics } from '@tidegate/shared/serving/inference-statistics.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
@@ -115,9 +116,11 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     keepAlive: keepAliveMs,
   } = settings;
   const { limits = {} } = modules;
-  const cores = usableCores(limits);
+  const usable = usableCores(limits);
+  const count = Math.max(usable, Math.min(intraOpThreads, usable) * (concurrency ?? 1)); // who asks for more runs gets them
+  const cores = new Cores({ count, callerWeights }, { clock });
   const compiledCache = engineCache(settings, mode);
-  const runtime = new ExecutorRuntime({ clock, log, concurrency, engine, cores, compiledCache });
+  const runtime = new ExecutorRuntime({ clock, log, concurrency, engine, cores: usable, compiledCache });
   const statistics = new InferenceStatistics();
   const slots = new EngineSlots(
     {
@@ -127,7 +130,6 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
       heavy: false,
       limited: true,
       keepCompiled: true,
-      callerWeights,
       keepAliveMs,
       pinned: new Set(settings.pin),
     },
@@ -135,6 +137,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
       runtime,
       residency: openResidency({ budgetBytes: settings.memoryBudget }, { limits, clock, log, files: systemFiles }),
       inspect: inspectGraphFile,
+      cores,
       onRemoved: (model) => cache.drop({ model }),
       clock,
       log,

@@ -2,6 +2,7 @@
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
 import type { AnswerCache } from '@tidegate/shared/cache/answer-cache.js';
 import type { SpanCounts } from '@tidegate/shared/tracing/otlp-exporter.js';
+import type { Cores } from '@tidegate/shared/scheduling/cores.js';
 import type { ProviderWatch } from '../fleet/provider-watch.js';
 import type { InMemory, KnownModels } from '../inference/known-models.js';
 import type { SharedAnswers } from '../shared-cache/shared-answers.js';
@@ -12,6 +13,8 @@ export type Area = 'api' | 'v2' | 'metrics' | 'console';
 interface HubGauges {
   readonly memory: () => KnownModels['memory'];
   readonly inMemory: () => readonly InMemory[];
+  /** What models compute on. */
+  readonly cores: () => Cores['report'];
   readonly liveClients: () => number;
   readonly connectedDevices: () => number;
   readonly inferencesInFlight: () => number;
@@ -37,6 +40,12 @@ const MEMORY_FAMILIES = {
     'Times that more was used than the budget, and nothing could leave.',
     'overBudget',
   ],
+} as const;
+
+const CORES_FAMILIES = {
+  tidegate_hub_cores: ['Cores that models compute on.', 'count'],
+  tidegate_hub_cores_busy: ['Of them, those that compute now.', 'busy'],
+  tidegate_hub_cores_waiting: ['Requests that wait for them, over all models.', 'waiting'],
 } as const;
 
 const SHARED_FAMILIES = {
@@ -114,9 +123,12 @@ export class HubMetrics {
     this.#addMemory(gauges);
   }
 
-  #addMemory({ memory, inMemory }: HubGauges): void {
+  #addMemory({ memory, inMemory, cores }: HubGauges): void {
     for (const [name, [help, field]] of Object.entries(MEMORY_FAMILIES)) {
       this.#scraped(name, help, [], () => [{ labels: {}, value: memory()[field] ?? 0 }]);
+    }
+    for (const [name, [help, field]] of Object.entries(CORES_FAMILIES)) {
+      this.#scraped(name, help, [], () => [{ labels: {}, value: cores()[field] }]);
     }
     this.#scraped('tidegate_hub_model_evictions_total', 'Times that a version left memory, by why.', ['why'], () =>
       Object.entries(memory().evictions).map(([why, value]) => ({ labels: { why }, value })),

@@ -6,11 +6,13 @@ import { createOipHandler, type OipHandler } from '@tidegate/shared/serving/http
 import { DEFAULT_OIP_LIMITS } from '@tidegate/shared/serving/http/oip-limits.js';
 import { openResidency } from '@tidegate/shared/residency/open-residency.js';
 import { RESTART_LIMITS } from '@tidegate/shared/runtime/restart-policy.js';
+import { Cores } from '@tidegate/shared/scheduling/cores.js';
 import { CountedService } from '@tidegate/shared/serving/counted-service.js';
 import { InferenceStatistics } from '@tidegate/shared/serving/inference-statistics.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
 import { EndedSequences } from '@tidegate/shared/serving/ended-sequences.js';
 import { openServedModel } from '@tidegate/shared/serving/open-served-model.js';
+import { usableCores } from '@tidegate/shared/system/cgroup-limits.js';
 import type { openHubGrpc } from '../api/hub-grpc.js';
 import { HUB_VERSION } from '../hub-version.js';
 import { Catalogue } from '../inference/catalogue.js';
@@ -29,6 +31,8 @@ export interface InferenceParts {
   readonly models: KnownModels;
   /** The hub's own answers. */
   readonly answers: AnswerCache;
+  /** What they compute on. */
+  readonly cores: Cores;
   readonly oip: OipHandler;
   /** What every protocol's front is made of. */
   readonly protocols: Omit<Parameters<typeof openHubGrpc>[1], 'tokens'>;
@@ -54,6 +58,7 @@ export async function openInference(
     { budgetBytes: settings.memoryBudget, modelsMax: settings.loadedModels },
     { limits, clock, log, files, otherPids: trainingPids },
   );
+  const cores = new Cores({ count: usableCores(limits), callerWeights: settings.callerWeights }, { clock });
   const models = new KnownModels(
     { keepAliveMs: settings.keepAlive },
     {
@@ -76,9 +81,15 @@ export async function openInference(
             keepCompiled: true,
             restartLimits: { ...RESTART_LIMITS, heldMs: RESTART_LIMITS.windowMs }, // nobody stands by a hub to end a quarantine
             limited: true,
-            callerWeights: settings.callerWeights,
           },
-          { runtime, inspect: inspectGraphFile, clock, endedSequences, onRun: (...run) => statistics.ran(...run) },
+          {
+            runtime,
+            cores,
+            inspect: inspectGraphFile,
+            clock,
+            endedSequences,
+            onRun: (...run) => statistics.ran(...run),
+          },
           signal,
         ),
     },
@@ -105,5 +116,5 @@ export async function openInference(
     serverName: 'tidegate-hub',
     serverVersion: HUB_VERSION,
   };
-  return { catalogue, inference, models, answers, protocols, oip: createOipHandler(protocols) };
+  return { catalogue, inference, models, cores, answers, protocols, oip: createOipHandler(protocols) };
 }

@@ -68,6 +68,7 @@ function statusOf(modules: AgentRoutesModules): object {
     uptimeMs: Math.round(clock.monotonicMs() - modules.startedMonotonicMs),
     residentBytes: process.memoryUsage.rss(),
     memory: slots.memory,
+    cores: slots.cores,
     models: modelsOf(slots),
     unloaded: modules.control.unloaded().map(({ name, version, reason }) => ({ name, version, reason })),
     cache: { ...cache.counts, semantic: cache.semantic?.report() ?? [] },

@@ -48,6 +48,15 @@ const MEMORY_FAMILIES = {
   ],
 } as const;
 
+const CORES_FAMILIES = {
+  tidegate_cores: ['Cores that models compute on', 'count'],
+  tidegate_cores_busy: [
+    'Of them, those that compute now; more than there are where runs of several threads share them',
+    'busy',
+  ],
+  tidegate_cores_waiting: ['Requests that wait for them, over all models', 'waiting'],
+} as const;
+
 const RESIDENCY_FAMILIES = {
   tidegate_model_memory_bytes: ['What its executors use, as last measured; 0 while it is not in memory', 'bytes'],
   tidegate_model_loads_total: [
@@ -241,6 +250,9 @@ export class Metrics {
   #addMemory(slots: EngineSlots): void {
     for (const [name, [help, field]] of Object.entries(MEMORY_FAMILIES)) {
       this.#scraped(name, help, [], () => [{ labels: {}, value: slots.memory[field] ?? 0 }]);
+    }
+    for (const [name, [help, field]] of Object.entries(CORES_FAMILIES)) {
+      this.#scraped(name, help, [], () => [{ labels: {}, value: slots.cores[field] }]);
     }
     for (const [name, [help, field]] of Object.entries(RESIDENCY_FAMILIES)) {
       this.#scraped(name, help, ['model'], () =>

@@ -16,6 +16,7 @@ const statusSchema = z.object({
   uptimeMs: z.number(),
   residentBytes: z.number(),
   memory: z.object({ budgetBytes: z.number().nullable(), usedBytes: z.number(), agentBytes: z.number() }).optional(),
+  cores: z.object({ count: z.number(), busy: z.number(), waiting: z.number() }).optional(),
   models: z.array(
     z.object({
       name: z.string(),
@@ -83,6 +84,7 @@ export function statusText(status: Status): string {
     uptimeMs,
     residentBytes,
     memory,
+    cores,
     models,
     unloaded = [],
     hub,
@@ -96,6 +98,9 @@ export function statusText(status: Status): string {
     const of = memory.budgetBytes === null ? 'no budget' : `of a budget of ${mebibytes(memory.budgetBytes)}`;
     const { usedBytes, agentBytes } = memory;
     lines.push(`memory: ${mebibytes(usedBytes)} with executors (${mebibytes(agentBytes)} the agent itself), ${of}`);
+  }
+  if (cores !== undefined) {
+    lines.push(`cores: ${cores.busy} of ${cores.count} compute, ${cores.waiting} requests wait`);
   }
   if (hub !== null) lines.push(hubLine(hub));
   if (cache !== undefined) lines.push(...cacheLines(cache));

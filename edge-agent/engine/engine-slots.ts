@@ -8,6 +8,7 @@ import type { ProviderInUse } from '@tidegate/shared/serving/provider-in-use.js'
 import type { Runtime } from '@tidegate/shared/runtime/graph-runner.js';
 import type { ModelPackage } from '@tidegate/shared/package/model-package.js';
 import { openPackage, type OpenPackageDeps } from '@tidegate/shared/package/open-package.js';
+import type { Cores } from '@tidegate/shared/scheduling/cores.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import { EndedSequences } from '@tidegate/shared/serving/ended-sequences.js';
@@ -34,10 +35,13 @@ interface EngineSlotsModules {
   readonly log: Log;
   /** A model was taken off the device: what was kept of it goes too. */
   readonly onRemoved?: (model: string) => void;
+  /** What all models compute on. */
+  readonly cores?: Cores;
   /** Hears of each run, for statistics. */
   readonly onRun?: RunObserver;
 }
 
+const NO_CORES = { count: 0, busy: 0, waiting: 0 };
 /** What a self-test may wait for memory. */
 const SELF_TEST_WAIT_MS = 300_000;
 
@@ -251,6 +255,11 @@ export class EngineSlots implements ModelSlots, ServingModels {
   get memory(): Omit<Residency['report'], 'ownBytes'> & { readonly agentBytes: number } {
     const { ownBytes: agentBytes, ...report } = this.#modules.residency.report;
     return { ...report, agentBytes };
+  }
+
+  /** What computes and waits, over all models. */
+  get cores(): Cores['report'] {
+    return this.#modules.cores?.report ?? NO_CORES;
   }
 
   /** Ends the quarantine of the active version. False where it is in none, undefined where there is no such model. */

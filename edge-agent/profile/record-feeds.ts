@@ -43,9 +43,9 @@ function recording(runner: GraphRunner, heard: (feeds: readonly NamedTensor[]) =
     heard(feeds.map((feed) => ({ ...feed, data: Uint8Array.from(feed.data) }))); // the caller may reuse its buffers
     return runner.run(feeds, outputs, signal, sequence);
   };
-  const { inputs, outputs, provider, engine, loadMs, concurrency, pid } = runner;
+  const { inputs, outputs, provider, engine, loadMs, concurrency, threads, pid } = runner;
   return {
-    ...{ inputs, outputs, provider, engine, loadMs, concurrency, pid, run },
+    ...{ inputs, outputs, provider, engine, loadMs, concurrency, threads, pid, run },
     forget: (key) => runner.forget?.(key),
     measuredUs: (feeds) => runner.measuredUs(feeds),
     park: () => runner.park(),

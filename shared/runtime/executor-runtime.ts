@@ -119,6 +119,9 @@ class SupervisedRunner implements GraphRunner {
   get outputs(): GraphRunner['outputs'] {
     return this.#last.loaded.outputs;
   }
+  get threads(): number {
+    return this.#options.intraOpThreads;
+  }
   get provider(): GraphRunner['provider'] {
     return this.#last.loaded.provider;
   }

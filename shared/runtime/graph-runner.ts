@@ -28,6 +28,8 @@ export interface GraphRunner {
    * as a slot frees, without a trip to this process.
    */
   readonly concurrency: number;
+  /** Cores that one run computes on. */
+  readonly threads: number;
   /** Expected engine time of such a run in microseconds, by the size of its inputs; undefined before anything was measured. */
   measuredUs(feeds: readonly NamedTensor[]): number | undefined;
   /**

@@ -2,7 +2,7 @@
 // still go elsewhere, and not after it has waited (Clockwork's rule). The queue is played forward over the executor's slots,
 // in the order of turns (fair-shares.ts) with the measured times and their deviations. The request is refused when it might end
 // late, when it might make one late that was admitted before, or when the queue is full: what is admitted is a promise, and the
-// executor has enough to do without those that are doubtful.
+// executor has enough to do without those that are doubtful. What waits for other models counts as well: all compute on the same cores.
 //
 // But a caller who has had its share is no reason to refuse one who hasn't: what the request would make late, or has no room
 // beside, is displaced where its turn comes after the request's and it is another caller's. The heavy caller's excess is
@@ -14,13 +14,15 @@ export interface PlannedRun extends Share {
   readonly deadlineMs: number;
   /** Time that its run will hardly exceed; 0 = nothing is known of the graph yet, as with `costMs`. */
   readonly boundMs: number;
+  /** Its graph, the same for all its runs, which has so many at once; absent = as many as there are cores. */
+  readonly lane?: { readonly slots: number; slotsFreeMs(nowMs: number): number[] };
 }
 
 export interface AdmissionView<T extends PlannedRun> {
   readonly nowMs: number;
-  /** When each slot is expected to be free; in the past = free now. As many as there are slots. */
+  /** When each core is expected to be free; in the past = free now. As many as there are cores, over all models. */
   readonly slotsFreeMs: readonly number[];
-  /** Requests that wait. */
+  /** Requests of the candidate's graph that wait. */
   readonly queueDepth: number;
   readonly queueDepthMax: number;
   /** Those that wait, in the order in which they will run. */
@@ -65,10 +67,10 @@ export function admit<T extends PlannedRun>(candidate: PlannedRun, view: Admissi
   const room = view.heavy ? view.queueDepthMax * (1 - 1 / HEAVY_TIMES) : view.queueDepthMax;
   const full = view.queueDepth >= room;
   if (full) {
-    const last = order.at(-1);
+    const last = order.findLast(({ share }) => share.lane === candidate.lane);
     if (last === undefined || !yieldsTo(last, order, candidate)) return queueFull(view);
     displaced.push(last.share as T);
-    order = order.slice(0, -1);
+    order = order.filter((turn) => turn !== last);
   }
   if (!known) return { admit: true, displaced };
 
@@ -141,8 +143,9 @@ interface End {
 const NOW: End = { expectedMs: 0, boundMs: 0 };
 
 /**
- * The end of each run when they go in order to the slot that is free first. Of runs one after the other the means add up, the
- * deviations as their squares. A busy slot's run is taken to be as uncertain as `like`'s.
+ * The end of each run when they go in order to the core that is free first. One that waits for a run of its own graph takes the core
+ * that is free last before that, and so leaves the others' to those behind it. Of runs one after the other the means add up, the
+ * deviations as their squares. A busy core's run is taken to be as uncertain as `like`'s.
  */
 function playForward(
   { slotsFreeMs, nowMs }: Pick<AdmissionView<PlannedRun>, 'slotsFreeMs' | 'nowMs'>,
@@ -150,11 +153,35 @@ function playForward(
   like?: PlannedRun,
 ): End[] {
   const busy = like === undefined ? 0 : (like.boundMs - like.costMs) ** 2;
-  const slots = slotsFreeMs.map((ms) => ({ freeMs: Math.max(ms, nowMs), squares: ms > nowMs ? busy : 0 }));
+  const cores = slotsFreeMs.map((ms) => ({ freeMs: Math.max(ms, nowMs), squares: ms > nowMs ? busy : 0 }));
+  const lanes = new Map<PlannedRun['lane'], number[]>();
   return turns.map(({ share }) => {
-    const slot = slots.reduce((earliest, other) => (other.freeMs < earliest.freeMs ? other : earliest));
-    slot.freeMs += share.costMs;
-    slot.squares += (share.boundMs - share.costMs) ** 2;
-    return { expectedMs: slot.freeMs, boundMs: slot.freeMs + Math.sqrt(slot.squares) };
+    const { lane, threads = 1, costMs, boundMs } = share;
+    const own = lane !== undefined && lane.slots * threads < cores.length ? slotsOf(lane, lanes, nowMs) : undefined;
+    const fromMs = own?.[0] ?? nowMs;
+    const core = cores.reduce((best, other) => (isBetter(other.freeMs, best.freeMs, fromMs) ? other : best));
+    const endMs = Math.max(core.freeMs, fromMs) + costMs;
+    core.freeMs = endMs;
+    core.squares += (boundMs - costMs) ** 2;
+    if (own !== undefined) own.splice(0, 1, endMs);
+    own?.sort((a, b) => a - b);
+    for (let more = Math.min(threads, cores.length) - 1; more > 0; more -= 1) {
+      const next = cores.reduce((earliest, other) => (other.freeMs < earliest.freeMs ? other : earliest));
+      next.freeMs = Math.max(next.freeMs, endMs);
+    }
+    return { expectedMs: endMs, boundMs: endMs + Math.sqrt(core.squares) };
   });
+}
+
+/** Sorted. */
+function slotsOf(lane: NonNullable<PlannedRun['lane']>, known: Map<unknown, number[]>, nowMs: number): number[] {
+  const slots = known.get(lane) ?? lane.slotsFreeMs(nowMs).sort((a, b) => a - b);
+  known.set(lane, slots);
+  return slots;
+}
+
+/** For a run that can't begin before `fromMs`: the core that is free last until then, else the one that is free first. */
+function isBetter(freeMs: number, thanMs: number, fromMs: number): boolean {
+  if (freeMs <= fromMs) return thanMs > fromMs || freeMs > thanMs;
+  return freeMs < thanMs;
 }

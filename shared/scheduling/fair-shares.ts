@@ -28,6 +28,8 @@ export interface Share {
   readonly rank: number;
   /** Expected time of its run; 0 = unknown. */
   readonly costMs: number;
+  /** Cores that its run takes, and counts for; absent = 1. */
+  readonly threads?: number;
 }
 
 /** A waiting request and the virtual time at which its turn comes; the smaller, the less its caller has had. */
@@ -146,8 +148,8 @@ export class FairShares {
 }
 
 /** What a run is counted before its time is known. */
-export function expectedMs({ costMs }: Share): number {
-  return costMs === 0 ? UNKNOWN_MS : costMs;
+export function expectedMs({ costMs, threads = 1 }: Share): number {
+  return (costMs === 0 ? UNKNOWN_MS : costMs) * threads;
 }
 
 function firstOf<T extends Share>(lines: ReadonlyMap<string, Line<T>>): { line: Line<T>; share: T } | undefined {

@@ -27,21 +27,21 @@ export interface OccupyingRun {
   readonly deadlineMs: number;
   /** False where one of its requests must not run again: its executor died under it, it is on trial, or carries state. */
   readonly mayRepeat: boolean;
+  /** Can its engine end a run? */
+  readonly cancellable: boolean;
 }
 
 interface MakeWayView<R extends OccupyingRun> {
   readonly nowMs: number;
-  /** All that compute or wait inside the executor; as many at least as there are slots. */
+  /** All whose place it could have, and those that wait inside executors for such a place. */
   readonly runs: readonly R[];
-  /** Can the engine end a run? */
-  readonly cancellable: boolean;
   /** Milliseconds that a caller had lately (recent-use.ts). */
   readonly use: (account: string) => number;
 }
 
 /** The runs to be ended, in this order; none where the newcomer must wait. */
 export function makeWay<R extends OccupyingRun>(newcomer: Newcomer, view: MakeWayView<R>): readonly R[] {
-  const { nowMs, runs, cancellable, use } = view;
+  const { nowMs, runs, use } = view;
   const heavyMs = HEAVY_TIMES * (use(newcomer.account) + newcomer.costMs);
   const yields = ({ accounts, mayRepeat, deadlineMs, expectedMs }: R): boolean =>
     mayRepeat &&
@@ -52,7 +52,7 @@ export function makeWay<R extends OccupyingRun>(newcomer: Newcomer, view: MakeWa
   const computing = runs.filter((run) => run.beganMs !== undefined);
   const leftMs = ({ beganMs = nowMs, expectedMs }: R): number => Math.max(0, beganMs + expectedMs - nowMs);
   const least = Math.max(LEAST_GAIN_MS, LEAST_GAIN_SHARE * newcomer.costMs);
-  if (!cancellable || computing.some((run) => leftMs(run) < least)) return ahead;
-  const [most] = computing.filter(yields).sort((a, b) => leftMs(b) - leftMs(a));
+  if (computing.some((run) => leftMs(run) < least)) return ahead;
+  const [most] = computing.filter((run) => run.cancellable && yields(run)).sort((a, b) => leftMs(b) - leftMs(a));
   return most === undefined ? ahead : [...ahead, most];
 }

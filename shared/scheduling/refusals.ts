@@ -8,6 +8,12 @@ export function displaced(retryAfterMs: number): ServingError {
   return new ServingError('would-miss-deadline', text, { retryAfterMs: Math.ceil(retryAfterMs) });
 }
 
+/** It waited, and can't end in time any more. */
+export function hopeless(costMs: number): ServingError {
+  const text = 'runs took longer than they had, and the time left does not suffice any more';
+  return new ServingError('deadline-exceeded', text, { retryAfterMs: Math.ceil(costMs) });
+}
+
 export function cancelled(): ServingError {
   return new ServingError('cancelled', 'the caller went away');
 }

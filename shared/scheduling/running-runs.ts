@@ -7,6 +7,8 @@ export interface Run<M> {
   readonly abort: AbortController;
   /** Sum of its members' expected times. */
   readonly expectedMs: number;
+  /** Cores that it computes on. */
+  readonly threads: number;
   /** When it got a slot; undefined while it waits inside the executor, sent ahead. */
   beganMs: number | undefined;
   /** It is ended for another caller's run, and its members run again. */
@@ -17,12 +19,14 @@ export interface Run<M> {
 
 export class RunningRuns<M extends { readonly costMs: number }> {
   readonly #slots: number;
+  readonly #threads: number;
   readonly #runs = new Set<Run<M>>();
   #lastId = 0;
 
-  /** `slots`: runs that compute at once. */
-  constructor(slots: number) {
+  /** `slots`: runs that compute at once, each on so many cores. */
+  constructor(slots: number, threads = 1) {
     this.#slots = slots;
+    this.#threads = threads;
   }
 
   get size(): number {
@@ -41,6 +45,7 @@ export class RunningRuns<M extends { readonly costMs: number }> {
       id: this.#lastId,
       abort: new AbortController(),
       expectedMs: members.reduce((sum, { costMs }) => sum + costMs, 0),
+      threads: this.#threads,
       beganMs: this.#runs.size < this.#slots ? nowMs : undefined,
       makesWay: false,
       timed,

@@ -57,10 +57,9 @@ export class WaitingQueue<T extends Share> {
 
   /**
    * Who may share the next run, in the order of turns: a light caller's request doesn't wait for the rows of others, nor one of a
-   * caller in between for those of heavy ones. `heavy`: of the first's caller.
+   * caller in between for those of heavy ones. `heavy`: of the first's caller. `turns`: of those that could share it.
    */
-  nextInTurn(nowMs: number): { readonly members: readonly T[]; readonly heavy: boolean } {
-    const turns = this.turns(nowMs);
+  nextInTurn(nowMs: number, turns = this.turns(nowMs)): { readonly members: readonly T[]; readonly heavy: boolean } {
     const [first] = turns;
     if (first === undefined) return { members: [], heavy: false };
     if (first.tag === BEFORE_ALL) {

@@ -61,7 +61,7 @@ export async function serveModel(
   try {
     for (const graph of graphs) {
       const label = `${identity.name}@${identity.variantDigest.slice(0, 'sha256:'.length + 8)}`;
-      const { providers, intraOpThreads, queueDepthMax, callerWeights } = options;
+      const { providers, intraOpThreads, queueDepthMax } = options;
       const path = pack.pathOf(graph);
       const state = hasState(pack.yaml) ? carriedState(pack.yaml, graph, await inspect(path)) : undefined;
       const carrying = {
@@ -84,9 +84,10 @@ export async function serveModel(
       const runner = await runtime.load(loading, signal);
       deterministic &&= traits.deterministic && state === undefined;
       const maxRows = traits.rowsMayBatch && state === undefined ? pack.yaml.batching.maxRows : 1;
-      const observed = slots.length === 0 ? { clock, onRun: ran } : { clock };
+      const cores = runner.provider.runs === 'cpu' ? modules.cores : modules.cores?.apart(runner.concurrency);
+      const observed = { clock, cores, ...(slots.length === 0 ? { onRun: ran } : {}) };
       const batchRowsMax = canBatch(runner.inputs, runner.outputs) ? maxRows : 1;
-      const scheduler = new Scheduler(runner, { maxRows, queueDepthMax, callerWeights }, observed);
+      const scheduler = new Scheduler(runner, { maxRows, queueDepthMax }, observed);
       const kept = traits.deterministic && state === undefined && pack.yaml.cache.stages.includes(graph);
       const runs = [runner.engine.name, runner.engine.version, runner.provider.runs];
       const { externalData } = traits;

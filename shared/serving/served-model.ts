@@ -11,6 +11,7 @@ import type { CrashRecord, Quarantine } from '../runtime/crash-record.js';
 import type { EngineCapabilities, Provider, ProviderReport } from '../runtime/engine.js';
 import type { CompiledReport, Runtime } from '../runtime/graph-runner.js';
 import type { RestartLimits } from '../runtime/restart-policy.js';
+import type { Cores } from '../scheduling/cores.js';
 import type { SchedulerCounts } from '../scheduling/scheduler.js';
 import type { Clock } from '../system/clock.js';
 import type { Log } from '../system/log.js';
@@ -50,8 +51,6 @@ export interface ServedModelOptions {
   readonly required?: boolean;
   /** When its executors' deaths are a crash loop; by default what a device wants. */
   readonly restartLimits?: RestartLimits;
-  /** Of callers that get more or less than the others, whose weight is 1. */
-  readonly callerWeights?: ReadonlyMap<string, number>;
   /** Hold callers to the rates of the package's `limits`: where callers ask, and not where the model is only tried. */
   readonly limited?: boolean;
 }
@@ -64,6 +63,8 @@ export interface ServedModelModules {
   readonly inspect: OpenPackageDeps['inspect'];
   readonly clock: Clock;
   readonly onRun?: RunObserver | undefined;
+  /** What all models compute on; without it, each graph as if it were alone. */
+  readonly cores?: Cores | undefined;
   /** Why sequences of this model ended, also with versions before this one. */
   readonly endedSequences?: EndedSequences;
   readonly log?: Log;

@@ -15,6 +15,7 @@ export interface StartedRun {
 
 export interface FakeRunnerOptions {
   readonly concurrency?: number;
+  readonly threads?: number;
   /** Simulated milliseconds of a run of so many rows; without it tests finish runs themselves. */
   readonly durationMs?: (rows: number) => number;
   readonly compute?: (input: Float32Array, columns: number) => Float32Array;
@@ -30,6 +31,7 @@ export class FakeGraphRunner implements GraphRunner {
   readonly loadMs = 1;
   readonly pid = 1;
   readonly concurrency: number;
+  readonly threads: number;
   readonly runs: StartedRun[] = [];
   readonly #options: FakeRunnerOptions;
   readonly #clock: ManualClock;
@@ -38,6 +40,7 @@ export class FakeGraphRunner implements GraphRunner {
     this.#clock = clock;
     this.#options = options;
     this.concurrency = options.concurrency ?? 1;
+    this.threads = options.threads ?? 1;
   }
 
   measuredUs(): undefined {

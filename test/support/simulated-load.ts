@@ -1,5 +1,6 @@
 // An open load on a real Scheduler over a simulated executor and clock: arrivals by chance (Poisson), run times that vary, all from
 // one seed. What comes of it depends on the policies alone, and not on what else the machine does.
+import { Cores } from '@tidegate/shared/scheduling/cores.js';
 import { Scheduler } from '@tidegate/shared/scheduling/scheduler.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import type { GraphRunResult } from '@tidegate/shared/runtime/graph-runner.js';
@@ -61,11 +62,9 @@ export async function simulateLoad(
     return random() < slowShare ? 3 * usual : usual;
   };
   const runner = new SlottedRunner(clock, concurrency, durationMs);
-  const scheduler = new Scheduler(
-    runner,
-    { maxRows: batches?.maxRows ?? 1, queueDepthMax: 256, callerWeights },
-    { clock },
-  );
+  const cores = new Cores({ count: concurrency, callerWeights }, { clock });
+  const limits = { maxRows: batches?.maxRows ?? 1, queueDepthMax: 256 };
+  const scheduler = new Scheduler(runner, limits, { clock, cores });
   const seen = new Map(
     callers.map(({ name }) => [name, { offered: 0, refused: 0, displaced: 0, late: 0, times: [] as number[] }]),
   );

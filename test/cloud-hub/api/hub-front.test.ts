@@ -30,6 +30,7 @@ const metrics = new HubMetrics({
     { model: 'digits', version: 7, bytes: 500 },
     { model: 'digits', version: 8, bytes: 300 },
   ],
+  cores: () => ({ count: 2, busy: 1, waiting: 6 }),
   liveClients: () => 2,
   connectedDevices: () => 5,
   inferencesInFlight: () => 1,
@@ -107,6 +108,7 @@ test('metrics count what was answered, by area and status', async () => {
   expect(text).toContain('tidegate_hub_loaded_models 2');
   expect(text).toContain('tidegate_hub_memory_budget_bytes 1000');
   expect(text).toContain('tidegate_hub_memory_used_bytes 900');
+  expect(text).toContain('tidegate_hub_cores_waiting 6');
   expect(text).toContain('tidegate_hub_model_memory_bytes{model="digits",version="7"} 500');
   expect(text).toContain('tidegate_hub_model_loads_total 5');
   expect(text).toContain('tidegate_hub_model_evictions_total{why="budget"} 2');

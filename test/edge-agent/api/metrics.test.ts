@@ -18,6 +18,7 @@ it('counts what ended and reads what components count, each time it is scraped',
     names: () => ['m'],
     serving: () => ({ counts: { runs }, executorDeaths: 3, quarantine: { reason: 'x' } }),
     active: () => ({ residency, source: {}, provider: {} }),
+    cores: { count: 2, busy: 1, waiting: 7 },
     memory: { budgetBytes: null, usedBytes: 8192, overBudget: 0 },
     sequenceCounts: () => ({ live: 3, started: 10, ended }),
   } as never;
@@ -43,6 +44,9 @@ it('counts what ended and reads what components count, each time it is scraped',
   expect(first).toContain('tidegate_executor_runs_total{model="m"} 3');
   expect(first).toContain('tidegate_executor_deaths_total{model="m"} 3');
   expect(first).toContain('tidegate_model_quarantined{model="m"} 1');
+  expect(first).toContain('tidegate_cores 2');
+  expect(first).toContain('tidegate_cores_busy 1');
+  expect(first).toContain('tidegate_cores_waiting 7');
   expect(first).toContain('tidegate_memory_used_bytes 8192');
   expect(first).toContain('tidegate_memory_budget_bytes 0');
   expect(first).toContain('tidegate_model_loads_total{model="m"} 2');

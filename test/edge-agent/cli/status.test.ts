@@ -44,11 +44,12 @@ describe('what status says', () => {
     const held = { ...model, quarantine: { reason: 'its executors ended 3 times' } };
     const memory = { budgetBytes: 512 * MIB, usedBytes: 160 * MIB, agentBytes: 50 * MIB };
     expect(
-      statusText({ ...quiet, memory, models: [model, pinned, held] })
+      statusText({ ...quiet, memory, cores: { count: 2, busy: 1, waiting: 3 }, models: [model, pinned, held] })
         .split('\n')
         .slice(1, -1),
     ).toEqual([
       'memory: 160 MiB with executors (50 MiB the agent itself), of a budget of 512 MiB',
+      'cores: 1 of 2 compute, 3 requests wait',
       'm@2 int8 sha256:01234567 (verified) on cpu: asked for; 7 runs, 0 waiting',
       '  on demand: 40 MiB',
       'm@2 int8 sha256:01234567 (verified) on cpu: asked for; 7 runs, 0 waiting',

@@ -7,12 +7,13 @@ const run = (part: Partial<OccupyingRun> = {}): OccupyingRun => ({
   expectedMs: 30,
   deadlineMs: 1000,
   mayRepeat: true,
+  cancellable: true,
   ...part,
 });
 const USE: Readonly<Record<string, number>> = { heavy: 5000, other: 4000, light: 20 };
-const ask = (runs: readonly OccupyingRun[], part: { nowMs?: number; cancellable?: boolean; account?: string } = {}) => {
-  const { nowMs = 5, cancellable = true, account = 'light' } = part;
-  return makeWay({ account, costMs: 30 }, { nowMs, runs, cancellable, use: (name) => USE[name] ?? 0 });
+const ask = (runs: readonly OccupyingRun[], part: { nowMs?: number; account?: string } = {}) => {
+  const { nowMs = 5, account = 'light' } = part;
+  return makeWay({ account, costMs: 30 }, { nowMs, runs, use: (name) => USE[name] ?? 0 });
 };
 
 describe('makeWay', () => {
@@ -23,7 +24,7 @@ describe('makeWay', () => {
 
   it('only takes back where the engine ends no runs, or one ends soon anyway', () => {
     const ahead = run({ beganMs: undefined });
-    expect(ask([run(), ahead], { cancellable: false })).toEqual([ahead]);
+    expect(ask([run({ cancellable: false }), ahead])).toEqual([ahead]);
     expect(ask([run(), ahead], { nowMs: 27 })).toEqual([ahead]);
     expect(ask([run(), run({ beganMs: 20 })], { nowMs: 27 })).toEqual([]);
   });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { RuntimeError } from '@tidegate/shared/runtime/runtime-error.js';
-import { Scheduler, type ScheduledResult } from '@tidegate/shared/scheduling/scheduler.js';
+import type { ScheduledResult } from '@tidegate/shared/scheduling/scheduled-request.js';
+import { Scheduler } from '@tidegate/shared/scheduling/scheduler.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import { float32Of } from '@tidegate/shared/tensor/tensor.js';
 import { feedOf, FakeGraphRunner, settle, type FakeRunnerOptions } from '../../support/fake-graph-runner.js';

@@ -1,0 +1,153 @@
+// The cores that all models of this process compute on: one queue for all their requests, and the runs that hold the cores. A thin
+// shell: core-use.ts says what begins next, fair-shares.ts whose turn it is, make-way.ts which run is ended for a light caller. What
+// computes elsewhere, on a GPU, has cores of its own (`apart`).
+//
+// Invariant: a request waits only while its graph has all the runs that it may have, or every core computes for somebody whose
+// turn was before its own, or waits for one that is not overdue.
+import type { Clock } from '../system/clock.js';
+import { busyCores, coresFreeMs, nextToBegin, overdueMs } from './core-use.js';
+import { makeWay } from './make-way.js';
+import { hopeless } from './refusals.js';
+import type { Run } from './running-runs.js';
+import type { Lane, ScheduledRequest } from './scheduled-request.js';
+import { WaitingQueue } from './waiting-queue.js';
+
+interface CoresOptions {
+  readonly count: number;
+  /** Of callers that get more or less than the others, whose weight is 1. */
+  readonly callerWeights?: ReadonlyMap<string, number> | undefined;
+}
+
+/** For status and metrics. */
+interface CoresReport {
+  readonly count: number;
+  /** More than `count` where a run of several threads shares them with others. */
+  readonly busy: number;
+  /** Requests that wait, over all models. */
+  readonly waiting: number;
+}
+
+export class Cores {
+  readonly count: number;
+  readonly queue: WaitingQueue<ScheduledRequest>;
+  readonly #options: CoresOptions;
+  readonly #clock: Clock;
+  /** Those that have runs. */
+  readonly #lanes = new Set<Lane>();
+  /** Ends the wait for the next run that may be overdue. */
+  #stopWatching: (() => void) | undefined;
+
+  constructor(options: CoresOptions, modules: { readonly clock: Clock }) {
+    this.count = options.count;
+    this.queue = new WaitingQueue(options.callerWeights);
+    this.#options = options;
+    this.#clock = modules.clock;
+  }
+
+  /** Others with the same callers' weights, for what doesn't compute on these. */
+  apart(count: number): Cores {
+    return new Cores({ ...this.#options, count }, { clock: this.#clock });
+  }
+
+  get report(): CoresReport {
+    const busy = busyCores(this.#runs(), this.#clock.monotonicMs());
+    return { count: this.count, busy, waiting: this.queue.length };
+  }
+
+  /** When each is expected to be free. */
+  freeMs(nowMs: number): number[] {
+    return coresFreeMs(this.count, this.#runs(), nowMs);
+  }
+
+  /** What the waiting runs take all together. */
+  get drainMs(): number {
+    return this.queue.all.reduce((sum, { costMs, lane }) => sum + costMs * lane.threads, 0) / this.count;
+  }
+
+  /** Begins what can begin. `timed` is false where a run before was ended: its cores may be free a little later. */
+  dispatch(timed = true): void {
+    this.#shedHopeless();
+    while (this.queue.length > 0) {
+      const nowMs = this.#clock.monotonicMs();
+      const free = this.count - busyCores(this.#runs(), nowMs);
+      if (free <= 0 && ![...this.#lanes].some((lane) => lane.runs.size === lane.slots)) break; // nor is anything sent ahead
+      const turns = this.queue.turns(nowMs);
+      const next = nextToBegin(turns, free > 0);
+      if (next === undefined) break;
+      const { lane } = next.share;
+      const candidates = turns.filter((turn) => turn.share.lane === lane);
+      const slots = Math.min(lane.slots - lane.runs.size, Math.ceil(free / lane.threads));
+      this.#lanes.add(lane);
+      lane.begin({ ...this.queue.nextInTurn(nowMs, candidates), freeSlots: Math.max(1, slots), timed });
+    }
+    this.#watch();
+  }
+
+  /** A run of the lane has ended. */
+  ended(lane: Lane, timed: boolean): void {
+    if (lane.runs.size === 0) this.#lanes.delete(lane);
+    this.dispatch(timed);
+  }
+
+  /** Ends others' runs for this request, where make-way.ts says so; they run again behind it. */
+  makeWay(item: ScheduledRequest): void {
+    const nowMs = this.#clock.monotonicMs();
+    const { lane } = item;
+    const own = lane.runs.size >= lane.slots; // then another graph's run is none of its business
+    if (!own && busyCores(this.#runs(), nowMs) < this.count) return;
+    if (this.queue.turns(nowMs)[0]?.share !== item) return;
+    const lanes = own ? [lane] : [...this.#lanes];
+    const runs = lanes.flatMap((other) => other.runs.all.map((run) => occupying(run, other)));
+    const use = (account: string): number => this.queue.use.of(account, nowMs);
+    for (const { run, lane: ending, beganMs } of makeWay(item, { nowMs, runs, use })) {
+      if (beganMs !== undefined) this.queue.used(item.account, (nowMs - beganMs) * ending.threads, nowMs);
+      ending.makeWay(run);
+    }
+  }
+
+  #runs(): Run<ScheduledRequest>[] {
+    return [...this.#lanes].flatMap((lane) => lane.runs.all);
+  }
+
+  /**
+   * What can't end in time any more would only take the time of those that can: told so now, not at its deadline. An idle
+   * executor still tries one, since the times may be wrong and only runs correct them.
+   */
+  #shedHopeless(): void {
+    const nowMs = this.#clock.monotonicMs();
+    const late = this.queue.all.filter(({ deadlineMs, costMs }) => nowMs + costMs > deadlineMs);
+    if (late.length === 0) return;
+    const counted = new Map<Lane, number>();
+    for (const { lane } of late) counted.set(lane, (counted.get(lane) ?? 0) + 1);
+    const tries = (lane: Lane): boolean => lane.runs.size === 0 && counted.get(lane) === lane.waiting;
+    const tried = new Set([...counted.keys()].filter(tries));
+    for (const item of late) {
+      if (!tried.delete(item.lane)) item.lane.giveUp(item, hopeless(item.costMs));
+    }
+  }
+
+  /** While somebody waits for a core, those of a run that becomes overdue are given away at once. */
+  #watch(): void {
+    this.#stopWatching?.();
+    this.#stopWatching = undefined;
+    if (!this.queue.all.some(({ lane }) => lane.runs.size < lane.slots)) return;
+    const nowMs = this.#clock.monotonicMs();
+    const due = this.#runs().map((run) => overdueMs(run));
+    const atMs = Math.min(...due.filter((ms) => ms > nowMs));
+    if (Number.isFinite(atMs)) this.#stopWatching = this.#clock.after(atMs - nowMs, () => this.dispatch());
+  }
+}
+
+function occupying(run: Run<ScheduledRequest>, lane: Lane) {
+  const { members, beganMs, expectedMs } = run;
+  return {
+    run,
+    lane,
+    accounts: members.map(({ account }) => account),
+    beganMs,
+    expectedMs,
+    deadlineMs: Math.min(...members.map(({ deadlineMs }) => deadlineMs)),
+    mayRepeat: lane.mayRepeat(run),
+    cancellable: lane.cancellable,
+  };
+}
