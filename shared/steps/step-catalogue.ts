@@ -19,6 +19,7 @@ import { rotate } from './rotate.js';
 import { softmax } from './softmax.js';
 import { StepError, type PreparedStep, type StepAssets, type StepDefinition } from './step.js';
 import { thresholdToBoxes } from './threshold-to-boxes.js';
+import { tokenise } from './tokenise.js';
 import { topK } from './top-k.js';
 
 /** A step with its type of parameters forgotten: they are parsed when it is prepared. */
@@ -62,6 +63,7 @@ const steps = [
   catalogueStep(rotate),
   catalogueStep(softmax),
   catalogueStep(thresholdToBoxes),
+  catalogueStep(tokenise),
   catalogueStep(topK),
 ];
 
