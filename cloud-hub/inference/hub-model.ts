@@ -35,6 +35,10 @@ export class HubModel implements Parkable {
     return this.#loaded?.holdsState ?? false;
   }
 
+  get stateEndsMs(): number | undefined {
+    return this.#loaded?.stateEndsMs;
+  }
+
   /** Do equal questions get equal answers? Undefined until it was loaded once. */
   get deterministic(): boolean | undefined {
     return this.#loaded?.deterministic;

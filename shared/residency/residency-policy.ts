@@ -17,6 +17,8 @@ export interface Occupant {
   readonly pinned: boolean;
   /** It can't leave at this moment: it comes now, or holds what sequences carry. */
   readonly stays: boolean;
+  /** When sequences that it holds have ended, if nothing more is asked of them; they may end sooner. Absent = it holds none. */
+  readonly stateEndsMs?: number | undefined;
   /** No request is under way in it. */
   readonly idle: boolean;
 }
@@ -46,7 +48,8 @@ interface Missing {
 
 type RoomDecision<T extends Occupant> =
   | { readonly kind: 'load'; readonly leave: readonly T[] }
-  | { readonly kind: 'wait'; readonly untilMs: number; readonly reason: string }
+  /** `untilMs`: when it can come in as far as is known; it may be sooner, so ask again at `againMs`. */
+  | { readonly kind: 'wait'; readonly untilMs: number; readonly againMs: number; readonly reason: string }
   | { readonly kind: 'never'; readonly reason: string };
 
 const RESIDENCY_FLOOR_MS = 10_000;
@@ -91,13 +94,20 @@ export function decideRoom<T extends Occupant>(
   for (const { occupant, atMs } of leaving.sort((a, b) => a.atMs - b.atMs)) {
     rest = without(rest, occupant);
     if (!isNothing(rest)) continue;
-    const names = leaving.filter((other) => other.atMs > nowMs).map((other) => other.occupant.name);
+    const held = leaving.filter((other) => other.atMs > nowMs).map((other) => other.occupant);
+    const names = held.map(({ name, stateEndsMs }) => (stateEndsMs === undefined ? name : `${name} (in a sequence)`));
     const seconds = Math.ceil((atMs - nowMs) / 1000);
     const what =
       missing.bytes > 0
         ? `the memory budget (${mebibytes(memory.limitBytes)}) is`
         : `the places of the ${memory.modelsMax} models that may be in memory are`;
-    return { kind: 'wait', untilMs: atMs, reason: `${what} taken by ${names.join(', ')} for another ${seconds} s` };
+    const againMs = held.some(({ stays }) => stays) ? Math.min(atMs, nowMs + ASK_AGAIN_MS) : atMs;
+    return {
+      kind: 'wait',
+      untilMs: atMs,
+      againMs,
+      reason: `${what} taken by ${names.join(', ')} for another ${seconds} s`,
+    };
   }
   throw new Error('the bytes of those that may leave suffice');
 }
@@ -150,9 +160,8 @@ function without({ bytes, models }: Missing, occupant: Occupant): Missing {
 }
 
 function mayLeaveAtMs(occupant: Occupant, wanted: Wanted, nowMs: number): number {
-  if (wanted.urgent) return occupant.stays ? nowMs + ASK_AGAIN_MS : nowMs;
-  const atMs = occupant.sinceMs + minimumResidencyMs(occupant, wanted);
-  return occupant.stays ? Math.max(atMs, nowMs + ASK_AGAIN_MS) : atMs;
+  const atMs = wanted.urgent ? nowMs : occupant.sinceMs + minimumResidencyMs(occupant, wanted);
+  return occupant.stays ? Math.max(atMs, nowMs + ASK_AGAIN_MS, occupant.stateEndsMs ?? 0) : atMs;
 }
 
 function worth({ loadMs, usesPerS, bytes }: Pick<Occupant, 'loadMs' | 'usesPerS' | 'bytes'>): number {

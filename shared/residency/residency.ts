@@ -164,7 +164,7 @@ export class Residency {
       while (resident.state !== 'resident' && this.#all.has(resident)) {
         const decision = resident.state === 'loading' ? undefined : this.#tryWake(resident, true);
         if (decision?.kind === 'never') throw this.#refusal(resident, decision.reason, undefined);
-        await this.#changes.next(decision?.kind === 'wait' ? decision.untilMs : Infinity, signal);
+        await this.#changes.next(decision?.kind === 'wait' ? decision.againMs : Infinity, signal);
         if (model.quarantine !== undefined) return;
       }
     } finally {
@@ -230,7 +230,7 @@ export class Residency {
     if (readyMs - nowMs > elsewhereMs || readyMs > ask.deadlineMs) {
       throw this.#refusal(resident, reason, Math.max(1, Math.ceil(readyMs - nowMs)));
     }
-    await this.#changes.next(Math.min(ask.deadlineMs, decision?.kind === 'wait' ? decision.untilMs : Infinity), signal);
+    await this.#changes.next(Math.min(ask.deadlineMs, decision?.kind === 'wait' ? decision.againMs : Infinity), signal);
   }
 
   #loadStartMs(resident: Resident): number {
@@ -287,7 +287,7 @@ export class Residency {
         for (const other of decision.leave) void this.#leave(other.resident, 'budget', resident.name);
         return;
       }
-      await this.#changes.next(decision.untilMs, signal);
+      await this.#changes.next(decision.againMs, signal);
     }
   }
 

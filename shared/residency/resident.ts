@@ -14,6 +14,8 @@ export interface Parkable {
   readonly quarantine: unknown;
   /** Would parking lose what nobody can bring back? */
   readonly holdsState: boolean;
+  /** When it holds none any more, if nothing more is asked of it; monotonic. Absent = nobody knows. */
+  readonly stateEndsMs?: number | undefined;
   park(): Promise<void>;
   wake(signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
@@ -117,9 +119,11 @@ export class Resident {
 
   asOccupant(): Occupant & { readonly resident: Resident } {
     const { name, bytes, sinceMs, idle, rules } = this;
-    const stays = this.state === 'loading' || this.model?.holdsState === true;
+    const holdsState = this.model?.holdsState === true;
+    const stays = this.state === 'loading' || holdsState;
+    const stateEndsMs = holdsState ? this.model?.stateEndsMs : undefined;
     const { loadMs, usesPerS } = this.#worth();
-    return { name, bytes, loadMs, usesPerS, sinceMs, pinned: rules.pinned(), stays, idle, resident: this };
+    return { name, bytes, loadMs, usesPerS, sinceMs, pinned: rules.pinned(), stays, stateEndsMs, idle, resident: this };
   }
 
   asWanted(urgent: boolean): Wanted {

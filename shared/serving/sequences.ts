@@ -78,6 +78,14 @@ export class Sequences {
     return { live: this.#held.size, started: this.#started, ended: { ...this.#ends } };
   }
 
+  /** When the last of them is idle for too long, if nothing more is asked; monotonic. Undefined where none is live. */
+  get endMs(): number | undefined {
+    const nowMs = this.#modules.clock.monotonicMs();
+    let lastMs: number | undefined;
+    for (const { waiting, usedMs } of this.#held.values()) lastMs = Math.max(lastMs ?? 0, waiting > 0 ? nowMs : usedMs);
+    return lastMs === undefined ? undefined : lastMs + this.#limits.idleTimeoutMs;
+  }
+
   has(asked: SequenceAsked): boolean {
     return this.#held.has(nameOf(asked));
   }

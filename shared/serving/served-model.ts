@@ -256,6 +256,11 @@ export class ServedModel {
     return (this.#sequences?.counts.live ?? 0) > 0;
   }
 
+  /** As Sequences.endMs. */
+  get stateEndsMs(): number | undefined {
+    return this.#sequences?.endMs;
+  }
+
   /** Of its executors, as many as are there: graphs may share one. */
   get pids(): readonly number[] {
     return [...new Set(this.#slots.flatMap(({ runner: { pid } }) => pid ?? []))];

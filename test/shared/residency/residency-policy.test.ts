@@ -41,6 +41,7 @@ const anyOccupant: fc.Arbitrary<Occupant> = fc.record({
   sinceMs: fc.integer({ min: 0, max: LATER }),
   pinned: fc.boolean(),
   stays: fc.boolean(),
+  stateEndsMs: fc.oneof(fc.constant(undefined), fc.integer({ min: 0, max: 2 * LATER })),
   idle: fc.boolean(),
 });
 const anyWanted: fc.Arbitrary<Wanted> = fc.record({
@@ -93,6 +94,7 @@ describe('decideRoom', () => {
     expect(decideRoom(wanted(), both, places, 4000)).toEqual({
       kind: 'wait',
       untilMs: 10_000,
+      againMs: 10_000,
       reason: 'the places of the 2 models that may be in memory are taken by a, rare for another 6 s',
     });
     const pinned = both.map((one) => ({ ...one, pinned: true }));
@@ -120,6 +122,7 @@ describe('decideRoom', () => {
     expect(decision).toEqual({
       kind: 'wait',
       untilMs: 10_000,
+      againMs: 10_000,
       reason: 'the memory budget (0 MiB) is taken by a, b for another 6 s',
     });
     expect(decideRoom(wanted({ urgent: true }), both, memory, 4000).kind).toBe('load');
@@ -127,11 +130,21 @@ describe('decideRoom', () => {
     expect(decideRoom(wanted({ urgent: true }), coming, memory, 4000).kind).toBe('wait');
   });
 
+  it('knows when a sequence ends at the latest, and asks again before', () => {
+    const held = [occupant({ bytes: 250, stays: true, stateEndsMs: 60_000 })];
+    const decision = decideRoom(wanted(), held, memory, 20_000);
+    expect(decision).toMatchObject({ kind: 'wait', untilMs: 60_000, againMs: 20_250 });
+    expect(decision).toMatchObject({ reason: expect.stringContaining('a (in a sequence) for another 40 s') as string });
+    const urgent = decideRoom(wanted({ urgent: true }), held, memory, 20_000);
+    expect(urgent).toMatchObject({ kind: 'wait', againMs: 20_250 });
+  });
+
   it('never lets the budget be exceeded, and never has leave what is pinned, is loaded now, or came too lately', () => {
     fc.assert(
       fc.property(fc.array(anyOccupant, { maxLength: 8 }), anyWanted, anyMemory, (occupants, want, budget) => {
         const decision = decideRoom(want, occupants, budget, LATER);
-        if (decision.kind === 'wait') expect(decision.untilMs).toBeGreaterThan(LATER);
+        if (decision.kind === 'wait') expect(decision.againMs).toBeGreaterThan(LATER);
+        if (decision.kind === 'wait') expect(decision.untilMs).toBeGreaterThanOrEqual(decision.againMs);
         if (decision.kind !== 'load') return;
         const stay = occupants.filter((one) => !decision.leave.includes(one));
         expect(budget.ownBytes + sum(stay) + want.bytes).toBeLessThanOrEqual(budget.limitBytes);

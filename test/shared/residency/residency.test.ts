@@ -88,6 +88,7 @@ class FakeModel implements Parkable {
   pids: number[] = [];
   quarantine: object | undefined;
   holdsState = false;
+  stateEndsMs: number | undefined;
   wakes = 0;
   failures = 0;
 
@@ -299,6 +300,22 @@ describe('keep-alive', () => {
     await added;
     expect(world.state(a)).toBe('on demand');
     expect(world.peakBytes).toBe(150);
+  });
+
+  it('refuses at once who could only wait for a sequence that outlasts the deadline, and has others wait for its end', async () => {
+    world = new World(150);
+    const [other, holder] = [await world.add('a'), await world.add('b')]; // which made room for itself
+    expect(world.state(other)).toBe('on demand');
+    Object.assign(holder, { holdsState: true, stateEndsMs: world.clock.monotonicMs() + 60_000 });
+    const refused = await world.ask(other, 30_000);
+    expect(refused).toMatchObject({ code: 'not-ready', message: expect.stringContaining('(in a sequence)') as string });
+    expect((refused as ServingError).retryAfterMs).toBeGreaterThan(59_000);
+    expect(await world.ask(other, 90_000, { elsewhereMs: () => 200 })).toMatchObject({ code: 'not-ready' });
+    const waits = world.ask(other, 90_000);
+    await world.pass(20_000);
+    Object.assign(holder, { holdsState: false, stateEndsMs: undefined }); // it ended sooner than it had to
+    await world.pass(1000);
+    expect(await waits).toBe('here');
   });
 
   it('of 0 lets it leave after each request, of a pinned model counts for nothing', async () => {

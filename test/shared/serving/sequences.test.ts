@@ -46,6 +46,25 @@ describe('sequences', () => {
     expect(sequences.counts).toMatchObject({ live: 1, started: 2, ended: { ended: 1 } });
   });
 
+  it('tell when the last of them has been idle for too long, if nothing more is asked', async () => {
+    const { sequences, ask, clock } = open();
+    expect(sequences.endMs).toBeUndefined();
+    await ask('7', START);
+    clock.advance(400);
+    await ask('8', START);
+    clock.advance(100);
+    expect(sequences.endMs).toBe(clock.monotonicMs() - 100 + 1000);
+    let end = (): void => undefined;
+    const runs = sequences.run({ id: '7', ...NEXT }, never, () => new Promise<void>((resolve) => (end = resolve)));
+    expect(sequences.endMs).toBe(clock.monotonicMs() + 1000);
+    await settle();
+    end();
+    await runs;
+    await ask('7', END);
+    await ask('8', END);
+    expect(sequences.endMs).toBeUndefined();
+  });
+
   it('begin again with a key of their own', async () => {
     const { ask, forgotten } = open();
     const first = await ask('7', START);
