@@ -198,7 +198,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     ...protocols,
     logControl: modules.logControl,
     sharedMemory,
-    onRefused: (code, tookMs) => metrics.refused(code, tookMs),
+    onRefused: (...refused) => metrics.refused(...refused),
   });
   const streams = new InferStreams({ ...protocols, sharedMemory, apiToken: settings.apiToken });
   const startedMonotonicMs = clock.monotonicMs();

@@ -25,6 +25,11 @@ interface Sample {
 
 const LATENCY_BUCKETS_S = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
+const REFUSED_AT_ADMISSION: ReadonlySet<ServingErrorCode> = new Set([
+  'would-miss-deadline',
+  'queue-full',
+  'rate-limited',
+]);
 const REFUSAL_BUCKETS_S = [0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.1, 1];
 
 const MODEL_FAMILIES = {
@@ -114,7 +119,7 @@ export class Metrics {
   readonly #registry = new Registry();
   readonly #requests: Counter<'model' | 'outcome' | 'code'>;
   readonly #seconds: Histogram<'model' | 'outcome'>;
-  readonly #refusals: Histogram;
+  readonly #refusals: Histogram<'body'>;
   /** Looked up once per combination of labels: hashing them for each request costs more than the counting. */
   readonly #series = new Map<
     string,
@@ -138,7 +143,8 @@ export class Metrics {
     });
     this.#refusals = new Histogram({
       name: 'tidegate_refusal_duration_seconds',
-      help: 'Of requests refused at admission over HTTP, from their last byte to the refusal',
+      help: 'Of requests refused at admission over HTTP: from their last byte to the refusal, or from their head where their body was not read',
+      labelNames: ['body'],
       buckets: REFUSAL_BUCKETS_S,
       registers,
     });
@@ -167,9 +173,9 @@ export class Metrics {
     series.seconds.observe(totalMs / 1000);
   }
 
-  /** An inference request over HTTP was refused, so long after it had been read. */
-  refused(code: ServingErrorCode, tookMs: number): void {
-    if (code === 'would-miss-deadline' || code === 'queue-full') this.#refusals.observe(tookMs / 1000);
+  /** An inference request over HTTP was refused, so long after it had been read, or its head where its body was not. */
+  refused(code: ServingErrorCode, tookMs: number, unread: boolean): void {
+    if (REFUSED_AT_ADMISSION.has(code)) this.#refusals.observe({ body: unread ? 'unread' : 'read' }, tookMs / 1000);
   }
 
   get contentType(): string {

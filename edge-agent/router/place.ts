@@ -81,6 +81,11 @@ export function rescue(view: RescueView): { readonly place: 'local' | 'hub'; rea
   return { place: 'hub', reason: view.detail };
 }
 
+/** May the hub have a part of a request that is answered here? */
+export function maySplit({ asked, privacy, hub }: PlaceView): boolean {
+  return (asked === 'auto' || asked === 'split') && privacy.allowed && hub === 'reachable';
+}
+
 function askHub(view: PlaceView, reason: string): PlaceDecision {
   if (view.hub === 'none') return refuse('hub-unavailable', `${reason}, and this agent has none`);
   if (view.hub === 'broken') return refuse('hub-unavailable', `${reason}, and it does not answer now`);

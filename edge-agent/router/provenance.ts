@@ -1,6 +1,7 @@
 // What an answer says of where it came from, put together from what computed it and what the cache did. Pure.
 import type { InferAnswer, InferRequest } from '@tidegate/shared/serving/inference-service.js';
 import type { CacheOutcome, ComputedAnswer } from '@tidegate/shared/cache/answer-cache.js';
+import type { ServedModel } from '@tidegate/shared/serving/served-model.js';
 
 /** The hub's answer, to be kept. */
 export function computedOf(answer: InferAnswer): ComputedAnswer {
@@ -48,4 +49,11 @@ export function fromHub(answer: InferAnswer, reason: string): InferAnswer {
 
 export function withReason(answer: InferAnswer, reason: string): InferAnswer {
   return { ...answer, provenance: { ...answer.provenance, reason } };
+}
+
+/** Why the cache did not answer. */
+export function whyComputed({ cache }: InferRequest, model: ServedModel): string {
+  if (!model.yaml.cache.enabled || !model.deterministic) return 'computing: answers of this model are not cached';
+  if (cache === 'bypass') return 'computing: the caller bypasses the cache';
+  return cache === 'refresh' ? 'computing: the caller wants a fresh answer' : 'computing: no cached answer fits';
 }

@@ -26,8 +26,9 @@ import type { HubClient } from './hub-client.js';
 import { askUnderSpan } from './hub-hop.js';
 import { hubWaitMs } from './hub-wait.js';
 import type { ModelControl } from './model-control.js';
-import { place, rescue, type PlaceView, type RescueView } from './place.js';
-import { answerOf, computedOf, fromHub, withReason } from './provenance.js';
+import { onlyRunsHere } from './only-runs-here.js';
+import { maySplit, place, rescue, type PlaceView, type RescueView } from './place.js';
+import { answerOf, computedOf, fromHub, whyComputed, withReason } from './provenance.js';
 import { RequestTrail, type RequestEnd } from './request-trail.js';
 import { Splitting, type SplitPlan } from './splitting.js';
 
@@ -128,6 +129,25 @@ export class Router implements InferenceService {
     this.#modules.models.endSequences(scope);
   }
 
+  refuseUnread(name: string, version: string | undefined, head: () => InferRequest): ServingError | undefined {
+    const model = this.#local(name, version);
+    if (model?.crowded !== true) return undefined;
+    const request = head();
+    const { models, cache } = this.#modules;
+    const sure = onlyRunsHere(request, model, {
+      inMemory: models.inMemory(model),
+      aside: cache.isAside(name),
+      hubMayAnswer: this.#elsewhereMs(this.#view(request, model, false)) !== undefined,
+    });
+    const refusal = sure ? model.refusal(request) : undefined;
+    if (refusal === undefined) return undefined;
+    const trail = new RequestTrail(request, this.#modules);
+    trail.model = model;
+    trail.note('refused by what its head says: its body was not read');
+    trail.refused(refusal);
+    return refusal;
+  }
+
   async infer(request: InferRequest, signal: AbortSignal): Promise<InferAnswer> {
     const trail = new RequestTrail(request, this.#modules);
     try {
@@ -144,16 +164,7 @@ export class Router implements InferenceService {
     const model = this.#local(request.model, request.version, request.sequence);
     trail.model = model;
     const plan = model && this.#splitting?.plan(request, model);
-    const view: PlaceView = {
-      asked: request.placement,
-      modelOnDevice: model !== undefined,
-      whyAbsent: model ? undefined : this.#modules.control.whyAbsent(request.model, request.version),
-      stateful: model?.stateful ?? false,
-      begun: this.#begun(request, model),
-      canSplit: plan !== undefined,
-      privacy: this.#modules.privacy.ask(request.model, 'fallback'),
-      hub: this.#modules.hub?.state === undefined ? 'none' : this.#modules.hub.state,
-    };
+    const view = this.#view(request, model, plan !== undefined);
     const decision = place(view);
     if (decision.place === 'refuse') {
       if (decision.code === 'not-found') throw notFound(request.model, request.version, decision.reason);
@@ -358,6 +369,20 @@ export class Router implements InferenceService {
     return outcome;
   }
 
+  #view(request: InferRequest, model: ServedModel | undefined, canSplit: boolean): PlaceView {
+    const { privacy, hub } = this.#modules;
+    return {
+      asked: request.placement,
+      modelOnDevice: model !== undefined,
+      whyAbsent: model ? undefined : this.#modules.control.whyAbsent(request.model, request.version),
+      stateful: model?.stateful ?? false,
+      begun: this.#begun(request, model),
+      canSplit,
+      privacy: privacy.ask(request.model, 'fallback'),
+      hub: hub?.state ?? 'none',
+    };
+  }
+
   #begun({ model: name, sequence }: InferRequest, model: ServedModel | undefined): PlaceView['begun'] {
     if (sequence === undefined || sequence.start) return undefined;
     return this.#atHub.get(name, sequence) ?? (model?.holds(sequence) === true ? 'here' : undefined);
@@ -369,23 +394,12 @@ export class Router implements InferenceService {
   }
 }
 
-function maySplit({ asked, privacy, hub }: PlaceView): boolean {
-  return (asked === 'auto' || asked === 'split') && privacy.allowed && hub === 'reachable';
-}
-
 /** Whose kept answer is wanted, and whose is as good: who asks for a split gets one. */
 function answerers(
   { placement }: InferRequest,
   split: AnsweredBy | undefined,
 ): readonly [AnsweredBy, AnsweredBy | undefined] {
   return placement === 'split' && split !== undefined ? [split, undefined] : ['edge', split];
-}
-
-/** Why the cache did not answer. */
-function whyComputed({ cache }: InferRequest, model: ServedModel): string {
-  if (!model.yaml.cache.enabled || !model.deterministic) return 'computing: answers of this model are not cached';
-  if (cache === 'bypass') return 'computing: the caller bypasses the cache';
-  return cache === 'refresh' ? 'computing: the caller wants a fresh answer' : 'computing: no cached answer fits';
 }
 
 function notFound(name: string, version: string | undefined, why?: string): ServingError {

@@ -139,6 +139,11 @@ export class AnswerCache {
     this.#flights = new SingleFlight(modules);
   }
 
+  /** Does the next request of this model that wants a kept answer go past the cache? */
+  isAside(model: string): boolean {
+    return this.#bypass.isAside(model);
+  }
+
   /** Rejects with what `compute` rejects with, or by this request's own deadline or signal. */
   async answer(
     question: CacheQuestion,

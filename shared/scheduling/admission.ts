@@ -35,7 +35,7 @@ export interface AdmissionView<T extends PlannedRun> {
   readonly heavy: boolean;
 }
 
-type AdmissionDecision<T> =
+export type AdmissionDecision<T> =
   | {
       readonly admit: true;
       /** Waiting requests of others that must go for it. */

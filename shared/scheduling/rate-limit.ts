@@ -30,8 +30,25 @@ export class RateLimit {
     this.#limits = limits;
   }
 
+  /** Is there any limit? */
+  get states(): boolean {
+    return this.#limits.requestsPerSecond !== undefined || this.#limits.requestsPerSecondPerCaller !== undefined;
+  }
+
   /** `nowMs` is monotonic. */
   take(caller: string, nowMs: number): RateDecision {
+    const decision = this.look(caller, nowMs);
+    if (!decision.allowed) return decision;
+    const { requestsPerSecond: all, requestsPerSecondPerCaller: each } = this.#limits;
+    if (all !== undefined) this.#all = oneLess(filled(this.#all, all, nowMs));
+    if (each === undefined) return decision;
+    if (!this.#byCaller.has(caller) && this.#byCaller.size >= LIMIT_CALLERS) this.#forgetFullest();
+    this.#byCaller.set(caller, oneLess(filled(this.#byCaller.get(caller), each, nowMs)));
+    return decision;
+  }
+
+  /** What `take` would decide now; takes nothing. */
+  look(caller: string, nowMs: number): RateDecision {
     const { requestsPerSecond: all, requestsPerSecondPerCaller: each } = this.#limits;
     const own = each === undefined ? undefined : filled(this.#byCaller.get(caller), each, nowMs);
     if (own !== undefined && each !== undefined && own.tokens < 1) {
@@ -41,10 +58,6 @@ export class RateLimit {
     if (common !== undefined && all !== undefined && common.tokens < 1) {
       return refused(common, all, `all callers together may ask ${all} times a second`);
     }
-    if (common !== undefined) this.#all = { ...common, tokens: common.tokens - 1 };
-    if (own === undefined) return ALLOWED;
-    if (!this.#byCaller.has(caller) && this.#byCaller.size >= LIMIT_CALLERS) this.#forgetFullest();
-    this.#byCaller.set(caller, { ...own, tokens: own.tokens - 1 });
     return ALLOWED;
   }
 
@@ -57,6 +70,10 @@ export class RateLimit {
     }
     if (fullest !== undefined) this.#byCaller.delete(fullest);
   }
+}
+
+function oneLess({ tokens, atMs }: Bucket): Bucket {
+  return { tokens: tokens - 1, atMs };
 }
 
 function filled(bucket: Bucket | undefined, perSecond: number, nowMs: number): Bucket {

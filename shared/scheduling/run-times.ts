@@ -25,7 +25,7 @@ export interface RunShape {
   readonly rowBytes: number;
 }
 
-interface Estimate {
+export interface Estimate {
   /** What a run is expected to take. */
   readonly meanMs: number;
   /** What it will hardly exceed: mean + 4 deviations, but no more than 3 means. */
@@ -81,6 +81,14 @@ export class RunTimes {
   isMeasured(shape: RunShape, rows: number, nowMs: number, maxAgeMs: number): boolean {
     const measure = this.#shapes.get(shape.key)?.get(rows);
     return measure !== undefined && nowMs - measure.lastMs <= maxAgeMs;
+  }
+
+  /** Of the shape and number of rows that takes least; 0 before the first run. */
+  get leastMs(): number {
+    let leastMs = Infinity;
+    for (const byRows of this.#shapes.values())
+      for (const { meanMs } of byRows.values()) leastMs = Math.min(leastMs, meanMs);
+    return Number.isFinite(leastMs) ? leastMs : 0;
   }
 
   /** The largest number of rows ever run in this shape; 0 before the first. */

@@ -12,14 +12,14 @@ import { RuntimeError } from '../runtime/runtime-error.js';
 import { ServingError } from '../serving/serving-error.js';
 import type { Clock } from '../system/clock.js';
 import type { NamedTensor } from '../tensor/tensor.js';
-import { admit } from './admission.js';
+import { admit, type AdmissionDecision, type PlannedRun } from './admission.js';
 import { Cores } from './cores.js';
 import { pickBatch } from './pick-batch.js';
 import { rankOf } from './rank.js';
 import { canBatch, concatRows, rowsOf, sameOutputs, shapeOf, splitRows } from './rows.js';
 import { cancelled, displaced, servingErrorOf } from './refusals.js';
 import { tracesOf } from './run-traces.js';
-import { RunTimes } from './run-times.js';
+import { RunTimes, type Estimate } from './run-times.js';
 import { RunningRuns, type Run } from './running-runs.js';
 import type { Lane, NextRun, ScheduledRequest, ScheduledResult, ScheduledWork } from './scheduled-request.js';
 
@@ -45,6 +45,9 @@ interface SchedulerModules {
   /** Hears of each run that ended well. */
   readonly onRun?: (rows: number, computeUs: number) => void;
 }
+
+type PlannedRequest = PlannedRun & Pick<ScheduledRequest, 'lane'>;
+type Refusal = Exclude<AdmissionDecision<ScheduledRequest>, { readonly admit: true }>;
 
 /** Since the start; for metrics and status. */
 export interface SchedulerCounts {
@@ -99,35 +102,10 @@ export class Scheduler implements Lane {
     if (this.#closed) return Promise.reject(new ServingError('not-ready', 'the model is being taken out of service'));
     if (signal.aborted) return Promise.reject(cancelled());
     const nowMs = this.#clock.monotonicMs();
-    const { queue } = this.#cores;
     const rows = this.#batches ? rowsOf(work.feeds) : undefined;
     const shape = shapeOf(work.feeds, work.outputs, rows);
-    const estimate = this.#times.estimate(shape, rows ?? 1);
-    const plan = {
-      lane: this as Lane,
-      account: queue.enter(work.caller),
-      rank: rankOf(Math.min(work.deadlineMs, nowMs + PATIENCE_MS), work.priority),
-      deadlineMs: work.deadlineMs,
-      costMs: estimate?.meanMs ?? 0,
-      boundMs: estimate?.boundMs ?? 0,
-      threads: this.threads,
-    };
-    const decision = admit(plan, {
-      nowMs,
-      slotsFreeMs: this.#cores.freeMs(nowMs),
-      queueDepth: this.#waiting,
-      queueDepthMax: this.#options.queueDepthMax,
-      turns: () => queue.turns(nowMs),
-      turnsWith: (candidate) => queue.turnsWith(candidate, nowMs),
-      lastObservedMs: this.#times.lastObservedMs,
-      heavy: queue.use.heavy(nowMs)(plan.account),
-    });
-    if (!decision.admit) {
-      queue.turnedAway(plan);
-      this.#counts.refused += 1;
-      const { code, reason, retryAfterMs } = decision;
-      return Promise.reject(new ServingError(code, `refused: ${reason}`, { retryAfterMs }));
-    }
+    const { plan, decision } = this.#admission(work, this.#times.estimate(shape, rows ?? 1), nowMs);
+    if (!decision.admit) return Promise.reject(this.#turnedAway(plan, decision));
     for (const other of decision.displaced) other.lane.giveUp(other, displaced(this.#cores.drainMs));
     return new Promise((resolve, reject) => {
       const onAbort = (): void => this.giveUp(item, cancelled());
@@ -159,8 +137,26 @@ export class Scheduler implements Lane {
     });
   }
 
+  /**
+   * The refusal of a request of which only this is known, where it would be refused with whatever it carries: no run of this
+   * graph was ever shorter than the one that it is judged by. Counts as refused. Undefined = its feeds decide, or nobody waits.
+   */
+  refusal(work: Pick<ScheduledWork, 'deadlineMs' | 'priority' | 'caller'>): ServingError | undefined {
+    if (this.#closed || !this.crowded) return undefined;
+    const meanMs = this.#times.leastMs;
+    const { plan, decision } = this.#admission(work, { meanMs, boundMs: meanMs }, this.#clock.monotonicMs());
+    if (!decision.admit) return this.#turnedAway(plan, decision);
+    this.#cores.queue.turnedAway(plan);
+    return undefined;
+  }
+
+  /** Does anybody wait for the cores? */
+  get crowded(): boolean {
+    return this.#cores.queue.length > 0;
+  }
+
   get counts(): SchedulerCounts {
-    return { ...this.#counts, queueDepth: this.#waiting, running: this.runs.size };
+    return { queueDepth: this.#waiting, running: this.runs.size, ...this.#counts };
   }
 
   get waiting(): number {
@@ -184,6 +180,42 @@ export class Scheduler implements Lane {
   /** Takes no more work; what was admitted still runs. */
   close(): void {
     this.#closed = true;
+  }
+
+  /** Its caller's account is entered with it. */
+  #admission(
+    { caller, deadlineMs, priority }: Pick<ScheduledWork, 'deadlineMs' | 'priority' | 'caller'>,
+    estimate: Estimate | undefined,
+    nowMs: number,
+  ): { readonly plan: PlannedRequest; readonly decision: AdmissionDecision<ScheduledRequest> } {
+    const { queue } = this.#cores;
+    const plan = {
+      lane: this as Lane,
+      account: queue.enter(caller),
+      rank: rankOf(Math.min(deadlineMs, nowMs + PATIENCE_MS), priority),
+      deadlineMs,
+      costMs: estimate?.meanMs ?? 0,
+      boundMs: estimate?.boundMs ?? 0,
+      threads: this.threads,
+    };
+    const decision = admit<ScheduledRequest>(plan, {
+      nowMs,
+      slotsFreeMs: this.#cores.freeMs(nowMs),
+      queueDepth: this.#waiting,
+      queueDepthMax: this.#options.queueDepthMax,
+      turns: () => queue.turns(nowMs),
+      turnsWith: (candidate) => queue.turnsWith(candidate, nowMs),
+      lastObservedMs: this.#times.lastObservedMs,
+      heavy: queue.use.heavy(nowMs)(plan.account),
+    });
+    return { plan, decision };
+  }
+
+  #turnedAway(plan: PlannedRequest, decision: Refusal): ServingError {
+    this.#cores.queue.turnedAway(plan);
+    this.#counts.refused += 1;
+    const { code, reason, retryAfterMs } = decision;
+    return new ServingError(code, `refused: ${reason}`, { retryAfterMs });
   }
 
   begin({ members: candidates, heavy, freeSlots, timed }: NextRun): void {

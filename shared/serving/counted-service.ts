@@ -14,6 +14,7 @@ import type {
 } from './inference-service.js';
 import type { InferenceEnd, InferenceStatistics, ModelStatistics } from './inference-statistics.js';
 import { maxBatchSizeOf } from './model-config.js';
+import type { ServingError } from './serving-error.js';
 
 type WholeService = InferenceService & Required<Pick<InferenceService, 'models' | 'details' | 'load' | 'unload'>>;
 
@@ -69,6 +70,14 @@ export class CountedService implements WholeService {
       .models()
       .filter(({ ready }) => ready)
       .map(({ name, version }) => this.#modules.statistics.of(name, version));
+  }
+
+  refuseUnread(model: string, version: string | undefined, head: () => InferRequest): ServingError | undefined {
+    let request: InferRequest | undefined;
+    const beganMs = this.#modules.clock.monotonicMs();
+    const refusal = this.#service.refuseUnread?.(model, version, () => (request = head()));
+    if (refusal !== undefined && request !== undefined) this.#count(request, undefined, beganMs);
+    return refusal;
   }
 
   async infer(request: InferRequest, signal: AbortSignal): Promise<InferAnswer> {

@@ -17,12 +17,17 @@ export class InFlight {
 
   /** False = there is no room; nothing was counted then. */
   enter(caller: string): boolean {
-    const own = this.#byCaller.get(caller) ?? 0;
-    const callers = this.#byCaller.size + (own === 0 ? 1 : 0);
-    if (this.#count >= this.#max && own >= Math.floor(this.#max / callers)) return false;
-    this.#byCaller.set(caller, own + 1);
+    if (!this.hasRoom(caller)) return false;
+    this.#byCaller.set(caller, (this.#byCaller.get(caller) ?? 0) + 1);
     this.#count += 1;
     return true;
+  }
+
+  /** Would `enter` let it in? */
+  hasRoom(caller: string): boolean {
+    if (this.#count < this.#max) return true;
+    const own = this.#byCaller.get(caller) ?? 0;
+    return own < Math.floor(this.#max / (this.#byCaller.size + (own === 0 ? 1 : 0)));
   }
 
   /** Once for each `enter` that answered true. */

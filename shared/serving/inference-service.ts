@@ -5,6 +5,7 @@ import type { RanOn } from './provider-in-use.js';
 import type { NamedTensor, TensorSpec } from '../tensor/tensor.js';
 import type { RequestTrace } from '../tracing/span.js';
 import type { ModelStatistics } from './inference-statistics.js';
+import type { ServingError } from './serving-error.js';
 
 /** Where a request may run (contract.md). */
 export type PlacementRequest = 'auto' | 'local' | 'hub' | 'split';
@@ -133,6 +134,12 @@ export interface InferenceService {
   unload?(model: string): Promise<void>;
   /** The connection with this scope is gone: its sequences end. Absent where no state is kept. */
   endSequences?(scope: string): void;
+  /**
+   * Asked when the head of a request has come and its body has not: the refusal that it would get with whatever it carries,
+   * undefined where that is not sure. The request has ended with it. `head` has no inputs and outputs yet, and is made only
+   * where it may come to that.
+   */
+  refuseUnread?(model: string, version: string | undefined, head: () => InferRequest): ServingError | undefined;
   /** Throws ServingError. Settles before the request's deadline, or soon after the signal aborts. */
   infer(request: InferRequest, signal: AbortSignal): Promise<InferAnswer>;
 }

@@ -21,8 +21,7 @@ import type { ModelYaml } from '../wire/model-yaml.js';
 import type { EndedSequences } from './ended-sequences.js';
 import { evaluateRequest, inTime, type GraphSlot, type PipelineRequest } from './evaluate-request.js';
 import type { ModelDetails, ModelMetadata, SequenceAsked } from './inference-service.js';
-import { RateLimit } from '../scheduling/rate-limit.js';
-import { InFlight } from './in-flight.js';
+import { ModelLimits } from './model-limits.js';
 import type { Pipeline } from './pipeline.js';
 import type { PipelineCut } from './pipeline-cuts.js';
 import { providerInUse, ranOn, type ProviderInUse, type RanOn } from './provider-in-use.js';
@@ -131,8 +130,7 @@ export class ServedModel {
   readonly #graphAlone: boolean;
   readonly #sequences: Sequences | undefined;
   readonly #clock: Clock;
-  readonly #inFlight: InFlight;
-  readonly #rate: RateLimit;
+  readonly #limits: ModelLimits;
   /** What answers say, and the account of each graph that it was made from. */
   #ranOn: { readonly from: readonly ProviderReport[]; readonly says: RanOn } | undefined;
   #selfTests = 0;
@@ -154,8 +152,9 @@ export class ServedModel {
     const [first, ...more] = pack.yaml.pipeline;
     this.#graphAlone = sequences === undefined && more.length === 0 && first !== undefined && 'graph' in first;
     this.#clock = clock;
-    this.#rate = new RateLimit(options.limited === true ? pack.yaml.limits : {});
-    this.#inFlight = new InFlight(options.queueDepthMax + 2 * availableParallelism());
+    const rates = options.limited === true ? pack.yaml.limits : {};
+    const inFlightMax = options.queueDepthMax + 2 * availableParallelism();
+    this.#limits = new ModelLimits({ model: identity.name, rates, inFlightMax }, clock);
     this.closed = new Promise((resolve) => (this.#onClosed = resolve));
     const { inputs, outputs, inner } = pipeline;
     const platform = pack.hasYaml ? 'tidegate_package' : 'onnxruntime_onnx';
@@ -302,19 +301,31 @@ export class ServedModel {
     const { quarantine } = this.#crashes;
     if (quarantine !== undefined) throw new ServingError('not-ready', `in quarantine: ${quarantine.reason}`);
     const { caller = '' } = request;
-    if (request.goesOn !== true) this.#keepToRate(caller);
-    if (!this.#inFlight.enter(caller)) {
-      const text = `refused: ${this.#inFlight.count} requests are under way`;
-      throw new ServingError('queue-full', text, { retryAfterMs: 1000 });
-    }
+    this.#limits.enter(caller, request.goesOn !== true && !this.testing);
     try {
       return await (this.#graphAlone
         ? this.#ofGraph(request, signal)
         : inTime(request.deadlineMs, this.#clock, signal, (inner) => this.#run(request, inner)));
     } finally {
-      this.#inFlight.leave(caller);
-      if (this.#inFlight.count === 0) this.#onIdle?.();
+      this.#limits.leave(caller);
+      if (this.#limits.count === 0) this.#onIdle?.();
     }
+  }
+
+  /** May `refusal` find anything? Costs nothing to ask. */
+  get crowded(): boolean {
+    return this.#limits.rated || this.#slots.some(({ scheduler }) => scheduler.crowded);
+  }
+
+  /**
+   * The refusal that a request would get with whatever it carries; undefined where nothing speaks against it yet. Only of a model
+   * that is one graph are deadlines judged: the time of what comes before a graph is not known to its scheduler.
+   */
+  refusal(request: Pick<ModelRequest, 'caller' | 'deadlineMs' | 'priority'>): ServingError | undefined {
+    if (this.testing) return undefined;
+    const { caller = '', deadlineMs, priority } = request;
+    const [slot] = this.#graphAlone ? this.#slots : [];
+    return this.#limits.look(caller) ?? slot?.scheduler.refusal({ caller, deadlineMs, priority });
   }
 
   /** The package's goldens through this model as it serves. Passed with count 0 where it has none. */
@@ -366,7 +377,7 @@ export class ServedModel {
     this.#closing = true;
     const replaced = `its version, ${this.identity.version}, was replaced and waited ${sequencesMs} ms for it to end`;
     await this.#sequences?.drained(sequencesMs, replaced);
-    if (this.#inFlight.count > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
+    if (this.#limits.count > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
     for (const { scheduler } of this.#slots) scheduler.close();
     await Promise.all(this.#slots.map(({ runner }) => runner.close()));
     this.#onClosed();
@@ -381,14 +392,6 @@ export class ServedModel {
       if (!signal.aborted || error instanceof ServingError) throw error;
       throw new ServingError('cancelled', 'the caller went away', { cause: error });
     }
-  }
-
-  #keepToRate(caller: string): void {
-    if (this.testing) return;
-    const decision = this.#rate.take(caller, this.#clock.monotonicMs());
-    if (decision.allowed) return;
-    const { reason, retryAfterMs } = decision;
-    throw new ServingError('rate-limited', `refused: of model '${this.identity.name}' ${reason}`, { retryAfterMs });
   }
 
   async #run(request: ModelRequest, signal: AbortSignal): Promise<ModelAnswer> {

@@ -40,6 +40,8 @@ export class EchoService implements InferenceService {
   isReady = true;
   /** Thrown by the next infer. */
   nextError: Error | undefined;
+  /** What the next requests are refused with before they are read; each head that was looked at is in `requests`. */
+  refusedUnread: ServingError | undefined;
   #waiting: (() => void)[] = [];
   readonly #models = new Map<string, ModelMetadata>();
 
@@ -126,6 +128,11 @@ export class EchoService implements InferenceService {
   /** Resolves when a request waits in the model `slow`. */
   waiting(): Promise<void> {
     return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  refuseUnread(_model: string, _version: string | undefined, head: () => InferRequest): ServingError | undefined {
+    if (this.refusedUnread !== undefined) this.requests.push(head());
+    return this.refusedUnread;
   }
 
   async infer(request: InferRequest, signal: AbortSignal): Promise<InferAnswer> {

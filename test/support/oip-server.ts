@@ -13,7 +13,7 @@ export interface OipServer {
   readonly service: EchoService;
   readonly handler: OipHandler;
   readonly logControl: { level: string };
-  /** Codes of the refusals that the handler told of. */
+  /** Codes of the refusals that the handler told of, `unread` behind those before the body. */
   readonly refused: string[];
   readonly http: HttpServer;
   readonly url: string;
@@ -30,7 +30,8 @@ export async function startOipServer(limits: Partial<OipLimits> = {}, memoryFold
     service: new CountedService(service, { statistics, own: 'edge', clock: systemClock }),
     logControl,
     sharedMemory,
-    onRefused: (code, tookMs) => void refused.push(tookMs < 0 ? 'before its time' : code),
+    onRefused: (code, tookMs, unread) =>
+      void refused.push(tookMs < 0 ? 'before its time' : `${code}${unread ? ' unread' : ''}`),
     limits: { ...DEFAULT_OIP_LIMITS, lingerMs: 500, ...limits },
     defaultTimeoutMs: 30_000,
     clock: systemClock,

@@ -21,6 +21,7 @@ import type { OipLimits } from './oip-limits.js';
 import { isOipTarget, parseOipRoute, type ExtensionRoute, type InferRoute, type PlainRoute } from './oip-route.js';
 import { readJsonBytes } from './parse-infer.js';
 import { readBody } from './read-body.js';
+import { refuseUnread } from './refuse-unread.js';
 import { sendAnswer, sendError, sendEvent, sendJson } from './send.js';
 
 interface OipHandlerOptions {
@@ -34,8 +35,8 @@ interface OipHandlerOptions {
   readonly log: Log;
   /** Absent = nothing is told to tracing. */
   readonly tracer?: Tracer | undefined;
-  /** Hears of each inference request that was refused after it had been read, with the time from then on. */
-  readonly onRefused?: (code: ServingErrorCode, tookMs: number) => void;
+  /** Hears of each inference request that was refused, with the time since it had been read, or, with `unread`, since its head had. */
+  readonly onRefused?: (code: ServingErrorCode, tookMs: number, unread: boolean) => void;
   readonly serverName: string;
   readonly serverVersion: string;
   /** For the logging extension; absent where callers may not change the log. */
@@ -162,17 +163,22 @@ class OipFront {
     { local, identity }: { readonly local: boolean; readonly identity: string | undefined },
   ): Promise<void> {
     const arrivedMs = this.#options.clock.monotonicMs();
+    const head = { headers: request.headers, model, version, identity, arrivedMs };
     const share = this.#budget.open();
     const client = clientOf(request.socket);
     const signal = client.enter();
     const { sharedMemory, limits } = this.#options;
     const memory = memoryAccess(sharedMemory, local, { bodyBytesMax: limits.bodyBytesMax, share });
     this.inFlight++;
-    let readMs: number | undefined;
+    let unread = true;
+    let sinceMs: number | undefined = arrivedMs;
     try {
-      if (this.#draining) throw shuttingDown();
+      const refusal = this.#draining ? shuttingDown() : refuseUnread(head, this.#options);
+      if (refusal !== undefined) throw refusal;
+      sinceMs = undefined;
       const { body: received, jsonBytes } = await this.#read(request, share);
-      readMs = this.#options.clock.monotonicMs();
+      unread = false;
+      sinceMs = this.#options.clock.monotonicMs();
       const { headers } = request;
       const entrance = OVER_HTTP[call];
       const asked = { entrance, body: received, jsonBytes, headers, model, version, identity, arrivedMs, memory };
@@ -183,7 +189,7 @@ class OipFront {
       else await sendAnswer(request, response, body, provenance);
     } catch (error) {
       const { code } = this.#refuse(request, response, error);
-      if (readMs !== undefined) this.#options.onRefused?.(code, this.#options.clock.monotonicMs() - readMs);
+      if (sinceMs !== undefined) this.#options.onRefused?.(code, this.#options.clock.monotonicMs() - sinceMs, unread);
     } finally {
       memory.release();
       share.release();

@@ -11,8 +11,8 @@ import type { Provenance } from '../inference-service.js';
 /** Below this a body goes out as one piece; above, tensors are not copied. */
 const ONE_PIECE_BYTES = 32 * 1024;
 
-/** An unread body up to this size is read away and the connection kept; after a larger one it closes. */
-const DISCARD_BYTES_MAX = 256 * 1024;
+/** An unread body up to this size is read away and the connection kept, which costs less than a new one; after a larger one it closes. */
+const DISCARD_BYTES_MAX = 1024 * 1024;
 
 export function sendJson(response: ServerResponse, status: number, value: unknown, allow?: string): void {
   const body = JSON.stringify(value);

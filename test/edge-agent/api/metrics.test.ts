@@ -32,15 +32,16 @@ it('counts what ended and reads what components count, each time it is scraped',
   const metrics = new Metrics({ slots, cache, hub, captures, version: '1.2.3' });
   metrics.ended({ model: 'm', outcome: 'edge', code: 'ok', totalMs: 7 });
   metrics.ended({ model: undefined, outcome: 'refused', code: 'not-found', totalMs: 1 });
-  metrics.refused('would-miss-deadline', 0.3);
-  metrics.refused('invalid-argument', 0.1); // not at admission
+  metrics.refused('would-miss-deadline', 0.3, false);
+  metrics.refused('rate-limited', 0.05, true);
+  metrics.refused('invalid-argument', 0.1, true); // not at admission
 
   const first = await metrics.text();
   expect(first).toContain('tidegate_requests_total{model="m",outcome="edge",code="ok"} 1');
   expect(first).toContain('tidegate_requests_total{model="other",outcome="refused",code="not-found"} 1');
   expect(first).toContain('tidegate_request_duration_seconds_sum{model="m",outcome="edge"} 0.007');
-  expect(first).toContain('tidegate_refusal_duration_seconds_bucket{le="0.0005"} 1');
-  expect(first).toContain('tidegate_refusal_duration_seconds_count 1');
+  expect(first).toContain('tidegate_refusal_duration_seconds_bucket{le="0.0005",body="read"} 1');
+  expect(first).toContain('tidegate_refusal_duration_seconds_count{body="unread"} 1');
   expect(first).toContain('tidegate_executor_runs_total{model="m"} 3');
   expect(first).toContain('tidegate_executor_deaths_total{model="m"} 3');
   expect(first).toContain('tidegate_model_quarantined{model="m"} 1');

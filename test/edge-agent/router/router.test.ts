@@ -30,6 +30,8 @@ interface SetUpOptions {
   readonly hub?: 'answers' | 'hangs' | 'none';
   readonly staleWhileRevalidateMs?: number;
   readonly queueDepth?: number;
+  /** What a crowded model would refuse requests with. */
+  readonly refusal?: ServingError;
 }
 
 function fakeModel(options: SetUpOptions, runs: { count: number }): ServedModel {
@@ -58,6 +60,8 @@ function fakeModel(options: SetUpOptions, runs: { count: number }): ServedModel 
     cuts: [],
     holds: () => options.stateful ?? false,
     counts: { queueDepth: options.queueDepth ?? 0 },
+    crowded: options.refusal !== undefined,
+    refusal: () => options.refusal,
     infer,
     metadata: { name: 'm' },
   } as unknown as ServedModel;
@@ -134,7 +138,9 @@ function setUp(options: SetUpOptions = {}) {
       (error: unknown) => ({ code: (error as ServingError).code, reason: (error as Error).message }),
     );
   };
-  return { clock, runs, hubRequests, finished, explanations, ask };
+  const refuseUnread = (part: Partial<InferRequest> = {}) =>
+    router.refuseUnread('m', undefined, () => request({ inputs: [], ...part }));
+  return { clock, runs, hubRequests, finished, explanations, ask, refuseUnread };
 }
 
 describe('Router', () => {
@@ -148,6 +154,21 @@ describe('Router', () => {
       ['cache', undefined],
     ]);
     expect(explanations.get('r1')?.result).toContain('cache: answered on the device');
+  });
+
+  it('refuses by the head alone what only a run here could answer, and tells it as of any other refusal', () => {
+    const refusal = new ServingError('would-miss-deadline', 'refused: too late', { retryAfterMs: 5 });
+    const { refuseUnread, finished, explanations } = setUp({ refusal, hub: 'none' });
+    expect(refuseUnread({ cache: 'bypass' })).toBe(refusal);
+    expect(finished).toMatchObject([{ model: 'm', outcome: 'refused' }]);
+    expect(explanations.get('r1')).toMatchObject({
+      result: 'would-miss-deadline: refused: too late',
+      steps: [{ what: 'refused by what its head says: its body was not read' }],
+    });
+    expect(refuseUnread()).toBeUndefined(); // an answer may be kept
+    expect(setUp({ refusal }).refuseUnread({ cache: 'bypass' })).toBeUndefined(); // the hub may answer
+    expect(setUp({ refusal }).refuseUnread({ cache: 'bypass', placement: 'local' })).toBe(refusal);
+    expect(setUp({ hub: 'none' }).refuseUnread({ cache: 'bypass' })).toBeUndefined(); // nobody waits
   });
 
   it('keeps a sequence on the device, whatever the hub could do', async () => {

@@ -23,6 +23,15 @@ describe('RateLimit', () => {
     expect(taken(limit, 'b', 20, 100_000)).toBe(10); // saves up no more than a second
   });
 
+  it('looks without taking', () => {
+    const limit = new RateLimit({ requestsPerSecond: 3, requestsPerSecondPerCaller: 2 });
+    for (let i = 0; i < 9; i += 1) expect(limit.look('a', 0)).toEqual({ allowed: true });
+    expect(taken(limit, 'a', 9, 0)).toBe(2);
+    expect(limit.look('a', 0)).toEqual(limit.take('a', 0));
+    expect(limit.look('b', 0).allowed).toBe(true);
+    expect([limit.states, new RateLimit({}).states]).toEqual([true, false]);
+  });
+
   it('knows rates under one', () => {
     const limit = new RateLimit({ requestsPerSecond: 0.1 });
     expect(limit.take('a', 0).allowed).toBe(true);

@@ -49,3 +49,15 @@ describe('RunTimes', () => {
     expect(times.largestRows({ key: '999', rowBytes: 1 })).toBe(1);
   });
 });
+
+it('knows the least that any run took', () => {
+  const times = new RunTimes();
+  expect(times.leastMs).toBe(0);
+  for (const [key, rows, ms] of [
+    ['a', 1, 9],
+    ['b', 1, 4],
+    ['b', 2, 6],
+  ] as const)
+    times.observe({ key, rowBytes: 4 }, rows, ms, 0);
+  expect(times.leastMs).toBe(4);
+});

@@ -138,6 +138,22 @@ describe('Scheduler', () => {
     expect(runner.runs).toHaveLength(8);
   });
 
+  it('knows what it would refuse with whatever it carried, and keeps nothing of it', async () => {
+    const { clock, runner, scheduler, ask } = setUp({ durationMs: () => 20 }, { maxRows: 1, queueDepthMax: 3 });
+    const refusal = (timeoutMs: number, caller = '') =>
+      scheduler.refusal({ deadlineMs: clock.monotonicMs() + timeoutMs, priority: 0, caller })?.code;
+    for (let i = 0; i < 5; i += 1) await play(clock, ask(i));
+    expect(refusal(1)).toBeUndefined(); // nobody waits: its feeds decide
+    const busy = [ask(1), ask(2)];
+    expect([refusal(30), refusal(100)]).toEqual(['would-miss-deadline', undefined]);
+    busy.push(ask(3), ask(4));
+    // The other's is let in: one of the heavier caller's would have to go for it.
+    expect([refusal(10_000), refusal(10_000, 'other')]).toEqual(['queue-full', undefined]);
+    expect(scheduler.counts).toMatchObject({ refused: 2, queueDepth: 3 });
+    await play(clock, Promise.all(busy));
+    expect([runner.runs.length, clock.timerCount]).toEqual([9, 0]);
+  });
+
   it('sheds what can not end in time any more, instead of running it for nothing', async () => {
     let durationMs = 40;
     const { clock, runner, ask } = setUp({ durationMs: () => durationMs }, { maxRows: 1 });

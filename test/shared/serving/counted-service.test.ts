@@ -53,4 +53,13 @@ describe('a counted service', () => {
     expect(statistics.of('made-up', '1').fail.count).toBe(0);
     expect(service.statistics().map(({ name }) => name)).not.toContain('made-up');
   });
+
+  test('a refusal before the body was read counts too, and only then', () => {
+    const service = counted('edge');
+    const head = () => request('matrix', { inputs: [] });
+    expect(service.refuseUnread('matrix', undefined, head)).toBeUndefined();
+    echo.refusedUnread = new ServingError('queue-full', 'full');
+    expect(service.refuseUnread('matrix', undefined, head)).toBe(echo.refusedUnread);
+    expect(statistics.of('matrix', '1').fail.count).toBe(1);
+  });
 });

@@ -17,6 +17,7 @@ it('leaves others their part beside a caller that fills it', () => {
   expect(enterAll(inFlight, 'heavy', 100)).toBe(12);
   expect(enterAll(inFlight, 'light', 100)).toBe(6);
   expect(enterAll(inFlight, 'third', 100)).toBe(4);
+  expect([inFlight.hasRoom('heavy'), inFlight.hasRoom('fourth')]).toEqual([false, true]);
   expect(inFlight.enter('heavy')).toBe(false);
   for (let i = 0; i < 6; i += 1) inFlight.leave('light');
   expect(inFlight.enter('light')).toBe(true);

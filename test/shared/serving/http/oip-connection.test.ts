@@ -1,6 +1,7 @@
 // What clients do with their connections: go away, send ahead, stop half-way; and the server that drains.
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import { fp32, GOOD, oipCaller, SMALL_LIMITS } from '../../../support/oip-caller.js';
 import { startOipServer, type OipServer } from '../../../support/oip-server.js';
 
@@ -55,6 +56,32 @@ describe('the connection', () => {
     const read = post('read', 'tidegate-cache: maybe\r\n');
     const text = await exchange(get + unread + read + post('good', LAST));
     expect([...text.matchAll(/HTTP\/1.1 (\d+)/g)].map((match) => match[1])).toEqual(['404', '400', '400', '200']);
+  });
+
+  test('who is refused by the head is told before the body comes, and goes on with the connection', async () => {
+    server.service.refusedUnread = new ServingError('rate-limited', 'too often', { retryAfterMs: 1500 });
+    const socket = connect(server.http.port, '127.0.0.1');
+    let received = '';
+    const reads = (text: string): Promise<void> =>
+      new Promise((resolve) => {
+        const look = (chunk: Buffer): void => {
+          received += chunk.toString();
+          if (received.includes(text)) resolve(void socket.off('data', look));
+        };
+        socket.on('data', look);
+      });
+    const refusal = reads('{"error":"too often"}');
+    const body = ' '.repeat(300_000); // larger than what sockets hold
+    socket.write(`POST /v2/models/echo-fp32/infer HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n`);
+    await refusal;
+    expect(received).toContain('HTTP/1.1 429 Too Many Requests');
+    expect(received).not.toContain('Connection: close');
+    expect([server.refused.at(-1), server.handler.inFlight()]).toEqual(['rate-limited unread', 0]);
+    server.service.refusedUnread = undefined;
+    const next = reads('"id":"next"');
+    socket.write(body + post('next', LAST));
+    await next;
+    socket.destroy();
   });
 
   test('a truncated body leaves nothing behind', async () => {

@@ -1,0 +1,43 @@
+// A request is refused while its body is still to come, where its path and headers are enough to be sure of it: a caller over its
+// rate or its share, a full queue, a deadline that the queue makes it miss. Nothing of the body is kept then, and who wants to go
+// elsewhere may at once. What headers say is taken at its word: parameters in the body, which else win over them, are not known.
+import type { IncomingHttpHeaders } from 'node:http';
+import type { InferRequest, InferenceService } from '../inference-service.js';
+import { ServingError } from '../serving-error.js';
+import { makeInferRequest } from './make-request.js';
+import type { OipLimits } from './oip-limits.js';
+import { readRequestOptions } from './request-options.js';
+
+interface Head {
+  readonly headers: IncomingHttpHeaders;
+  readonly model: string;
+  readonly version: string | undefined;
+  readonly identity: string | undefined;
+  /** Monotonic. */
+  readonly arrivedMs: number;
+}
+
+interface RefuseUnreadModules {
+  readonly service: Pick<InferenceService, 'refuseUnread'>;
+  readonly limits: Pick<OipLimits, 'timeoutMsMax'>;
+  readonly defaultTimeoutMs: number;
+}
+
+/** Undefined = read it. */
+export function refuseUnread(head: Head, modules: RefuseUnreadModules): ServingError | undefined {
+  const { headers, ...parts } = head;
+  const { service, limits, defaultTimeoutMs } = modules;
+  const request = (): InferRequest => {
+    const options = readRequestOptions(undefined, headers);
+    return makeInferRequest(
+      { id: undefined, inputs: [], outputs: [], options, ...parts },
+      { defaultTimeoutMs, timeoutMsMax: limits.timeoutMsMax },
+    );
+  };
+  try {
+    return service.refuseUnread?.(head.model, head.version, request);
+  } catch (error) {
+    if (error instanceof ServingError) return undefined; // a header is wrong, and a parameter in the body may say it right
+    throw error;
+  }
+}
