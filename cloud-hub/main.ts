@@ -7,6 +7,7 @@ import { SettingsError, flagName, readSettings, variableName } from '@tidegate/s
 import { Command, CommanderError, Option } from 'commander';
 import { DataFolderError } from './config/data-folder.js';
 import { openLog } from '@tidegate/shared/system/open-log.js';
+import { tuneForServing } from '@tidegate/shared/system/v8-flags.js';
 import { FOREIGN_VARIABLES, HUB_SETTINGS, type HubSettings } from './config/settings-table.js';
 import { startHub } from './hub.js';
 import { HUB_VERSION } from './hub-version.js';
@@ -67,6 +68,7 @@ async function init(_options: unknown, command: Command): Promise<void> {
 
 async function serve(_options: unknown, command: Command): Promise<void> {
   const settings = settingsFrom(givenFlags(command));
+  tuneForServing();
   const log = openLog(settings, process.stderr);
   const hub = await startHub(settings, { clock: systemClock, files: systemFiles, log });
   let stopping = false;

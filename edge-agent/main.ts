@@ -2,7 +2,7 @@
 // is loaded, since what `run` needs (MQTT, SQLite, signed metadata) would cost the others time and memory; help loads all.
 import { EventEmitter } from 'node:events';
 import { createRequire } from 'node:module';
-import { setFlagsFromString } from 'node:v8';
+import { tuneForServing } from '@tidegate/shared/system/v8-flags.js';
 import { runProgram } from './cli/program.js';
 import type { Verb } from './cli/verb.js';
 
@@ -25,9 +25,7 @@ const argv = process.argv.slice(2);
 const asked = Object.entries(VERBS).filter(([name]) => name === argv[0]);
 const verbs = await Promise.all((asked.length > 0 ? asked : Object.entries(VERBS)).map(([, load]) => load()));
 
-// Tensors are buffers, and V8 begins to mark its heap in steps whenever another 64 MB of them were made, which is several times a second:
-// half of the agent's processor time. Without the steps, buffers that died young go with a scavenge (docs/performance.md).
-setFlagsFromString('--no-incremental-marking');
+tuneForServing();
 
 // A request's signal is listened to by each of its parts (pictures, variations, graphs): more than Node's ten is no leak.
 EventEmitter.defaultMaxListeners = 256;

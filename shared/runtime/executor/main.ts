@@ -14,6 +14,7 @@ import { FrameReader, type Frame } from '../frames.js';
 import type { EngineSession } from '../engine.js';
 import type { CompiledReport } from '../graph-runner.js';
 import { RuntimeError, type RuntimeErrorCode } from '../runtime-error.js';
+import { tuneForServing } from '../../system/v8-flags.js';
 
 const PIPE_FD = 3;
 const SHARED_FD = 4;
@@ -186,6 +187,7 @@ pipe.on('end', die);
 pipe.resume();
 process.on('SIGINT', () => undefined); // the parent's to answer
 process.on('SIGTERM', () => undefined);
+tuneForServing();
 process.title = `tidegate-executor ${process.argv[2] ?? ''}`;
 if (process.platform === 'linux') {
   try {

@@ -48,6 +48,8 @@ const DEFAULT_LIMITS: HttpServerLimits = {
 };
 
 const IDLE_SWEEP_MS = 20;
+/** What one read of a socket gives. Below it, Node stops and starts reading for each body whose first piece came with its head. */
+const READ_BYTES = 64 * 1024;
 
 export interface HttpServer {
   /** For upgrades (WebSocket). */
@@ -74,6 +76,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     keepAliveTimeout: limits.keepAliveTimeoutMs,
     maxHeaderSize: limits.headerBytesMax,
     noDelay: true,
+    highWaterMark: READ_BYTES,
   };
   const server: Server =
     options.tls === undefined
