@@ -101,11 +101,12 @@ export function admit<T extends PlannedRun>(candidate: PlannedRun, view: Admissi
 
 const ADMITTED = { admit: true, displaced: [] } as const;
 
-/** Is it another caller's, whose turn comes after the candidate's because it has had more? */
+/** Is it another caller's, or of another tenant of the same, whose turn comes after the candidate's because it has had more? */
 function yieldsTo<T extends Share>(turn: Turn<T>, order: readonly Turn<T>[], candidate: PlannedRun): boolean {
-  if (turn.share.account === candidate.account) return false;
   const own = order.find(({ share }) => (share as Share) === candidate);
-  return own !== undefined && turn.tag > own.tag;
+  if (own === undefined) return false;
+  if (turn.share.account !== candidate.account) return turn.tag > own.tag;
+  return turn.share.tenant !== candidate.tenant && (turn.within ?? 0) > (own.within ?? 0);
 }
 
 /** What a heavy caller's request leaves of its time for the light callers that may come and go first, and to run twice. */

@@ -24,6 +24,8 @@ const UNKNOWN_MS = 1;
 export interface Share {
   /** The account, as `enter` gave it. */
   readonly account: string;
+  /** On whose behalf, within the account (tenant-shares.ts); absent = it names nobody. */
+  readonly tenant?: string | undefined;
   /** Smaller is more urgent (rank.ts). */
   readonly rank: number;
   /** Expected time of its run; 0 = unknown. */
@@ -36,7 +38,12 @@ export interface Share {
 export interface Turn<T extends Share> {
   readonly share: T;
   readonly tag: number;
+  /** The same among those of its account; absent where that names nobody. */
+  readonly within?: number | undefined;
 }
+
+/** The requests of one account, sorted by rank, in the order of their turns within it; undefined = as they are. */
+type OrderWithin<T extends Share> = (account: string, shares: readonly T[]) => readonly Turn<T>[] | undefined;
 
 interface Account {
   tag: number;
@@ -48,7 +55,9 @@ interface Account {
 interface Line<T extends Share> {
   tag: number;
   readonly weight: number;
-  readonly shares: T[];
+  shares: T[];
+  /** Their tags within the account, where it has tenants. */
+  within: readonly Turn<T>[] | undefined;
   next: number;
 }
 
@@ -105,7 +114,11 @@ export class FairShares {
    * `waiting`, which is sorted by rank, in the order in which its turns come if nothing else comes. `isLight`: callers that go
    * before all others, and whose turns are not counted.
    */
-  turns<T extends Share>(waiting: readonly T[], isLight: (first: T) => boolean = () => false): Turn<T>[] {
+  turns<T extends Share>(
+    waiting: readonly T[],
+    isLight: (first: T) => boolean = () => false,
+    orderWithin: OrderWithin<T> = () => undefined,
+  ): Turn<T>[] {
     const lines = new Map<string, Line<T>>();
     for (const share of waiting) {
       const { account } = share;
@@ -113,13 +126,17 @@ export class FairShares {
       if (line !== undefined) line.shares.push(share);
       else {
         const tag = isLight(share) ? BEFORE_ALL : this.#tagOf(account);
-        lines.set(account, { tag, weight: this.#weightOf(account), shares: [share], next: 0 });
+        lines.set(account, { tag, weight: this.#weightOf(account), shares: [share], within: undefined, next: 0 });
       }
+    }
+    for (const [account, line] of lines) {
+      line.within = orderWithin(account, line.shares);
+      if (line.within !== undefined) line.shares = line.within.map(({ share }) => share);
     }
     const turns: Turn<T>[] = [];
     for (let first = firstOf(lines); first !== undefined; first = firstOf(lines)) {
       const { line, share } = first;
-      turns.push({ share, tag: line.tag });
+      turns.push({ share, tag: line.tag, within: line.within?.[line.next]?.tag });
       line.next += 1;
       if (line.tag !== BEFORE_ALL) line.tag += expectedMs(share) / line.weight;
     }

@@ -18,6 +18,8 @@ export interface ScheduledWork {
   readonly priority: number;
   /** Whose share it takes; empty = nobody said. */
   readonly caller: string;
+  /** On whose behalf, within that share; absent = nobody said. */
+  readonly tenant?: string | undefined;
   /** Of a graph that carries state: never batched (maxRows 1). */
   readonly sequence?: SequenceRun;
   /** Where its runs are told; absent = nowhere. */

@@ -46,6 +46,8 @@ interface SchedulerModules {
   readonly onRun?: (rows: number, computeUs: number) => void;
 }
 
+/** What is known of a request before its feeds. */
+type WorkAhead = Pick<ScheduledWork, 'deadlineMs' | 'priority' | 'caller' | 'tenant'>;
 type PlannedRequest = PlannedRun & Pick<ScheduledRequest, 'lane'>;
 type Refusal = Exclude<AdmissionDecision<ScheduledRequest>, { readonly admit: true }>;
 
@@ -141,7 +143,7 @@ export class Scheduler implements Lane {
    * The refusal of a request of which only this is known, where it would be refused with whatever it carries: no run of this
    * graph was ever shorter than the one that it is judged by. Counts as refused. Undefined = its feeds decide, or nobody waits.
    */
-  refusal(work: Pick<ScheduledWork, 'deadlineMs' | 'priority' | 'caller'>): ServingError | undefined {
+  refusal(work: WorkAhead): ServingError | undefined {
     if (this.#closed || !this.crowded) return undefined;
     const meanMs = this.#times.leastMs;
     const { plan, decision } = this.#admission(work, { meanMs, boundMs: meanMs }, this.#clock.monotonicMs());
@@ -184,14 +186,16 @@ export class Scheduler implements Lane {
 
   /** Its caller's account is entered with it. */
   #admission(
-    { caller, deadlineMs, priority }: Pick<ScheduledWork, 'deadlineMs' | 'priority' | 'caller'>,
+    { caller, tenant = '', deadlineMs, priority }: WorkAhead,
     estimate: Estimate | undefined,
     nowMs: number,
   ): { readonly plan: PlannedRequest; readonly decision: AdmissionDecision<ScheduledRequest> } {
     const { queue } = this.#cores;
+    const account = queue.enter(caller);
     const plan = {
       lane: this as Lane,
-      account: queue.enter(caller),
+      account,
+      tenant: queue.enterTenant(account, tenant),
       rank: rankOf(Math.min(deadlineMs, nowMs + PATIENCE_MS), priority),
       deadlineMs,
       costMs: estimate?.meanMs ?? 0,

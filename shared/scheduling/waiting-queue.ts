@@ -2,10 +2,12 @@
 // request counts on its caller's account from when it comes until it is settled, also while it runs.
 import { BEFORE_ALL, expectedMs, FairShares, type Share, type Turn } from './fair-shares.js';
 import { RecentUse } from './recent-use.js';
+import { TenantShares } from './tenant-shares.js';
 
 export class WaitingQueue<T extends Share> {
   readonly #shares: FairShares;
   readonly #byRank: T[] = [];
+  readonly #tenants = new TenantShares();
   readonly #use = new RecentUse();
   /** What the runs under way were counted. */
   readonly #counted = new Map<T, number>();
@@ -28,14 +30,20 @@ export class WaitingQueue<T extends Share> {
     return this.#shares.enter(caller);
   }
 
+  /** As TenantShares says, of an account that was entered. */
+  enterTenant(account: string, tenant: string): string | undefined {
+    return this.#tenants.enter(account, tenant);
+  }
+
   leave(item: T): void {
     this.#counted.delete(item);
-    this.#shares.leave(item.account);
+    this.turnedAway(item);
   }
 
   /** One that came and is not taken. */
-  turnedAway({ account }: Share): void {
-    this.#shares.leave(account);
+  turnedAway(share: Share): void {
+    this.#tenants.leave(share);
+    this.#shares.leave(share.account);
   }
 
   /** After its equals. */
@@ -52,7 +60,7 @@ export class WaitingQueue<T extends Share> {
 
   /** In the order in which they will run. */
   turns(nowMs: number): Turn<T>[] {
-    return this.#shares.turns(this.#byRank, this.#isLight(nowMs));
+    return this.#shares.turns(this.#byRank, this.#isLight(nowMs), this.#within);
   }
 
   /**
@@ -75,8 +83,11 @@ export class WaitingQueue<T extends Share> {
   turnsWith<C extends Share>(candidate: C, nowMs: number): Turn<T | C>[] {
     const at = insertionIndex(this.#byRank, candidate.rank);
     const all = [...this.#byRank.slice(0, at), candidate, ...this.#byRank.slice(at)];
-    return this.#shares.turns<T | C>(all, this.#isLight(nowMs));
+    return this.#shares.turns<T | C>(all, this.#isLight(nowMs), this.#within);
   }
+
+  readonly #within = <S extends Share>(account: string, shares: readonly S[]): readonly Turn<S>[] | undefined =>
+    this.#tenants.turns(account, shares);
 
   #isLight(nowMs: number): (share: Share) => boolean {
     return ({ account, costMs }) => this.#use.isLight(account, costMs, nowMs);
@@ -85,7 +96,11 @@ export class WaitingQueue<T extends Share> {
   /** A run of it begins. A light caller's is not counted: it goes before the heavy ones until it had a tenth of what they had. */
   began(item: T, nowMs: number): void {
     const before = this.#counted.get(item);
-    if (before !== undefined) this.#shares.correct(item, -before); // it made way: counted, and not had
+    if (before !== undefined) {
+      this.#shares.correct(item, -before); // it made way: counted, and not had
+      this.#tenants.ended(item, 0);
+    }
+    this.#tenants.began(item);
     const countedMs = this.#use.isLight(item.account, item.costMs, nowMs) ? 0 : expectedMs(item);
     this.#counted.set(item, countedMs);
     this.#shares.began(item, countedMs);
@@ -96,6 +111,7 @@ export class WaitingQueue<T extends Share> {
     const countedMs = this.#counted.get(item) ?? 0;
     if (countedMs > 0) this.#shares.correct(item, tookMs - countedMs);
     this.#counted.delete(item);
+    this.#tenants.ended(item, tookMs);
     this.used(item.account, tookMs, nowMs);
   }
 

@@ -50,6 +50,8 @@ export interface PipelineRequest {
   readonly priority: number;
   /** Absent = nobody said. */
   readonly caller?: string | undefined;
+  /** On whose behalf within the caller's share; absent = nobody said. */
+  readonly tenant?: string | undefined;
   /** Where its runs are told; absent = nowhere. */
   readonly trace?: RequestTrace | undefined;
   /** Hears of each run for this request that ended well. */
@@ -86,7 +88,7 @@ export async function evaluateRequest(
 ): Promise<Evaluated> {
   let queueUs = 0;
   const runs = new Map<string, number>();
-  const { deadlineMs, priority, caller = '' } = request;
+  const { deadlineMs, priority, caller = '', tenant } = request;
   const trace = request.trace?.span?.context;
   const runGraph = async (
     graph: string,
@@ -106,6 +108,7 @@ export async function evaluateRequest(
       deadlineMs,
       priority,
       caller,
+      tenant,
       trace,
       ...(sequence === undefined ? {} : { sequence }),
     };

@@ -37,6 +37,8 @@ export interface InferRequest {
   readonly priority: number;
   /** Whose share of the machine it takes: who is known by token or certificate, else the tenant that it names. Absent = nobody said. */
   readonly caller?: string;
+  /** On whose behalf a caller that is known asks: whose part of the caller's share it takes. Absent = it names nobody. */
+  readonly tenant?: string;
   readonly placement: PlacementRequest;
   readonly cache: CacheMode;
   readonly maxStalenessMs: number | undefined;

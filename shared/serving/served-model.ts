@@ -321,11 +321,11 @@ export class ServedModel {
    * The refusal that a request would get with whatever it carries; undefined where nothing speaks against it yet. Only of a model
    * that is one graph are deadlines judged: the time of what comes before a graph is not known to its scheduler.
    */
-  refusal(request: Pick<ModelRequest, 'caller' | 'deadlineMs' | 'priority'>): ServingError | undefined {
+  refusal(request: Pick<ModelRequest, 'caller' | 'tenant' | 'deadlineMs' | 'priority'>): ServingError | undefined {
     if (this.testing) return undefined;
-    const { caller = '', deadlineMs, priority } = request;
+    const { caller = '', tenant, deadlineMs, priority } = request;
     const [slot] = this.#graphAlone ? this.#slots : [];
-    return this.#limits.look(caller) ?? slot?.scheduler.refusal({ caller, deadlineMs, priority });
+    return this.#limits.look(caller) ?? slot?.scheduler.refusal({ caller, tenant, deadlineMs, priority });
   }
 
   /** The package's goldens through this model as it serves. Passed with count 0 where it has none. */

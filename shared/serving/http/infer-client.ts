@@ -145,11 +145,13 @@ class UndiciInferClient implements InferClient {
 
 /** JSON, then the tensors: one copy into one buffer, which the socket then writes at once. */
 function encodeRequest(request: InferRequest, remainingMs: number): { json: number; body: Buffer } {
-  const { id, inputs, outputs, priority, placement, cache, maxStalenessMs, cacheTags, sequence, parameters } = request;
+  const { id, inputs, outputs, priority, caller, placement, cache, maxStalenessMs, cacheTags, sequence, parameters } =
+    request;
   const said = {
     ...parameters,
     timeout: Math.max(1, Math.floor(remainingMs * 1000)),
     ...(priority === 0 ? {} : { priority }),
+    ...(caller === undefined ? {} : { tenant: caller }),
     ...(placement === 'auto' ? {} : { placement }),
     ...(cache === 'use' ? {} : { cache }),
     ...(maxStalenessMs === undefined ? {} : { max_staleness_ms: maxStalenessMs }),

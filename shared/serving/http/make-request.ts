@@ -10,7 +10,7 @@ interface RequestParts {
   readonly inputs: InferRequest['inputs'];
   readonly outputs: readonly string[];
   readonly options: RequestOptions;
-  /** Who calls, as token or certificate say; undefined = nobody known, and the request's word for its tenant holds. */
+  /** Who calls, as token or certificate say, whose share its tenants divide; undefined = nobody known, and the tenant is the caller. */
   readonly identity: string | undefined;
   /** Monotonic time at which the request began to arrive. */
   readonly arrivedMs: number;
@@ -55,6 +55,7 @@ export function makeInferRequest(parts: RequestParts, limits: TimeLimits): Infer
     deadlineMs,
     priority,
     ...(caller === undefined ? {} : { caller }),
+    ...(identity === undefined || tenant === undefined ? {} : { tenant }),
     placement,
     cache,
     maxStalenessMs,

@@ -9,6 +9,7 @@ import { ManualClock } from '../../support/manual-clock.js';
 
 interface Ask {
   readonly caller?: string;
+  readonly tenant?: string;
   readonly timeoutMs?: number;
 }
 
@@ -41,9 +42,9 @@ class Machine {
         this.computing -= 1;
       }
     };
-    const ask = ({ caller = '', timeoutMs = 10_000 }: Ask = {}): Promise<string> => {
+    const ask = ({ caller = '', tenant, timeoutMs = 10_000 }: Ask = {}): Promise<string> => {
       const deadlineMs = clock.monotonicMs() + timeoutMs;
-      const work = { feeds: feedOf(1), outputs: [], deadlineMs, priority: 0, caller };
+      const work = { feeds: feedOf(1), outputs: [], deadlineMs, priority: 0, caller, tenant };
       return scheduler.run(work, new AbortController().signal).then(
         () => 'answered',
         (error: unknown) => (error as ServingError).code,
@@ -213,6 +214,35 @@ describe('callers of different models', () => {
     await machine.pass(12);
     expect(await light).toBe('answered');
     expect(a.scheduler.counts.repeated).toBe(1);
+  });
+});
+
+describe("a device's tenants", () => {
+  it('share what the device gets, and no more, however many it names', async () => {
+    const machine = new Machine(1);
+    const a = await machine.model('a', 30);
+    const answered: string[] = [];
+    const of = (caller: string, tenant: string): void => {
+      void a.ask({ caller, tenant }).then((code) => code === 'answered' && answered.push(`${caller} ${tenant}`));
+    };
+    for (let i = 0; i < 20; i += 1) of('device:1', 'flood');
+    for (let i = 0; i < 4; i += 1) of('device:1', 'calm');
+    for (let i = 0; i < 8; i += 1) of('device:2', '');
+    await machine.pass(30 * 12);
+    const count = (prefix: string): number => answered.filter((one) => one.startsWith(prefix)).length;
+    expect(count('device:1') - count('device:2')).toBeLessThanOrEqual(1);
+    expect(count('device:1 calm')).toBeGreaterThanOrEqual(2);
+    expect(Math.abs(count('device:1 calm') - count('device:1 flood'))).toBeLessThanOrEqual(2);
+  });
+
+  it('refuse the excess of the one that floods, and not the other', async () => {
+    const machine = new Machine(1);
+    const a = await machine.model('a', 30);
+    const flood = Array.from({ length: 70 }, () => a.ask({ caller: 'device:1', tenant: 'flood', timeoutMs: 1000 }));
+    const calm = a.ask({ caller: 'device:1', tenant: 'calm', timeoutMs: 200 });
+    await machine.pass(1000);
+    expect(await calm).toBe('answered');
+    expect(new Set(await Promise.all(flood))).toEqual(new Set(['answered', 'would-miss-deadline']));
   });
 });
 

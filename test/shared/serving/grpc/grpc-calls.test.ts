@@ -202,7 +202,10 @@ test('who calls is known before anything of the message is read', async () => {
     expect((await client.call('ModelInfer', echo('x', 1), good)).answer['id']).toBe('x');
     const posing = { metadata: { ...good.metadata, 'tidegate-tenant': 'somebody-else' } };
     await client.call('ModelInfer', echo('y', 1), posing);
-    expect(service.requests.map(({ caller }) => caller)).toEqual(['token:good', 'token:good']);
+    expect(service.requests.map(({ caller, tenant }) => [caller, tenant])).toEqual([
+      ['token:good', undefined],
+      ['token:good', 'somebody-else'], // a part of its own share, and nobody else's
+    ]);
     expect((await client.call('ServerReady', {})).answer).toEqual({ ready: true });
     expect((await client.call('Check', { service: '' }, {}, 'health')).answer).toEqual({ status: 'SERVING' });
     const model = { service: 'echo-fp32' };

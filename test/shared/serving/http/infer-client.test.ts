@@ -83,6 +83,7 @@ describe('against our own server', () => {
   test('what the caller allows and the remaining time travel', async () => {
     const said = {
       priority: 2,
+      caller: 'till-3',
       placement: 'hub',
       cache: 'refresh',
       maxStalenessMs: 7,
