@@ -4,6 +4,7 @@
 import { estimatedBytes } from '@tidegate/shared/residency/memory-budget.js';
 import type { Residency } from '@tidegate/shared/residency/residency.js';
 import type { InferRequest } from '@tidegate/shared/serving/inference-service.js';
+import { choiceText, type ChoiceFacts } from '@tidegate/shared/serving/choice-facts.js';
 import { traceRun } from '@tidegate/shared/serving/request-trace.js';
 import type { RunFacts } from '@tidegate/shared/serving/evaluate-request.js';
 import type { ModelAnswer } from '@tidegate/shared/serving/served-model.js';
@@ -57,7 +58,11 @@ export class KnownModels {
   async infer(entry: CatalogueEntry, request: InferRequest, signal: AbortSignal): Promise<ModelAnswer> {
     const { deadlineMs } = request;
     const span = request.trace?.span;
-    const work = span === undefined ? request : { ...request, onRun: (run: RunFacts) => traceRun(span, run) };
+    const told = span && {
+      onRun: (run: RunFacts) => traceRun(span, run),
+      onChoice: (choice: ChoiceFacts) => span.event(choiceText(choice)),
+    };
+    const work = told === undefined ? request : { ...request, ...told };
     const model = this.#of(entry);
     const lease = this.#modules.residency.hold(model, { deadlineMs }, signal);
     const loading = typeof lease === 'function' ? undefined : span?.child('load');

@@ -210,6 +210,7 @@ export class Metrics {
         })),
     );
     this.#addSequences(slots);
+    this.#addBranches(slots);
     this.#scraped(
       'tidegate_model_info',
       '1 for each active model, with what runs as labels',
@@ -234,6 +235,21 @@ export class Metrics {
           const { runs: provider, cpuNodesRatio: value } = slots.active(model)?.provider ?? {};
           return provider === undefined || value === undefined ? [] : [{ labels: { model, provider }, value }];
         }),
+    );
+  }
+
+  #addBranches(slots: EngineSlots): void {
+    this.#scraped(
+      'tidegate_branch_items_total',
+      'Items for which a branch of the pipeline took a side, since the version was loaded',
+      ['model', 'step', 'side'],
+      () =>
+        slots.names().flatMap((model) =>
+          [...(slots.serving(model)?.sides ?? [])].flatMap(([step, { held, other }]) => [
+            { labels: { model, step, side: 'first' }, value: held },
+            { labels: { model, step, side: 'second' }, value: other },
+          ]),
+        ),
     );
   }
 

@@ -3,6 +3,7 @@
 // keeps even the hash of its input here.
 import type { InferRequest } from '@tidegate/shared/serving/inference-service.js';
 import type { KeptStages } from '@tidegate/shared/serving/kept-stages.js';
+import { choiceText, type ChoiceFacts } from '@tidegate/shared/serving/choice-facts.js';
 import type { RunFacts } from '@tidegate/shared/serving/evaluate-request.js';
 import type { ServedModel } from '@tidegate/shared/serving/served-model.js';
 import type { NamedTensor } from '@tidegate/shared/tensor/tensor.js';
@@ -106,6 +107,7 @@ export class Computing {
     const { inputs, outputs, deadlineMs, priority, caller, sequence, trace } = request;
     const { version, versionDigest, variant, variantDigest } = model.identity;
     const onRun = (run: RunFacts): void => trail?.ran(run);
+    const onChoice = (choice: ChoiceFacts): void => trail?.note(choiceText(choice));
     const stages = this.#stages(request, model, trail);
     let lease = this.#modules.models.hold(model, { deadlineMs, elsewhereMs }, signal);
     if (typeof lease !== 'function') {
@@ -115,7 +117,7 @@ export class Computing {
       trail?.note('the model was loaded again');
     }
     try {
-      const work = { inputs, outputs, deadlineMs, priority, caller, sequence, trace, goesOn, onRun, stages };
+      const work = { inputs, outputs, deadlineMs, priority, caller, sequence, trace, goesOn, onRun, onChoice, stages };
       const answer = await model.infer(work, signal);
       return { answeredBy: 'edge', version, modelDigest: versionDigest, variant, variantDigest, ...answer };
     } finally {

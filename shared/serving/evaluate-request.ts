@@ -10,6 +10,7 @@ import type { Clock } from '../system/clock.js';
 import type { NamedTensor } from '../tensor/tensor.js';
 import type { RequestTrace } from '../tracing/span.js';
 import type { TraceContext } from '../tracing/trace-context.js';
+import type { ChoiceFacts } from './choice-facts.js';
 import type { KeptStages } from './kept-stages.js';
 import type { Pipeline } from './pipeline.js';
 import type { SequenceTurn } from './sequences.js';
@@ -56,6 +57,8 @@ export interface PipelineRequest {
   readonly trace?: RequestTrace | undefined;
   /** Hears of each run for this request that ended well. */
   readonly onRun?: (run: RunFacts) => void;
+  /** Hears which side each branch of the pipeline took. */
+  readonly onChoice?: (choice: ChoiceFacts) => void;
   /** Of the stages that `cache.stages` names; absent = all are run. */
   readonly stages?: KeptStages | undefined;
 }
@@ -122,7 +125,8 @@ export async function evaluateRequest(
     request.onRun?.({ graph, queueUs: result.queueUs, computeUs, rows, batchRows, traces });
     return result.outputs;
   };
-  const asked = { inputs: request.inputs, outputs: request.outputs };
+  const { inputs, outputs: wanted, onChoice } = request;
+  const asked = onChoice === undefined ? { inputs, outputs: wanted } : { inputs, outputs: wanted, onChoice };
   const { outputs, confidence } = heavy
     ? await pipeline.runHeavy(asked, runGraph, signal)
     : await pipeline.run(asked, runGraph, signal);

@@ -2,14 +2,20 @@
 // side and a value that two nodes take is made once. A value is let go when its last taker has run: decoded pictures must
 // not lie in memory while their requests wait for a graph. A node that is fed a list runs for each of its items; a graph takes
 // several of them at once where its package says how. What a graph makes of a list goes straight into the step that alone takes
-// it, run by run: a reader's probabilities of all lines of a page would be hundreds of megabytes, its texts are nothing.
+// it, run by run: a reader's probabilities of all lines of a page would be hundreds of megabytes, its texts are nothing. What
+// only a branch's other side would take isn't run, for a list item by item.
 import type { PlannedNode } from '../package/dataflow.js';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { StepError, type PreparedStep } from '../steps/step.js';
+import { StepError, type Choosing, type PreparedStep } from '../steps/step.js';
 import type { NamedTensor, Tensor } from '../tensor/tensor.js';
+import type { ChoiceFacts } from './choice-facts.js';
 import { planBatches, splitBatch } from './pipeline-batches.js';
-import type { PreparedDataflow, StepVariations } from './pipeline-prepare.js';
-import type { Selection } from './pipeline-selection.js';
+import { faultAt } from './pipeline-faults.js';
+import { guardsOf } from './pipeline-guards.js';
+import { needsItem, PipelineNeeds, type Decision, type Need } from './pipeline-needs.js';
+import type { PreparedDataflow } from './pipeline-prepare.js';
+import { soleTakers, type Selection } from './pipeline-selection.js';
+import { isList, itemCount, itemOf, named, tensorsOf, type Made, type Value } from './pipeline-values.js';
 import { ServingError } from './serving-error.js';
 
 /** Runs a graph of the package once: feeds by the graph's input names, wanted outputs by its output names. */
@@ -20,12 +26,15 @@ export type RunGraph = (
   signal: AbortSignal,
 ) => Promise<readonly NamedTensor[]>;
 
-type Values = ReadonlyMap<string, Tensor>;
-/** Inside the pipeline a value may be a list. Its items are made one after another, and differ in shape. */
-type Value = Tensor | readonly Tensor[];
-type Made = Map<string, Value>;
+/** What evaluating a request needs beside its values. */
+export interface EvaluationModules {
+  readonly runGraph: RunGraph;
+  readonly onChoice?: ((choice: ChoiceFacts) => void) | undefined;
+}
+
+export type Values = ReadonlyMap<string, Tensor>;
 /** By node: what it makes, by value name; values that nobody takes any more are taken out. */
-type Running = Map<PlannedNode, Promise<Made>>;
+export type Running = Map<PlannedNode, Promise<Made>>;
 
 /** What the items of one list may take: boxes of a picture may overlap, and each be enlarged. */
 const LIMIT_LIST_BYTES = 256 * 1024 * 1024;
@@ -34,56 +43,23 @@ const BATCHES_AT_ONCE = 2;
 /** After so many items the event loop gets its turn: steps run in the process that answers everybody. */
 const ITEMS_A_TURN = 8;
 /** How many takers of a value have yet to run. */
-type Takers = Map<string, number>;
+export type Takers = Map<string, number>;
 
 /** The wanted values and the confidence. Rejects as Pipeline.run says. */
 export function evaluate(
   dataflow: PreparedDataflow,
   selection: Selection,
   inputs: readonly NamedTensor[],
-  runGraph: RunGraph,
+  modules: EvaluationModules,
   signal: AbortSignal,
 ): Promise<Values> {
-  return new Evaluation(dataflow, selection, inputs, runGraph, signal).finish();
+  return new Evaluation(dataflow, selection, inputs, modules, signal).finish();
 }
 
-/** The same once for each variation of a step; what doesn't hang on the varied step is made once for all. */
-export async function evaluateVariations(
-  dataflow: PreparedDataflow,
-  { node, steps }: StepVariations,
-  selection: Selection,
-  inputs: readonly NamedTensor[],
-  runGraph: RunGraph,
-  signal: AbortSignal,
-): Promise<Values[]> {
-  const behind = nodesBehind(node, selection.nodes);
-  let shared: Running = new Map();
-  const takers: Takers = new Map();
-  const evaluations = steps.map((step) => {
-    const evaluation = new Evaluation(dataflow, selection, inputs, runGraph, signal, {
-      variations: new Map([[node, step]]),
-      shared,
-      takers,
-    });
-    shared = new Map([...evaluation.running].filter(([made]) => !behind.has(made)));
-    return evaluation;
-  });
-  return Promise.all(evaluations.map((evaluation) => evaluation.finish()));
-}
-
-/** The node and all that takes from it. `nodes` are in running order. */
-function nodesBehind(node: PlannedNode, nodes: readonly PlannedNode[]): ReadonlySet<PlannedNode> {
-  const behind = new Set([node]);
-  const values = new Set(node.outputs.map(({ value }) => value));
-  for (const other of nodes) {
-    if (!other.inputs.some(({ value }) => values.has(value))) continue;
-    behind.add(other);
-    for (const { value } of other.outputs) values.add(value);
-  }
-  return behind;
-}
-
+/** Of an evaluation that differs from others of the same request in one step. */
 interface Sharing {
+  /** The varied node and what takes from it: the others are run once for all. */
+  readonly behind: ReadonlySet<PlannedNode>;
   readonly variations: ReadonlyMap<PlannedNode, PreparedStep>;
   /** Nodes that another evaluation runs already. */
   readonly shared: Running;
@@ -91,14 +67,16 @@ interface Sharing {
   readonly takers: Takers;
 }
 
-class Evaluation {
+export class Evaluation {
   readonly running: Running;
   readonly #dataflow: PreparedDataflow;
   readonly #selection: Selection;
   readonly #given: Values;
-  readonly #runGraph: RunGraph;
+  readonly #modules: EvaluationModules;
   readonly #signal: AbortSignal;
   readonly #sharing: Sharing;
+  /** Undefined where no branch leaves anything out. */
+  readonly #needs: PipelineNeeds | undefined;
   /** By graph: the step that is run with it when it is fed a list. */
   readonly #soleTakers: ReadonlyMap<PlannedNode, PlannedNode>;
 
@@ -106,18 +84,21 @@ class Evaluation {
     dataflow: PreparedDataflow,
     selection: Selection,
     inputs: readonly NamedTensor[],
-    runGraph: RunGraph,
+    modules: EvaluationModules,
     signal: AbortSignal,
-    sharing: Sharing = { variations: new Map(), shared: new Map(), takers: new Map() },
+    sharing: Sharing = { behind: new Set(), variations: new Map(), shared: new Map(), takers: new Map() },
   ) {
     this.#dataflow = dataflow;
     this.#selection = selection;
     this.#given = new Map(inputs.map((input) => [input.name, input]));
-    this.#runGraph = runGraph;
+    this.#modules = modules;
     this.#signal = signal;
     this.#sharing = sharing;
     // Evaluations that share a graph's values may each take them in another way.
     this.#soleTakers = sharing.variations.size > 0 ? new Map() : soleTakers(dataflow, selection);
+    const conditions = { given: new Set(this.#given.keys()), kept: this.#kept(), varied: sharing.behind };
+    const guards = dataflow.branches ? guardsOf(dataflow, selection, conditions) : undefined;
+    this.#needs = guards && new PipelineNeeds(guards, (branch) => this.#decide(branch));
     this.running = new Map(sharing.shared);
     for (const name of this.#kept()) this.#retain(name);
     for (const node of selection.nodes) {
@@ -160,25 +141,63 @@ class Evaluation {
   }
 
   async #value(name: string): Promise<Value> {
+    const value = await this.#valueIfMade(name);
+    if (value === undefined) throw new ServingError('failed', `the pipeline did not make '${name}'`);
+    return value;
+  }
+
+  async #valueIfMade(name: string): Promise<Value | undefined> {
     const given = this.#given.get(name);
     if (given !== undefined) return given;
     const maker = this.#dataflow.plan.makerOf.get(name);
-    const made = maker === undefined ? undefined : (await this.running.get(maker))?.get(name);
-    if (made === undefined) throw new ServingError('failed', `the pipeline did not make '${name}'`);
-    return made;
+    return maker === undefined ? undefined : (await this.running.get(maker))?.get(name);
   }
 
   async #run(node: PlannedNode): Promise<Made> {
-    const made = (await this.#madeWithGraph(node)) ?? (await this.#runNode(node));
+    const need = this.#needs === undefined ? true : await this.#needs.of(node);
+    const made: Made =
+      need === false ? new Map() : ((await this.#madeWithGraph(node)) ?? (await this.#runNode(node, need)));
     for (const { value } of node.inputs) await this.#release(value);
     return made;
   }
 
-  async #runNode(node: PlannedNode): Promise<Made> {
+  async #runNode(node: PlannedNode, need: Need): Promise<Made> {
+    const step = this.#stepOf(node);
+    if (step?.chooses !== undefined) return this.#runBranch(node, step, step.chooses, need);
     const inputs = await Promise.all(node.inputs.map(({ value }) => this.#value(value)));
     this.#signal.throwIfAborted();
-    const step = this.#stepOf(node);
-    return step === undefined ? this.#runGraphNode(node, inputs) : this.#runStepNode(node, step, inputs);
+    return step === undefined ? this.#runGraphNode(node, inputs, need) : this.#runStepNode(node, step, inputs, need);
+  }
+
+  /** Undefined where the value that decides was left out itself. */
+  async #decide(branch: PlannedNode): Promise<Decision> {
+    await Promise.resolve(); // when the first node asks, the last one isn't in `running` yet
+    const chooses = this.#stepOf(branch)?.chooses;
+    const first = await this.#valueIfMade(branch.inputs[0]?.value ?? '');
+    if (first === undefined || chooses === undefined) return undefined;
+    return this.#inStep(branch, async () =>
+      isList(first) ? first.map((item) => item && chooses.holds(item)) : chooses.holds(first),
+    );
+  }
+
+  /** Only the sides that are taken are there. */
+  async #runBranch(node: PlannedNode, step: PreparedStep, { side }: Choosing, need: Need): Promise<Made> {
+    const decision = await this.#needs?.decision(node);
+    const sides = typeof decision === 'object' ? decision.filter((_, at) => needsItem(need, at)) : [decision];
+    const [count, held] = [node.inputs.length, sides.filter((one) => one === true).length];
+    this.#modules.onChoice?.({ step: node.title, held, of: sides.length });
+    const taken = new Set([0, ...[true, false].flatMap((one) => (sides.includes(one) ? side(one, count) : []))]);
+    const inputs = await Promise.all(node.inputs.map(({ value }, at) => (taken.has(at) ? this.#value(value) : [])));
+    this.#signal.throwIfAborted();
+    const ofSide = (one: boolean | undefined): Value[] =>
+      [0, ...side(one === true, count)].map((at) => inputs[at] ?? []);
+    if (typeof decision !== 'object') return this.#runStepNode(node, step, ofSide(decision), need);
+    return this.#runForEach(node, decision.length, need, (at) =>
+      step.run(
+        ofSide(decision[at]).map((value) => itemOf(value, at)),
+        this.#signal,
+      ),
+    );
   }
 
   #stepOf(node: PlannedNode): PreparedStep | undefined {
@@ -198,37 +217,49 @@ class Evaluation {
     return own.length === 0 ? undefined : new Map(own);
   }
 
-  async #runStepNode(node: PlannedNode, step: PreparedStep, inputs: readonly Value[]): Promise<Made> {
-    try {
+  #runStepNode(node: PlannedNode, step: PreparedStep, inputs: readonly Value[], need: Need): Promise<Made> {
+    return this.#inStep(node, async () => {
       const lists = this.#dataflow.listNodes.get(node);
       const name = node.outputs[0]?.value ?? '';
       if (lists === 'makes') return new Map([[name, await step.run(tensorsOf(node, inputs), this.#signal)]]);
       if (lists === 'joins') return new Map([[name, await this.#join(name, step, inputs[0] ?? [])]]);
       const count = itemCount(inputs);
       if (count === undefined) return named(node, await step.run(tensorsOf(node, inputs), this.#signal));
-      return await this.#runForEach(node, count, (at) =>
+      return this.#runForEach(node, count, need, (at) =>
         step.run(
           inputs.map((value) => itemOf(value, at)),
           this.#signal,
         ),
       );
+    });
+  }
+
+  async #inStep<T>(node: PlannedNode, act: () => Promise<T>): Promise<T> {
+    try {
+      return await act();
     } catch (cause) {
-      if (cause instanceof StepError) throw this.#stepFault(node, cause);
+      if (cause instanceof StepError) throw faultAt(this.#dataflow.plan, this.#given, node, cause);
       throw cause;
     }
   }
 
-  async #runForEach(node: PlannedNode, count: number, run: (at: number) => Promise<Tensor[]>): Promise<Made> {
-    const lists = node.outputs.map((): Tensor[] => []);
+  async #runForEach(
+    node: PlannedNode,
+    count: number,
+    need: Need,
+    run: (at: number) => Promise<Tensor[]>,
+  ): Promise<Made> {
+    const lists = node.outputs.map(() => Array.from({ length: count }, (): Tensor | undefined => undefined));
     let bytes = 0;
     for (let at = 0; at < count; at += 1) {
+      if (!needsItem(need, at)) continue;
       if (at % ITEMS_A_TURN === ITEMS_A_TURN - 1) await nextTurn();
       this.#signal.throwIfAborted();
       const made = await run(at);
       for (const [output, list] of lists.entries()) {
         const item = made[output];
         if (item === undefined) throw new Error(`${node.title} made no output ${output}`);
-        list.push(item);
+        list[at] = item;
         bytes += item.data.byteLength;
       }
       if (bytes > LIMIT_LIST_BYTES) throw tooLarge(node);
@@ -243,25 +274,37 @@ class Evaluation {
       const shape = [0, ...type.shape.slice(1).map((size) => Math.max(size, 0))];
       return { datatype: type.datatype, shape, data: new Uint8Array() };
     }
-    const [joined] = await step.run(items, this.#signal);
+    const [joined] = await step.run(
+      items.map((_, at) => itemOf(items, at)),
+      this.#signal,
+    );
     if (joined === undefined) throw new Error(`nothing was joined to ${name}`);
     return joined;
   }
 
-  async #runGraphNode(planned: PlannedNode, inputs: readonly Value[]): Promise<Made> {
+  async #runGraphNode(planned: PlannedNode, inputs: readonly Value[], need: Need): Promise<Made> {
     const count = itemCount(inputs);
     if (count === undefined) {
       const made = await this.#runOnce(planned, tensorsOf(planned, inputs));
       return new Map(made);
     }
-    const items = Array.from({ length: count }, (_, at) => inputs.map((value) => itemOf(value, at)));
-    return this.#runBatches(planned, items);
+    const places = Array.from({ length: count }, (_, at) => at).filter((at) => needsItem(need, at));
+    const items = places.map((at) => inputs.map((value) => itemOf(value, at)));
+    return this.#runBatches(planned, items, places, count);
   }
 
-  async #runBatches(planned: PlannedNode, items: readonly (readonly Tensor[])[]): Promise<Made> {
+  /** `places`: where in a list of `count` each of the items stands. */
+  async #runBatches(
+    planned: PlannedNode,
+    items: readonly (readonly Tensor[])[],
+    places: readonly number[],
+    count: number,
+  ): Promise<Made> {
     const batches = planBatches(items, 'graph' in planned.node ? planned.node.batch : undefined);
     const made = (this.#soleTakers.get(planned)?.outputs ?? this.#wantedOf(planned)).map(({ value }) => value);
-    const lists = new Map<string, Tensor[]>(made.map((value) => [value, []]));
+    const lists = new Map(
+      made.map((value) => [value, Array.from({ length: count }, (): Tensor | undefined => undefined)]),
+    );
     let [next, bytes] = [0, 0];
     const worker = async (): Promise<void> => {
       for (let batch = batches[next++]; batch !== undefined; batch = batches[next++]) {
@@ -273,8 +316,9 @@ class Evaluation {
         for (const [row, at] of batch.items.entries()) {
           const item = await this.#taken(planned, new Map(outputs.map(([value, parts]) => [value, parts[row]!])));
           for (const [value, list] of lists) {
-            list[at] = itemOf(item.get(value) ?? [], 0);
-            bytes += list[at].data.byteLength;
+            const one = itemOf(item.get(value) ?? [], 0);
+            list[places[at]!] = one;
+            bytes += one.data.byteLength;
           }
         }
         if (bytes > LIMIT_LIST_BYTES) throw tooLarge(planned);
@@ -293,6 +337,7 @@ class Evaluation {
       taker,
       step,
       taker.inputs.map(({ value }) => itemOf(item.get(value) ?? [], 0)),
+      true,
     );
   }
 
@@ -307,7 +352,7 @@ class Evaluation {
       inputs[at] === undefined ? [] : [{ ...inputs[at], name: port }],
     );
     const wanted = this.#wantedOf(planned);
-    const made = await this.#runGraph(
+    const made = await this.#modules.runGraph(
       node.graph,
       feeds,
       wanted.map(({ port }) => port),
@@ -322,70 +367,6 @@ class Evaluation {
       }),
     );
   }
-
-  /** Before any graph the caller's input is at fault, behind one the model is. */
-  #stepFault(node: PlannedNode, cause: StepError): ServingError {
-    const fed = this.#feeding(node);
-    if (fed === undefined) return new ServingError('failed', cause.message, { cause });
-    const field = fed[0] ?? 'inputs';
-    return new ServingError('invalid-argument', `input '${field}': ${cause.message}`, { cause, field });
-  }
-
-  /** The given inputs that reach a node through steps alone; undefined where a graph lies between. */
-  #feeding(node: PlannedNode): string[] | undefined {
-    const found: string[] = [];
-    const open = [node];
-    for (let next = open.pop(); next !== undefined; next = open.pop()) {
-      if ('graph' in next.node) return undefined;
-      for (const { value } of next.inputs) {
-        const maker = this.#dataflow.plan.makerOf.get(value);
-        if (this.#given.has(value) || maker === undefined) found.push(value);
-        else open.push(maker);
-      }
-    }
-    return found;
-  }
-}
-
-/** Graphs whose values one step takes, which takes nothing else, and the step. */
-function soleTakers({ listNodes }: PreparedDataflow, { nodes }: Selection): Map<PlannedNode, PlannedNode> {
-  const found = new Map<PlannedNode, PlannedNode>();
-  for (const graph of nodes) {
-    if (!('graph' in graph.node)) continue;
-    const values = new Set(graph.outputs.map(({ value }) => value));
-    const takers = nodes.filter(({ inputs }) => inputs.some(({ value }) => values.has(value)));
-    const [taker] = takers;
-    if (taker === undefined || takers.length > 1 || !('step' in taker.node) || listNodes.has(taker)) continue;
-    if (taker.inputs.every(({ value }) => values.has(value))) found.set(graph, taker);
-  }
-  return found;
-}
-
-function isList(value: Value): value is readonly Tensor[] {
-  return Array.isArray(value);
-}
-
-/** Items of the lists among the values; undefined where there is none. They are equally many: their origin is one. */
-function itemCount(values: readonly Value[]): number | undefined {
-  return values.find(isList)?.length;
-}
-
-/** What stands for item `at`: of a list its item, of any other value the value. */
-function itemOf(value: Value, at: number): Tensor {
-  const item = isList(value) ? value[at] : value;
-  if (item === undefined) throw new Error(`a list has no item ${at}`);
-  return item;
-}
-
-function tensorsOf(node: PlannedNode, values: readonly Value[]): Tensor[] {
-  return values.map((value) => {
-    if (isList(value)) throw new Error(`${node.title} was fed a list`);
-    return value;
-  });
-}
-
-function named(node: PlannedNode, made: readonly Tensor[]): Made {
-  return new Map(node.outputs.flatMap(({ value }, at) => (made[at] === undefined ? [] : [[value, made[at]] as const])));
 }
 
 function tooLarge({ title }: PlannedNode): ServingError {

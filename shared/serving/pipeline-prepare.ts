@@ -5,6 +5,7 @@ import { DataflowError, planDataflow, type DataflowPlan, type PlannedNode } from
 import type { GraphSignature } from '../package/model-package.js';
 import { findStep, type StepCatalogue } from '../steps/step-catalogue.js';
 import type { PreparedStep, StepAssets, ValueType } from '../steps/step.js';
+import { typeName } from '../steps/step-types.js';
 import type { TensorSpec } from '../tensor/tensor.js';
 import type { ModelYaml } from '../wire/model-yaml.js';
 import { inferTypes } from './pipeline-types.js';
@@ -31,6 +32,8 @@ export interface PreparedDataflow {
   /** Nodes that make a list, or join one. */
   readonly listNodes: ReadonlyMap<PlannedNode, 'makes' | 'joins'>;
   readonly heavy: StepVariations | undefined;
+  /** Is there a step that chooses between its inputs? */
+  readonly branches: boolean;
 }
 
 /** Rejects with PackageError `invalid-model`. */
@@ -55,7 +58,36 @@ export async function prepareDataflow(
   const { types, graphInputs } = await inferTypes(yaml, plan, { steps, listNodes, signatures });
   checkEmbedding(yaml, plan, types);
   const heavy = await prepareHeavy(yaml, plan, assets, catalogue);
-  return { plan, steps, itemNodes, listNodes, graphInputs, types, heavy };
+  const branches = checkBranches(yaml, steps, types, itemNodes);
+  return { plan, steps, itemNodes, listNodes, graphInputs, types, heavy, branches };
+}
+
+/**
+ * A branch whose value has a row for each of the request's decides row by row: the request is split as one of several pictures is, and
+ * the node joins `itemNodes`. True where there is any branch.
+ */
+function checkBranches(
+  yaml: ModelYaml,
+  steps: PreparedDataflow['steps'],
+  types: PreparedDataflow['types'],
+  itemNodes: Set<PlannedNode>,
+): boolean {
+  const branches = [...steps].flatMap(([node, { chooses }]) => (chooses === undefined ? [] : [{ node, chooses }]));
+  for (const { node, chooses } of branches) {
+    if (yaml.placement.split) {
+      const message = `contradicts ${node.title}: what a request takes hangs on its values, so no cut can be chosen`;
+      throw invalidModel('placement.split', message);
+    }
+    const first = types.get(node.inputs[0]?.value ?? ''); // undefined of a list
+    if (first === undefined || !chooses.byRow(first)) continue;
+    const whole = yaml.inputs.find(({ shape }) => ![-1, 1].includes(shape[0] ?? 0));
+    if (whole !== undefined) {
+      const message = `${node.title} decides for each row, but dimension 0 of the input '${whole.name}' is no row: ${typeName(whole)}`;
+      throw invalidModel(`pipeline.${node.index}.inputs`, message);
+    }
+    itemNodes.add(node);
+  }
+  return branches.length > 0;
 }
 
 function planOrThrow(yaml: ModelYaml, signatures: ReadonlyMap<string, GraphSignature>): DataflowPlan {

@@ -139,6 +139,24 @@ function checkSurplus(yaml: ModelYaml, given: ReadonlySet<string>, { used }: Tra
   if (idle !== undefined) throw invalid(idle, `input '${idle}' has no influence on ${wanted.join(', ')}`);
 }
 
+/** Graphs whose values one step takes, which takes nothing else, and the step. */
+export function soleTakers(
+  { listNodes, steps }: PreparedDataflow,
+  { nodes }: Selection,
+): Map<PlannedNode, PlannedNode> {
+  const found = new Map<PlannedNode, PlannedNode>();
+  for (const graph of nodes) {
+    if (!('graph' in graph.node)) continue;
+    const values = new Set(graph.outputs.map(({ value }) => value));
+    const takers = nodes.filter(({ inputs }) => inputs.some(({ value }) => values.has(value)));
+    const [taker] = takers;
+    if (taker === undefined || takers.length > 1 || !('step' in taker.node) || listNodes.has(taker)) continue;
+    if (steps.get(taker)?.chooses !== undefined) continue;
+    if (taker.inputs.every(({ value }) => values.has(value))) found.set(graph, taker);
+  }
+  return found;
+}
+
 function invalid(field: string, message: string): ServingError {
   return new ServingError('invalid-argument', message, { field });
 }

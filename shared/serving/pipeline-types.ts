@@ -59,6 +59,10 @@ async function inferStep(
   if (lists === 'joins' && (origin === undefined || inputs.length !== 1)) {
     throw invalidModel(`pipeline.${planned.index}.inputs`, `${planned.title} takes 1 input, which has to be a list`);
   }
+  if (step.chooses !== undefined && inputs[0]?.origin === undefined && origin !== undefined) {
+    const message = `${planned.title} decides once, and so can't choose between lists: decide by a list, or join them first`;
+    throw invalidModel(`pipeline.${planned.index}.inputs`, message);
+  }
   const made = await inNode(planned, () => step.inferTypes(inputs.map(({ datatype, shape }) => ({ datatype, shape }))));
   checkOutputCount(planned, made.length);
   const from = lists === 'makes' ? planned : lists === 'joins' ? undefined : origin;

@@ -6,11 +6,12 @@ import { stepCatalogue, type StepCatalogue } from '../steps/step-catalogue.js';
 import type { StepAssets } from '../steps/step.js';
 import { float32Of, type NamedTensor, type Tensor, type TensorSpec } from '../tensor/tensor.js';
 import type { ModelYaml } from '../wire/model-yaml.js';
-import { evaluate, evaluateVariations, type RunGraph } from './pipeline-evaluate.js';
+import { evaluate, type EvaluationModules, type RunGraph } from './pipeline-evaluate.js';
 import { pipelineCuts, type PipelineCut } from './pipeline-cuts.js';
 import { joinItems, splitItems } from './pipeline-items.js';
 import { prepareDataflow, type PreparedDataflow } from './pipeline-prepare.js';
 import { select, type Selection } from './pipeline-selection.js';
+import { evaluateVariations } from './pipeline-variations.js';
 import { ServingError } from './serving-error.js';
 
 export type { RunGraph } from './pipeline-evaluate.js';
@@ -24,6 +25,8 @@ interface PipelineRequest {
   readonly inputs: readonly NamedTensor[];
   /** Names of wanted values; empty = the model's outputs, or a graph's own where its inputs were given. */
   readonly outputs: readonly string[];
+  /** Hears which side each branch takes, once for each item of the request. */
+  readonly onChoice?: EvaluationModules['onChoice'];
 }
 
 export interface PipelineAnswer {
@@ -51,6 +54,7 @@ export async function preparePipeline(
 export class Pipeline {
   readonly #yaml: ModelYaml;
   readonly #dataflow: PreparedDataflow;
+  readonly #sides = new Map<string, { held: number; other: number }>();
   /** Where it can be cut in two. */
   readonly cuts: readonly PipelineCut[];
 
@@ -81,6 +85,11 @@ export class Pipeline {
       });
   }
 
+  /** By the branch's name in errors: for how many items its test held, and for how many not, since the pipeline is there. */
+  get sides(): ReadonlyMap<string, { readonly held: number; readonly other: number }> {
+    return this.#sides;
+  }
+
   /** Does model.yaml say what the hub does more? */
   get hasHeavy(): boolean {
     return this.#dataflow.heavy !== undefined;
@@ -97,8 +106,9 @@ export class Pipeline {
    */
   async run(request: PipelineRequest, runGraph: RunGraph, signal: AbortSignal): Promise<PipelineAnswer> {
     const selection = select(this.#yaml, this.#dataflow, request.inputs, request.outputs);
+    const modules = this.#modules(request, runGraph);
     const each = async (item: readonly NamedTensor[], itemSignal: AbortSignal): Promise<ItemAnswer> => ({
-      values: await evaluate(this.#dataflow, selection, item, runGraph, itemSignal),
+      values: await evaluate(this.#dataflow, selection, item, modules, itemSignal),
       kept: 0,
     });
     const items = await this.#overItems(selection, request.inputs, each, signal);
@@ -112,14 +122,28 @@ export class Pipeline {
     if (heavy === undefined || !selection.nodes.includes(heavy.node)) return this.run(request, runGraph, signal);
     const withKeep = { ...request, outputs: [...new Set([...selection.wanted, heavy.keep])] };
     const wider = select(this.#yaml, this.#dataflow, withKeep.inputs, withKeep.outputs);
+    const modules = this.#modules(request, runGraph);
     const each = async (item: readonly NamedTensor[], itemSignal: AbortSignal): Promise<ItemAnswer> => {
-      const answers = await evaluateVariations(this.#dataflow, heavy, wider, item, runGraph, itemSignal);
+      const answers = await evaluateVariations(this.#dataflow, heavy, wider, item, modules, itemSignal);
       const confidences = answers.map((values) => smallest(values.get(heavy.keep)) ?? 0);
       const kept = confidences.indexOf(Math.max(...confidences));
       return { values: answers[kept] ?? new Map(), kept };
     };
     const items = await this.#overItems(wider, request.inputs, each, signal);
     return { ...join({ ...wider, wanted: selection.wanted }, items), kept: items.map(({ kept }) => kept) };
+  }
+
+  #modules({ onChoice }: PipelineRequest, runGraph: RunGraph): EvaluationModules {
+    if (!this.#dataflow.branches) return { runGraph };
+    return {
+      runGraph,
+      onChoice: (choice) => {
+        const { step, held, of } = choice;
+        const before = this.#sides.get(step);
+        this.#sides.set(step, { held: (before?.held ?? 0) + held, other: (before?.other ?? 0) + of - held });
+        onChoice?.(choice);
+      },
+    };
   }
 
   async #overItems(

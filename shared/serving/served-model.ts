@@ -186,6 +186,11 @@ export class ServedModel {
     return this.#sequences !== undefined;
   }
 
+  /** Which sides its branches took, as Pipeline.sides. */
+  get sides(): Pipeline['sides'] {
+    return this.#pipeline.sides;
+  }
+
   /** Where its pipeline can be cut in two, so that the rest runs elsewhere; empty where its package doesn't allow it. */
   get cuts(): readonly PipelineCut[] {
     return this.#pipeline.cuts;

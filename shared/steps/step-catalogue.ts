@@ -1,6 +1,7 @@
 // The built-in steps by name. Steps are data to a package and code only here: nothing from a package is executed but
 // graphs (design 13), so what isn't in this map doesn't exist.
 import type { z } from 'zod';
+import { branch } from './branch.js';
 import { classify } from './classify.js';
 import { crop } from './crop.js';
 import { ctcDecode } from './ctc-decode.js';
@@ -47,6 +48,7 @@ function catalogueStep<P>(step: StepDefinition<P>): CatalogueStep {
 }
 
 const steps = [
+  catalogueStep(branch),
   catalogueStep(classify),
   catalogueStep(crop),
   catalogueStep(ctcDecode),

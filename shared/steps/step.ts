@@ -12,8 +12,20 @@ export interface StepAssets {
   read(path: string): Promise<Uint8Array>;
 }
 
+/** How a step hands on one side of its inputs. Its first input decides, and belongs to neither side. */
+export interface Choosing {
+  /** Does the test hold, so that the first side is taken? Throws StepError. */
+  holds(first: Tensor): boolean;
+  /** Positions of a side's inputs, of so many that the node names. */
+  side(held: boolean, inputs: number): readonly number[];
+  /** May a value of this type want several decisions, one for each row? */
+  byRow(first: ValueType): boolean;
+}
+
 /** A step with its parameters parsed and its assets read. */
 export interface PreparedStep {
+  /** Of a step that chooses: `run` is given the first input and those of the side that it takes, and what makes the others isn't run. */
+  readonly chooses?: Choosing;
   /** Types of the outputs, or throws StepError naming the input that doesn't fit. */
   inferTypes(inputs: readonly ValueType[]): ValueType[];
   /** Throws StepError for input that can't be processed (no picture, too large). */

@@ -199,7 +199,7 @@ describe("a step's parameters", () => {
 
   it('names the steps that there are when one is asked for that is not', () => {
     expect(() => findStep('sharpen')).toThrow(
-      'step sharpen: there is no such step; there are classify, crop, ctc-decode',
+      'step sharpen: there is no such step; there are branch, classify, crop, ctc-decode',
     );
   });
 });
