@@ -172,6 +172,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     cache,
     shared,
     hub,
+    hubVersions: modules.mode === 'run',
     observers: modules.observers,
     onEnd: (end) => metrics.ended(end),
     explanations,

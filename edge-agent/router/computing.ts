@@ -89,8 +89,8 @@ export class Computing {
     trail: RequestTrail | undefined,
     signal: AbortSignal,
   ): Promise<ComputedAnswer> {
-    const run = (inputs: readonly NamedTensor[], outputs: readonly string[]): Promise<ComputedAnswer> =>
-      this.run({ ...request, inputs, outputs }, model, trail, signal, { elsewhereMs });
+    const run = (inputs: readonly NamedTensor[], outputs: readonly string[], goesOn = false): Promise<ComputedAnswer> =>
+      this.run({ ...request, inputs, outputs }, model, trail, signal, { elsewhereMs, goesOn });
     if (model.yaml.cache.semantic === undefined || this.#similar === undefined || renewal !== undefined)
       return this.run(request, model, trail, signal, { elsewhereMs });
     return this.#similar.answer(request, model, run, trail);

@@ -1,14 +1,25 @@
 // What an answer says of where it came from, put together from what computed it and what the cache did. Pure.
 import type { InferAnswer, InferRequest } from '@tidegate/shared/serving/inference-service.js';
+import type { ServedModelIdentity } from '@tidegate/shared/serving/served-model.js';
 import type { CacheOutcome, ComputedAnswer } from '@tidegate/shared/cache/answer-cache.js';
 import type { ServedModel } from '@tidegate/shared/serving/served-model.js';
 
-/** The hub's answer, to be kept. */
-export function computedOf(answer: InferAnswer): ComputedAnswer {
+/** The hub's answer, to be kept unless another version than the device's has given it: who names a version gets that one. */
+export function computedOf(answer: InferAnswer, own: ServedModelIdentity): ComputedAnswer {
   const { modelDigest, variant, variantDigest, queueUs, computeUs, confidence, ranOn, cacheAgeMs } = answer.provenance;
   const { outputs, version } = answer;
   const from = { modelDigest, variant, variantDigest, ranOn };
-  return { answeredBy: 'hub', outputs, version, ...from, queueUs, computeUs, confidence, ageMs: cacheAgeMs };
+  return {
+    answeredBy: 'hub',
+    outputs,
+    version,
+    ...from,
+    queueUs,
+    computeUs,
+    confidence,
+    ageMs: cacheAgeMs,
+    once: isOther(answer, own),
+  };
 }
 
 /** `because`: why it was asked for where it was. */
@@ -45,6 +56,20 @@ export function fromHub(answer: InferAnswer, reason: string): InferAnswer {
   const { placement, cacheAgeMs = 0 } = answer.provenance;
   const kept = placement === 'cache' ? `; the hub had computed it ${Math.round(cacheAgeMs)} ms before` : '';
   return { ...answer, provenance: { ...answer.provenance, placement: 'hub', reason: `${reason}${kept}` } };
+}
+
+/** Says so where the hub answered with another version than the device has. */
+export function ofVersion(answer: InferAnswer, own: ServedModelIdentity): InferAnswer {
+  if (!isOther(answer, own)) return answer;
+  return withReason(
+    answer,
+    `${answer.provenance.reason}; by version ${answer.version} of the hub, and not the device's ${own.version}`,
+  );
+}
+
+/** A foreign server names no digest. */
+function isOther({ provenance }: InferAnswer, own: ServedModelIdentity): boolean {
+  return provenance.modelDigest !== '' && provenance.modelDigest !== own.versionDigest;
 }
 
 export function withReason(answer: InferAnswer, reason: string): InferAnswer {

@@ -28,7 +28,7 @@ import { hubWaitMs } from './hub-wait.js';
 import type { ModelControl } from './model-control.js';
 import { onlyRunsHere } from './only-runs-here.js';
 import { maySplit, place, rescue, type PlaceView, type RescueView } from './place.js';
-import { answerOf, computedOf, fromHub, whyComputed, withReason } from './provenance.js';
+import { answerOf, computedOf, fromHub, ofVersion, whyComputed, withReason } from './provenance.js';
 import { RequestTrail, type RequestEnd } from './request-trail.js';
 import { Splitting, type SplitPlan } from './splitting.js';
 
@@ -46,6 +46,8 @@ interface RouterModules {
   readonly cache: DeviceCache;
   readonly shared: SharedLayer | undefined;
   readonly hub: HubClient | undefined;
+  /** The device's models are the hub's, and so are the names of their versions. */
+  readonly hubVersions: boolean;
   readonly observers: readonly AnswerObserver[];
   readonly onEnd: (end: RequestEnd) => void;
   readonly explanations: Explanations;
@@ -297,21 +299,34 @@ export class Router implements InferenceService {
   ): Promise<InferAnswer> {
     const { hub, clock } = this.#modules;
     if (hub === undefined) throw new ServingError('hub-unavailable', 'this agent has no hub');
-    const forHub: InferRequest = { ...request, placement: 'auto' }; // where it may run has been decided here
+    const version = request.version ?? this.#versionAtHub(request, model);
+    const forHub: InferRequest = { ...request, placement: 'auto', version }; // where it may run has been decided here
     const ask = async (inner: AbortSignal): Promise<InferAnswer> => {
       const startMs = clock.monotonicMs();
-      const answer = await askUnderSpan(hub, forHub, waitMs, trail.span, inner);
+      const answer = await askUnderSpan(hub, forHub, waitMs, trail.span, inner).catch((error: unknown) => {
+        if (version === request.version || !isNotFound(error)) throw error;
+        trail.note(`the hub has no version ${version}: asking for its newest`);
+        const leftMs = waitMs - (clock.monotonicMs() - startMs);
+        return askUnderSpan(hub, { ...forHub, version: undefined }, leftMs, trail.span, inner);
+      });
       trail.hubAnswered(clock.monotonicMs() - startMs, answer.provenance);
       return answer;
     };
     if (model === undefined) return fromHub(await ask(signal), reason);
     let asked: InferAnswer | undefined;
     const outcome = await this.#cached(forHub, model, 'hub', signal, undefined, async (request, flight, inner) => {
-      if (flight.renewal !== undefined) return computedOf(await hub.ask(request, waitMs, inner));
+      if (flight.renewal !== undefined) return computedOf(await hub.ask(request, waitMs, inner), model.identity);
       asked = await ask(inner);
-      return computedOf(asked);
+      return computedOf(asked, model.identity);
     });
-    return asked === undefined ? answerOf(request, outcome, reason) : fromHub(asked, reason);
+    const answer = asked === undefined ? answerOf(request, outcome, reason) : fromHub(asked, reason);
+    return ofVersion(answer, model.identity);
+  }
+
+  /** The hub is to answer as this device would; a sequence goes on there with the version that it began with. */
+  #versionAtHub({ sequence }: InferRequest, model: ServedModel | undefined): string | undefined {
+    const goesOn = sequence !== undefined && !sequence.start;
+    return this.#modules.hubVersions && !goesOn ? model?.identity.version : undefined;
   }
 
   /** How soon the hub could answer instead, were the device not ready; undefined = it may not be asked. */
@@ -400,6 +415,10 @@ function answerers(
   split: AnsweredBy | undefined,
 ): readonly [AnsweredBy, AnsweredBy | undefined] {
   return placement === 'split' && split !== undefined ? [split, undefined] : ['edge', split];
+}
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof ServingError && error.code === 'not-found';
 }
 
 function notFound(name: string, version: string | undefined, why?: string): ServingError {

@@ -8,8 +8,8 @@ import type { ComputedAnswer } from '@tidegate/shared/cache/answer-cache.js';
 import type { SemanticHit, SemanticLayer, SemanticQuestion } from '../cache/semantic-layer.js';
 import type { RequestTrail } from './request-trail.js';
 
-/** Runs the pipeline from these values to those outputs. */
-type Run = (inputs: readonly NamedTensor[], outputs: readonly string[]) => Promise<ComputedAnswer>;
+/** Runs the pipeline from these values to those outputs; `goesOn`: as the second part of a request, which counts once. */
+type Run = (inputs: readonly NamedTensor[], outputs: readonly string[], goesOn?: boolean) => Promise<ComputedAnswer>;
 
 export class SimilarAnswers {
   readonly #layer: SemanticLayer;
@@ -30,20 +30,29 @@ export class SimilarAnswers {
     if (question === undefined || !this.#layer.isOn(question)) return run(inputs, outputs);
     const { embedding: name } = question.options;
     const given = inputs.find((input) => input.name === name);
-    const embedding = given ?? (await run(inputs, [name])).outputs[0];
-    if (embedding === undefined || embedding.shape[0] !== 1) return run(inputs, outputs);
+    const first = given === undefined ? await run(inputs, [name]) : undefined;
+    const embedding = given ?? first?.outputs[0];
+    const goesOn = first !== undefined;
+    if (embedding === undefined || embedding.shape[0] !== 1) return both(first, await run(inputs, outputs, goesOn));
     const hit = this.#layer.get(question, embedding);
     if (hit?.audit === false) return similar(hit, question);
     if (hit !== undefined)
       trail?.note(`computed to audit the answer to a similar input (${distanceText(hit, question)})`);
     // Named, since a request that gives an inner value would get the next graph's own outputs.
     const wanted = outputs.length > 0 ? outputs : model.yaml.outputs.map((output) => output.name);
-    const computed = await run(given === undefined ? [...inputs, embedding] : inputs, wanted);
+    const computed = both(first, await run(goesOn ? [...inputs, embedding] : inputs, wanted, goesOn));
     const { queueUs: _queueUs, computeUs: _computeUs, ...answer } = computed;
     this.#layer.put(question, embedding, answer);
     if (hit !== undefined) this.#layer.audited(question, hit.answer, answer);
     return computed;
   }
+}
+
+/** One request's answer that was computed in two parts. */
+function both(first: ComputedAnswer | undefined, answer: ComputedAnswer): ComputedAnswer {
+  if (first === undefined) return answer;
+  const queueUs = Math.max(first.queueUs, answer.queueUs);
+  return { ...answer, queueUs, computeUs: first.computeUs + answer.computeUs };
 }
 
 function questionOf(

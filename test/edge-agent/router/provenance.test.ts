@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { CacheOutcome } from '@tidegate/shared/cache/answer-cache.js';
-import { answerOf, computedOf, fromHub, withReason } from '@tidegate/edge-agent/router/provenance.js';
+import { answerOf, computedOf, fromHub, ofVersion, withReason } from '@tidegate/edge-agent/router/provenance.js';
 import type { InferRequest } from '@tidegate/shared/serving/inference-service.js';
 
 const request = { model: 'm' } as InferRequest;
 const digests = { modelDigest: 'sha256:v', variant: 'int8', variantDigest: 'sha256:d' };
+const own = { name: 'm', version: '3', versionDigest: 'sha256:v', variant: 'int8', variantDigest: 'sha256:d' } as const;
 const outcome = (answeredBy: 'edge' | 'hub' | 'split', part: Partial<CacheOutcome> = {}): CacheOutcome => ({
   answer: { answeredBy, ...digests, outputs: [], confidence: 0.5, version: '3' },
   queueUs: 1,
@@ -43,7 +44,16 @@ describe('provenance', () => {
     expect(fromHub(fromItsCache, 'queue full').provenance.reason).toBe(
       'queue full; the hub had computed it 40 ms before',
     );
-    expect(computedOf(fromItsCache).ageMs).toBe(40);
+    expect(computedOf(fromItsCache, own).ageMs).toBe(40);
+  });
+
+  it('says so where the hub has answered with another version than the device has', () => {
+    const same = fromHub(answerOf(request, outcome('hub')), 'queue full');
+    expect(ofVersion(same, own)).toBe(same);
+    const other = { ...own, version: '2', versionDigest: 'sha256:u' } as const;
+    expect(ofVersion(same, other).provenance.reason).toBe(
+      "queue full; by version 3 of the hub, and not the device's 2",
+    );
   });
 
   it("keeps the hub's own digests, and gives the reason that the device has", () => {
@@ -54,7 +64,7 @@ describe('provenance', () => {
       ...digests,
     });
     expect(withReason(answer, 'so').provenance).toMatchObject({ placement: 'edge', reason: 'so' });
-    expect(computedOf(answer)).toMatchObject({
+    expect(computedOf(answer, own)).toMatchObject({
       answeredBy: 'hub',
       ...digests,
       queueUs: 1,

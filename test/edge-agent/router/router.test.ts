@@ -28,6 +28,9 @@ interface SetUpOptions {
   /** Of the version that should be on the device. */
   readonly desiredPrivacy?: () => 'local' | 'hub' | undefined;
   readonly hub?: 'answers' | 'hangs' | 'none';
+  /** A version; its newest is 4, the device's is 3. */
+  readonly hubLacks?: string;
+  readonly hubVersions?: boolean;
   readonly staleWhileRevalidateMs?: number;
   readonly queueDepth?: number;
   /** What a crowded model would refuse requests with. */
@@ -78,10 +81,16 @@ function setUp(options: SetUpOptions = {}) {
       if (options.hub === 'hangs') {
         return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(new Error('aborted'))));
       }
-      const digests = { modelDigest: 'sha256:h', variant: 'fp32', variantDigest: 'sha256:hd' };
+      const { version = request.sequence?.start === false ? '3' : '4' } = request; // it goes on with what it began with
+      if (options.hubLacks === version) return Promise.reject(new ServingError('not-found', 'no such version'));
+      const digests = {
+        modelDigest: version === '3' ? 'sha256:v' : 'sha256:h',
+        variant: 'fp32',
+        variantDigest: 'sha256:hd',
+      };
       return Promise.resolve({
         model: 'm',
-        version: '4',
+        version,
         outputs: [tensor('y', 'UINT8', [1], Uint8Array.of(2))],
         provenance: { placement: 'edge', reason: '', ...digests, queueUs: 1, computeUs: 1, confidence: 0.99 },
       });
@@ -93,6 +102,7 @@ function setUp(options: SetUpOptions = {}) {
   const explanations = new Explanations();
   const router = new Router({
     control: HUB_DECIDES,
+    hubVersions: options.hubVersions ?? true,
     models: {
       serving: (name) => (name === 'm' ? model : undefined),
       names: () => ['m'],
@@ -196,6 +206,26 @@ describe('Router', () => {
     expect(hubRequests.map(({ sequence }) => sequence?.id)).toEqual(['7', '7', '7']);
     expect(await go(true, false)).toMatchObject({ placement: 'edge' });
     expect(await go(false, false)).toMatchObject({ placement: 'edge' });
+  });
+
+  it("asks the hub for the device's own version, and says so where it can only have another", async () => {
+    const own = setUp();
+    expect(await own.ask({ placement: 'hub' })).toMatchObject({ reason: 'the caller asked for the hub' });
+    expect(own.hubRequests.map(({ version }) => version)).toEqual(['3']);
+    const sequence = { id: '7', start: false, end: false };
+    await own.ask({ placement: 'hub', cache: 'bypass', sequence }); // goes on there with what it began with
+    expect(own.hubRequests.at(-1)?.version).toBeUndefined();
+    const lacking = setUp({ hubLacks: '3' });
+    const other = "the caller asked for the hub; by version 4 of the hub, and not the device's 3";
+    expect(await lacking.ask({ placement: 'hub' })).toMatchObject({ placement: 'hub', reason: other });
+    expect(lacking.hubRequests.map(({ version }) => version)).toEqual(['3', undefined]);
+    expect(lacking.explanations.get('r1')?.steps.map(({ what }) => what)).toContain(
+      'the hub has no version 3: asking for its newest',
+    );
+    expect(await lacking.ask({ placement: 'hub', version: '3' })).toMatchObject({ code: 'not-found' }); // the caller's word
+    const local = setUp({ hubVersions: false }); // its models have versions of their own
+    expect(await local.ask({ placement: 'hub' })).toMatchObject({ reason: other });
+    expect(local.hubRequests.map(({ version }) => version)).toEqual([undefined]);
   });
 
   it('asks the hub for a model in quarantine, and says why; without a hub it refuses with that reason', async () => {

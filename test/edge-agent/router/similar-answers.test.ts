@@ -20,15 +20,16 @@ async function setUp(semantic: object = {}) {
   const yaml = modelYamlSchema.parse({ ...YAML, cache });
   const pipeline = await prepare({ cache });
   const calls: Call[] = [];
+  /** Of each part of a request: does it count for the package's limits? */
+  const counted: boolean[] = [];
   const model = {
     yaml,
     deterministic: true,
     identity: { name: 'm', version: '1', versionDigest: 'v', variant: 'fp32', variantDigest: 'd' },
-    infer: async (request: { inputs: []; outputs: [] }, signal: AbortSignal) => ({
-      ...(await pipeline.run(request, plusOne(calls), signal)),
-      queueUs: 0,
-      computeUs: 1000,
-    }),
+    infer: async (request: { inputs: []; outputs: []; goesOn: boolean }, signal: AbortSignal) => {
+      counted.push(!request.goesOn);
+      return { ...(await pipeline.run(request, plusOne(calls), signal)), queueUs: 0, computeUs: 1000 };
+    },
   } as unknown as ServedModel;
   const layers = [new MemoryLayer({ limitBytes: 1e6 }, { clock })];
   const answers = new DeviceCache({
@@ -73,7 +74,7 @@ async function setUp(semantic: object = {}) {
     );
   };
   const labelsOf = ({ answer }: CacheOutcome): string[] => textsOf(answer.outputs.find(({ name }) => name === 'label'));
-  return { ask, answers, calls, labelsOf };
+  return { ask, answers, calls, counted, labelsOf };
 }
 
 describe('an answer to a similar input', () => {
@@ -103,6 +104,12 @@ describe('an answer to a similar input', () => {
     expect(embedded.answer.outputs).toEqual(plain.answer.outputs);
     expect(embedded.answer.confidence).toBe(plain.answer.confidence);
     expect(calls[1]).toEqual(calls[0]);
+  });
+
+  it('is looked for in a part of the request, which counts once for its limits and tells of both parts', async () => {
+    const { ask, counted } = await setUp();
+    expect(await ask(['heron'])).toMatchObject({ computeUs: 2000 });
+    expect(counted).toEqual([true, false]);
   });
 
   it('takes the embedding of a graph too, which then runs once', async () => {
