@@ -2,6 +2,7 @@
 // the slots; `run` gives the slots to synchronisation and a hub connection of its own. Nothing here decides anything.
 import { join } from 'node:path';
 import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
+import { TrustLedger } from '@tidegate/shared/runtime/trust-ledger.js';
 import { Cores } from '@tidegate/shared/scheduling/cores.js';
 import { CountedService } from '@tidegate/shared/serving/counted-service.js';
 import { InferenceStatistics } from '@tidegate/shared/serving/inference-statistics.js';
@@ -43,6 +44,7 @@ import { HubClient, type HubLink } from './router/hub-client.js';
 import { HUB_DECIDES, type ModelControl } from './router/model-control.js';
 import { Router } from './router/router.js';
 import { openAnswerStore } from './state/answer-store.js';
+import { TrustFile } from './state/trust-file.js';
 import type { AnswerObserver } from './telemetry/answer-observer.js';
 
 /** Weighted failures in a row (a timeout counts double) that open the hub's breaker. */
@@ -120,7 +122,8 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
   const count = Math.max(usable, Math.min(intraOpThreads, usable) * (concurrency ?? 1)); // who asks for more runs gets them
   const cores = new Cores({ count, callerWeights }, { clock });
   const compiledCache = engineCache(settings, mode);
-  const runtime = new ExecutorRuntime({ clock, log, concurrency, engine, cores: usable, compiledCache });
+  const trust = trustLedger(settings, modules);
+  const runtime = new ExecutorRuntime({ clock, log, concurrency, engine, cores: usable, compiledCache, trust });
   const statistics = new InferenceStatistics();
   const slots = new EngineSlots(
     {
@@ -268,6 +271,16 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
 function engineCache({ dataDir, engineCache: asked }: Settings, mode: AgentModules['mode']): CompiledCacheFolder {
   const limitBytes = asked ?? (mode === 'run' ? ENGINE_CACHE_BYTES : 0);
   return limitBytes === 0 ? undefined : { folder: compiledFolder(dataDir), limitBytes };
+}
+
+/** What `serve` learns it forgets: it writes nothing unasked. */
+function trustLedger(
+  { shareExecutors, dataDir }: Settings,
+  { clock, log, mode, version }: AgentModules,
+): TrustLedger | undefined {
+  if (shareExecutors === 'off') return undefined;
+  const store = mode === 'run' ? new TrustFile(dataDir, version, systemFiles) : undefined;
+  return new TrustLedger({ clock, log, store });
 }
 
 function sharedLayer(

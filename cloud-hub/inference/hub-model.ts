@@ -27,6 +27,10 @@ export class HubModel implements Parkable {
     return this.#loaded?.pids ?? [];
   }
 
+  memoryShareOf(pid: number): number {
+    return this.#loaded?.memoryShareOf(pid) ?? 1;
+  }
+
   get loadMs(): number {
     return this.#loaded?.loadMs ?? FIRST_LOAD_MS;
   }

@@ -194,6 +194,12 @@ export class Metrics {
     }
     this.#addMemory(slots);
     this.#scraped(
+      'tidegate_executors',
+      'Executor processes that hold models now; small proven ones share some',
+      [],
+      () => [{ labels: {}, value: slots.executorPids.size }],
+    );
+    this.#scraped(
       'tidegate_executor_deaths_total',
       'Executors that ended unasked, or were ended for hanging, since the version was loaded',
       ['model'],

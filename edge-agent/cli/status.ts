@@ -8,6 +8,12 @@ import { ADDRESS_SETTINGS, askAgent } from './agent-address.js';
 import { addSettingsOptions, settingsOf } from './settings-options.js';
 import type { Verb } from './verb.js';
 
+const graphSchema = z.object({
+  graph: z.string(),
+  pid: z.number().optional(),
+  executor: z.object({ graphs: z.number(), reason: z.string() }).nullish(),
+});
+
 /** Of what an agent answers, what is shown to people; another release may say more. */
 const statusSchema = z.object({
   version: z.string(),
@@ -26,6 +32,7 @@ const statusSchema = z.object({
       verified: z.boolean(),
       residency: z.object({ state: z.string(), neededBytes: z.number(), pinned: z.boolean() }).nullish(),
       quarantine: z.object({ reason: z.string() }).nullish(),
+      graphs: z.array(graphSchema).optional(),
       provider: z.object({ runs: z.string(), reason: z.string(), cpuNodesRatio: z.number().optional() }),
       counts: z.object({ runs: z.number(), queueDepth: z.number() }),
       sequences: z.object({ live: z.number(), max: z.number() }).optional(),
@@ -137,6 +144,7 @@ export function statusText(status: Status): string {
       const loaded = where === 'resident' ? 'in memory' : where;
       lines.push(`  ${loaded}: ${mebibytes(neededBytes)}${pinned ? ', pinned' : ''}`);
     }
+    lines.push(...executorLines(model.graphs ?? []));
     if (quarantine) {
       lines.push(`  in quarantine: ${quarantine.reason}`, `  to try it again: tidegate-agent release ${name}`);
     }
@@ -148,6 +156,16 @@ export function statusText(status: Status): string {
     lines.push(`${name} to be ${digest}: ${activationText(activation)}`);
   }
   return `${lines.join('\n')}\n`;
+}
+
+/** A line for each executor that holds graphs of the model. */
+function executorLines(graphs: readonly z.infer<typeof graphSchema>[]): string[] {
+  const byPid = new Map(
+    graphs.flatMap(({ pid, executor }) => (pid !== undefined && executor ? [[pid, executor] as const] : [])),
+  );
+  return [...byPid].map(([pid, { graphs: count, reason }]) => {
+    return `  executor ${pid}, ${count === 1 ? 'this graph only' : `${count} graphs`}: ${reason}`;
+  });
 }
 
 function hubLine({ url, phase, roundTripMs, bytesPerSecond }: NonNullable<Status['hub']>): string {

@@ -140,6 +140,14 @@ export const SETTINGS = {
     description:
       'Runs of one model that compute at once. Without it, as many as the cores carry that affinity and cgroup leave: cores / --threads.',
   }),
+  shareExecutors: setting({
+    schema: choiceText('on', 'off'),
+    fallback: 'on',
+    placeholder: 'MODE',
+    allowed: 'on or off',
+    description:
+      'Have small, fast models that have proven themselves on this device share one process, which spares some 20 MiB for each. `off` gives each model its own.',
+  }),
   pin: setting({
     schema: modelNames,
     fallback: undefined,

@@ -262,6 +262,11 @@ export class EngineSlots implements ModelSlots, ServingModels {
     return this.#modules.cores?.report ?? NO_CORES;
   }
 
+  /** Of all models that are loaded, also those that are kept for undoing. */
+  get executorPids(): ReadonlySet<number> {
+    return new Set([...this.#loaded].flatMap(({ served }) => served.pids));
+  }
+
   /** Ends the quarantine of the active version. False where it is in none, undefined where there is no such model. */
   release(name: string): boolean | undefined {
     const released = this.#active.get(name)?.served.release();

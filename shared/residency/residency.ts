@@ -381,15 +381,20 @@ export class Residency {
     );
   }
 
-  /** Reads what the server and each executor use now. */
+  /** Reads what the server and each executor use now; what models share is divided among them. */
   async #read(): Promise<void> {
     const { memoryOf, ownPids } = this.#modules;
     const own = await Promise.all(ownPids().map((pid) => memoryOf(pid)));
     this.#ownBytes = sumOf(own) || this.#ownBytes;
+    const ofExecutors = new Map<number, Promise<number | undefined>>(); // each once, whoever shares it
     for (const resident of this.#occupants()) {
       if (resident.model?.quarantine !== undefined && resident.state === 'resident') resident.state = 'on demand';
-      const pids = resident.model?.pids ?? [];
-      const bytes = sumOf(await Promise.all(pids.map((pid) => memoryOf(pid))));
+      const { model } = resident;
+      const parts = (model?.pids ?? []).map(async (pid) => {
+        if (!ofExecutors.has(pid)) ofExecutors.set(pid, memoryOf(pid));
+        return ((await ofExecutors.get(pid)) ?? 0) * (model?.memoryShareOf(pid) ?? 1);
+      });
+      const bytes = Math.round(sumOf(await Promise.all(parts)));
       if (bytes > 0) resident.bytes = bytes;
     }
   }

@@ -8,6 +8,8 @@ import { UseRate } from './use-rate.js';
 export interface Parkable {
   /** Executors that it has now. */
   readonly pids: readonly number[];
+  /** What of that executor's memory is its own: others may hold the rest. */
+  memoryShareOf(pid: number): number;
   /** What loading took the last time. */
   readonly loadMs: number;
   /** Defined while it answers nothing anyway. */

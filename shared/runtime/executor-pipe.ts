@@ -41,6 +41,8 @@ export class ExecutorPipe {
   /** Offered to the executor; undefined where the platform has none. Closed when the executor is gone. */
   readonly arena: TensorArena | undefined;
   sharedBytes: NonNullable<Parameters<typeof decodeFromExecutor>[1]> | undefined;
+  /** By SIGKILL, and not by `kill`. */
+  killedByOthers = false;
   onMessage: (message: FromExecutor) => void = () => undefined;
   readonly #child: ChildProcess;
   readonly #socket: Duplex;
@@ -84,6 +86,7 @@ export class ExecutorPipe {
       };
       // `close`, not `exit`: what it wrote before it ended has been read by then.
       this.#child.on('close', (code, signal) => {
+        if (this.#reason === undefined) this.killedByOthers = signal === 'SIGKILL';
         this.#reason ??= this.#expected ?? this.#death(label, code, signal);
         end(this.#reason);
       });

@@ -3,6 +3,7 @@
 import { ExecutorProcess, type ExecutorGraphOptions, type ExecutorProcessModules } from './executor-process.js';
 import { basename } from 'node:path';
 import type { LoadedGraph } from './loaded-graph.js';
+import type { Standing, TrustLedger } from './trust-ledger.js';
 import { placeGraph, type GraphToPlace, type OpenExecutor } from './placement-policy.js';
 import { RuntimeError } from './runtime-error.js';
 
@@ -10,12 +11,17 @@ interface Joinable extends OpenExecutor {
   readonly process: ExecutorProcess;
 }
 
-export class ExecutorPool {
-  readonly #modules: ExecutorProcessModules;
-  /** Those that others may join. */
-  readonly #open = new Set<ExecutorProcess>();
+interface ExecutorPoolModules extends ExecutorProcessModules {
+  /** How trusty graphs have proven; absent = models don't share executors. */
+  readonly trust?: TrustLedger | undefined;
+}
 
-  constructor(modules: ExecutorProcessModules) {
+export class ExecutorPool {
+  readonly #modules: ExecutorPoolModules;
+  /** Those that others may join. */
+  readonly #open = new Map<ExecutorProcess, OpenExecutor['kind']>();
+
+  constructor(modules: ExecutorPoolModules) {
     this.#modules = modules;
   }
 
@@ -33,12 +39,44 @@ export class ExecutorPool {
     }
   }
 
+  /** Undefined where nothing is kept of it, or models don't share. */
+  standingOf({ content }: ExecutorGraphOptions): Standing | undefined {
+    return content === undefined ? undefined : this.#modules.trust?.of(content);
+  }
+
+  /** Has the ledger store what it knows. */
+  async keepTrust(): Promise<void> {
+    await this.#modules.trust?.keep();
+  }
+
+  /**
+   * The graph has proven itself: where may it be now? Undefined = where it is: it must stay there, or others come to it. Else as
+   * `load`, with nothing compiled.
+   */
+  async move(graph: LoadedGraph, signal: AbortSignal): Promise<LoadedGraph | undefined> {
+    const { options, executor } = graph;
+    const placement = placeGraph(this.#toPlace(options), this.#joinable());
+    if (placement.kind === 'alone' || placement.of !== 'proven') {
+      graph.placedFor = placement.reason;
+      return undefined;
+    }
+    if (placement.kind === 'open' && executor.graphs.length === 1 && this.#open.has(executor)) {
+      this.#open.set(executor, 'proven');
+      graph.placedFor = placement.reason;
+      return undefined;
+    }
+    const { compiledCache: cache } = options;
+    return this.load({ ...options, compiledCache: cache && { ...cache, useOnly: true } }, signal);
+  }
+
   async #place(options: ExecutorGraphOptions, signal: AbortSignal): Promise<LoadedGraph> {
-    const placement = placeGraph(toPlace(options), this.#joinable());
+    const { trust } = this.#modules;
+    if (trust !== undefined) await trust.ready;
+    const placement = placeGraph(this.#toPlace(options), this.#joinable());
     const graph = await (placement.kind === 'join'
       ? this.#join(placement.executor.process, options, signal)
-      : this.#alone(options, signal, placement.kind === 'open'));
-    graph.placement = { kind: placement.kind, reason: placement.reason };
+      : this.#alone(options, signal, placement.kind === 'open' ? placement.of : undefined));
+    graph.placedFor = placement.reason;
     return graph;
   }
 
@@ -52,15 +90,15 @@ export class ExecutorPool {
       if (!(error instanceof RuntimeError) || error.code !== 'not-compiled') throw error;
     }
     if (compiledCache.useOnly !== true) {
-      const compiling = await this.#start(options, false).load(options, signal);
+      const compiling = await this.#start(options, undefined).load(options, signal);
       this.#modules.log.info(loadFacts(compiling), 'graph compiled for this machine, or why not');
       await compiling.close();
     }
     return process.load({ ...options, compiledCache: { ...compiledCache, useOnly: true } }, signal);
   }
 
-  /** In an executor of its own, which others may join where it is `open`. One that has compiled is followed by another. */
-  async #alone(options: ExecutorGraphOptions, signal: AbortSignal, open = false): Promise<LoadedGraph> {
+  /** In an executor of its own, which others of the kind `open` may join. One that has compiled is followed by another. */
+  async #alone(options: ExecutorGraphOptions, signal: AbortSignal, open?: OpenExecutor['kind']): Promise<LoadedGraph> {
     const graph = await this.#start(options, open).load(options, signal);
     if (graph.loaded.compiled?.kind !== 'built') return graph;
     this.#modules.log.info(loadFacts(graph), 'graph compiled for this machine');
@@ -68,28 +106,34 @@ export class ExecutorPool {
     return this.#start(options, open).load(options, signal);
   }
 
-  #start({ label, slots, intraOpThreads }: ExecutorGraphOptions, open: boolean): ExecutorProcess {
+  #start(
+    { label, slots, intraOpThreads }: ExecutorGraphOptions,
+    open: OpenExecutor['kind'] | undefined,
+  ): ExecutorProcess {
     const process = new ExecutorProcess({ label, slots, intraOpThreads }, this.#modules);
-    if (!open) return process;
-    this.#open.add(process);
+    if (open === undefined) return process;
+    this.#open.set(process, open);
     void process.ended.then(() => this.#open.delete(process));
     return process;
   }
 
   #joinable(): Joinable[] {
-    return [...this.#open].flatMap((process) => {
+    return [...this.#open].flatMap(([process, kind]) => {
       const { slots, intraOpThreads, graphs, isEnding } = process;
       if (isEnding || graphs.length === 0) return [];
-      return [{ process, slots, intraOpThreads, models: new Set(graphs.map(({ options }) => options.crashes)) }];
+      const models = new Set(graphs.map(({ options }) => options.crashes));
+      return [{ process, kind, slots, intraOpThreads, models, graphs: graphs.length }];
     });
   }
-}
 
-function toPlace({ crashes, slots, intraOpThreads, providers, state, timeVaries }: ExecutorGraphOptions): GraphToPlace {
-  return {
-    ...{ model: crashes, slots, intraOpThreads, gpuAsked: providers.some((provider) => provider !== 'cpu') },
-    ...{ hasState: state !== undefined, timeVaries: timeVaries === true },
-  };
+  #toPlace(options: ExecutorGraphOptions): GraphToPlace {
+    const { crashes, slots, intraOpThreads, providers, state, timeVaries, sizeBytes = Infinity } = options;
+    return {
+      ...{ model: crashes, slots, intraOpThreads, gpuAsked: providers.some((provider) => provider !== 'cpu') },
+      ...{ hasState: state !== undefined, timeVaries: timeVaries === true, sizeBytes },
+      standing: this.standingOf(options),
+    };
+  }
 }
 
 /** For the log, whose own `pid` is the agent's or the hub's. */
@@ -99,8 +143,7 @@ export function executorFacts({ options, pid }: LoadedGraph): object {
 
 export function loadFacts(graph: LoadedGraph): object {
   const { sessionMs, compiled, sharedMemory } = graph.loaded;
-  const { kind: executor = 'alone', reason = 'it is tried without what others were loaded from' } =
-    graph.placement ?? {};
+  const { graphs: executorGraphs, reason: placedFor } = graph.place;
   const times = { loadMs: Math.round(graph.loadMs), sessionMs: Math.round(sessionMs) };
-  return { ...executorFacts(graph), executor, reason, ...times, sharedMemory, compiled };
+  return { ...executorFacts(graph), executorGraphs, placedFor, ...times, sharedMemory, compiled };
 }

@@ -121,6 +121,11 @@ export class ExecutorProcess {
     return [...this.#graphs.values()];
   }
 
+  /** Ended by SIGKILL, and not by this process: short of memory, or an operator's doing; no graph can do that. */
+  get killedByOthers(): boolean {
+    return this.#pipe.killedByOthers;
+  }
+
   /** Once it has ended: the graphs that may have been why. */
   get blamed(): ReadonlySet<LoadedGraph> {
     return this.#blamed ?? new Set();

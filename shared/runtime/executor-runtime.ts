@@ -16,6 +16,7 @@ import type {
 import type { LoadedGraph } from './loaded-graph.js';
 import { inputElements, RunProfile } from './run-profile.js';
 import { RuntimeError } from './runtime-error.js';
+import type { Standing, TrustLedger } from './trust-ledger.js';
 import { delay } from '../system/clock.js';
 import type { NamedTensor } from '../tensor/tensor.js';
 
@@ -29,6 +30,8 @@ interface ExecutorRuntimeModules extends ExecutorProcessModules {
   readonly cores?: number | undefined;
   /** Where graphs are kept as the engine made them for this machine; absent = nowhere. */
   readonly compiledCache?: Pick<CompiledCache, 'folder' | 'limitBytes'> | undefined;
+  /** Has graphs that have proven themselves share executors; absent = only the graphs of one model do. */
+  readonly trust?: TrustLedger | undefined;
 }
 
 /** What a runner needs of the runtime. */
@@ -101,6 +104,7 @@ class SupervisedRunner implements GraphRunner {
   /** Did the last one die without having answered any run? */
   #suspect = false;
   readonly #crashes: CrashRecord;
+  readonly #standing: Standing | undefined;
 
   constructor(options: ExecutorGraphOptions, modules: RunnerModules, graph: LoadedGraph, onClose: () => void) {
     this.#options = options;
@@ -108,6 +112,7 @@ class SupervisedRunner implements GraphRunner {
     this.#onClose = onClose;
     this.#last = graph;
     this.#crashes = options.crashes;
+    this.#standing = modules.pool.standingOf(options);
     this.#state = { kind: 'up', graph };
     this.concurrency = graph.loaded.engine.capabilities.concurrentRuns ? options.slots : 1;
     this.#supervise(graph);
@@ -140,6 +145,9 @@ class SupervisedRunner implements GraphRunner {
   get pid(): number | undefined {
     return this.#state.kind === 'up' ? this.#state.graph.pid : undefined;
   }
+  get place(): GraphRunner['place'] {
+    return this.#state.kind === 'up' ? this.#state.graph.place : undefined;
+  }
 
   measuredUs(feeds: readonly NamedTensor[]): number | undefined {
     return this.#profile.expectedUs(inputElements(feeds));
@@ -161,6 +169,7 @@ class SupervisedRunner implements GraphRunner {
     const slowestMs = slowestUs === undefined ? undefined : slowestUs / 1000;
     const result = await graph.run(feeds, outputs, signal, mayCompile ? 'may compile' : slowestMs, sequence);
     if (!mayCompile) this.#profile.record(elements, result.computeUs);
+    if (this.#standing?.ran(result.computeUs) === true) void this.#move();
     return result;
   }
 
@@ -219,10 +228,34 @@ class SupervisedRunner implements GraphRunner {
     void graph.ended.then((error) => {
       if (this.#state.kind !== 'up' || this.#state.graph !== graph) return;
       const { blamed, fruitful } = graph;
+      if (blamed && this.#standing !== undefined && !graph.executor.killedByOthers) {
+        this.#standing.died(graph.blamedAlone);
+        void this.#modules.pool.keepTrust();
+      }
       this.#modules.log.warn({ ...executorFacts(graph), blamed, error: error.message }, 'executor ended');
       this.#suspect = blamed && !fruitful;
       this.#replace(blamed ? this.#crashes.died(error.message, error) : 0);
     });
+  }
+
+  /** It has proven itself: it goes to others that have, while it is answered where it was. */
+  async #move(): Promise<void> {
+    const { pool, log } = this.#modules;
+    const from = this.#state;
+    void pool.keepTrust();
+    if (from.kind !== 'up') return;
+    try {
+      const graph = await pool.move(from.graph, this.#closing.signal);
+      if (graph === undefined) return;
+      if (this.#state !== from) return await graph.close();
+      this.#last = graph;
+      this.#state = { kind: 'up', graph };
+      this.#supervise(graph);
+      log.info(loadFacts(graph), 'graph moved to an executor that others share');
+      await from.graph.close();
+    } catch (error) {
+      log.warn({ label: this.#options.label, error: String(error) }, 'graph not moved: it stays where it is');
+    }
   }
 
   /** `delayMs` undefined: not at all, the model is in quarantine. */

@@ -12,6 +12,17 @@ export interface SequenceRun {
   readonly step: number;
 }
 
+/** The executor that holds a graph now. */
+export interface GraphPlace {
+  readonly pid: number;
+  /** Graphs in it, this one too. */
+  readonly graphs: number;
+  /** What of its memory is this graph's: by what loading each one added. */
+  readonly memoryShare: number;
+  /** Why it is there, alone or with others. */
+  readonly reason: string;
+}
+
 export interface GraphRunner {
   readonly inputs: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];
@@ -49,6 +60,8 @@ export interface GraphRunner {
   forget?(key: number): void;
   /** The executor's process id, for status and fault tests. */
   readonly pid: number | undefined;
+  /** Where it is; undefined while it is nowhere. */
+  readonly place?: GraphPlace | undefined;
   /** Ends the executor after its runs in flight, and keeps what is known of the graph. A run that comes nevertheless wakes it. */
   park(): Promise<void>;
   /** Resolves when there is an executor; rejects with RuntimeError, `quarantined` when it can't be loaded again and again. */
@@ -99,8 +112,10 @@ export interface LoadGraphOptions {
   readonly accept?: (provider: ProviderReport) => void;
   /** It takes as long as its data make it: no run of it is held to what others took (hang-policy.ts). */
   readonly timeVaries?: boolean;
-  /** Names the graph's bytes, as a digest does, for the cache of compiled graphs; without it nothing is kept. */
+  /** Names the graph's bytes, as a digest does, for what is kept of it: compiled, and as how trusty it has proven; without it nothing is. */
   readonly content?: string;
+  /** Of its file and its external weights: only small graphs share executors with other models'. */
+  readonly sizeBytes?: number;
   /** What sequences carry; absent = a graph without state. */
   readonly state?: CarriedState;
 }

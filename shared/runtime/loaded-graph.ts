@@ -3,11 +3,12 @@
 import { CompiledShapes } from './compiled-shapes.js';
 import type { ExecutorGraphOptions, ExecutorProcess } from './executor-process.js';
 import type { LoadedMessage } from './executor-protocol.js';
-import type { GraphRunResult, SequenceRun } from './graph-runner.js';
+import type { GraphPlace, GraphRunResult, SequenceRun } from './graph-runner.js';
 import type { MeasuredMs } from './hang-policy.js';
-import type { OpenExecutor, Placement } from './placement-policy.js';
 import type { RuntimeError } from './runtime-error.js';
 import type { NamedTensor } from '../tensor/tensor.js';
+
+const WEIGHT_MIN_BYTES = 1 << 20;
 
 export class LoadedGraph {
   readonly id: number;
@@ -15,8 +16,8 @@ export class LoadedGraph {
   readonly executor: ExecutorProcess;
   /** Settles, with the reason, when it can answer nothing any more: its executor has gone, or it was unloaded. */
   readonly ended: Promise<RuntimeError>;
-  /** Whether it is in an executor of its own, and why; for people. */
-  placement: Pick<Placement<OpenExecutor>, 'kind' | 'reason'> | undefined;
+  /** Why it is in this executor; for people. */
+  placedFor = '';
   /** Sent and not answered yet; those that were given up too. */
   runsInFlight = 0;
   #loaded: LoadedMessage | undefined;
@@ -67,6 +68,24 @@ export class LoadedGraph {
   /** Once its executor has ended: may it have been why? */
   get blamed(): boolean {
     return this.executor.blamed.has(this);
+  }
+
+  /** And nothing of another model may have been. */
+  get blamedAlone(): boolean {
+    const models = new Set([...this.executor.blamed].map(({ options }) => options.crashes));
+    return this.blamed && models.size === 1;
+  }
+
+  get place(): GraphPlace {
+    const { pid, executor, placedFor: reason } = this;
+    const graphs = executor.graphs;
+    const sum = graphs.reduce((bytes, graph) => bytes + graph.#weightBytes, 0);
+    return { pid, graphs: graphs.length, memoryShare: this.#weightBytes / Math.max(sum, this.#weightBytes), reason };
+  }
+
+  /** What it has made the executor grow by; not nothing, as each has its part of what the executor takes itself. */
+  get #weightBytes(): number {
+    return WEIGHT_MIN_BYTES + (this.#loaded?.grownBytes ?? 0);
   }
 
   /** May a run with these inputs compile first? Then its time is no measure. */

@@ -71,6 +71,7 @@ export async function serveModel(
       const traits = await graphTraits(path);
       const { timeVaries } = traits;
       const read = [graph, ...traits.externalData.map((data) => posix.join(posix.dirname(graph), data))];
+      const sizeBytes = pack.files.reduce((sum, file) => sum + (read.includes(file.path) ? file.sizeBytes : 0), 0);
       const unchanged = new UnchangedFiles(pack, read);
       const verify = (): Promise<void> => unchanged.check();
       const concurrencyMax = pack.yaml.limits.concurrency;
@@ -79,7 +80,7 @@ export async function serveModel(
         const inUse = slots.map((slot) => (slot.graph === graph ? { provider, nodes: slot.nodes } : graphInUse(slot)));
         if (options.required === true) requireProvider(pack.yaml, inUse);
       };
-      const loading = { label, path, timeVaries, ...run, crashes, verify, accept, ...carrying };
+      const loading = { label, path, timeVaries, ...run, crashes, verify, accept, sizeBytes, ...carrying };
       await verify(); // the package may have been opened a while ago
       const runner = await runtime.load(loading, signal);
       deterministic &&= traits.deterministic && state === undefined;

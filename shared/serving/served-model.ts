@@ -9,7 +9,7 @@ import type { OpenPackageDeps } from '../package/open-package.js';
 import { runGoldenInputs, runGoldens, type GoldensResult, type InferGolden } from '../package/run-goldens.js';
 import type { CrashRecord, Quarantine } from '../runtime/crash-record.js';
 import type { EngineCapabilities, Provider, ProviderReport } from '../runtime/engine.js';
-import type { CompiledReport, Runtime } from '../runtime/graph-runner.js';
+import type { CompiledReport, GraphPlace, GraphRunner, Runtime } from '../runtime/graph-runner.js';
 import type { RestartLimits } from '../runtime/restart-policy.js';
 import type { Cores } from '../scheduling/cores.js';
 import type { SchedulerCounts } from '../scheduling/scheduler.js';
@@ -89,6 +89,8 @@ export interface ModelAnswer {
 interface ServedGraph {
   readonly graph: string;
   readonly pid: number | undefined;
+  /** Graphs in its executor and why they share it, or don't; null while it is in none. */
+  readonly executor: Omit<GraphPlace, 'pid'> | null;
   readonly engine: string;
   readonly engineVersion: string;
   readonly capabilities: EngineCapabilities;
@@ -243,6 +245,7 @@ export class ServedModel {
     return this.#slots.map(({ graph, runner, scheduler }) => ({
       graph,
       pid: runner.pid,
+      executor: placeOf(runner),
       engine: runner.engine.name,
       engineVersion: runner.engine.version,
       capabilities: runner.engine.capabilities,
@@ -268,6 +271,12 @@ export class ServedModel {
   /** Of its executors, as many as are there: graphs may share one. */
   get pids(): readonly number[] {
     return [...new Set(this.#slots.flatMap(({ runner: { pid } }) => pid ?? []))];
+  }
+
+  /** Of one of its executors' memory, what its graphs take. */
+  memoryShareOf(pid: number): number {
+    const here = this.#slots.filter(({ runner }) => runner.pid === pid);
+    return here.reduce((sum, { runner: { place } }) => sum + (place?.memoryShare ?? 1), 0);
   }
 
   /** What loading it took the last time, all graphs together. */
@@ -413,6 +422,12 @@ export class ServedModel {
     const { computed, ...answer } = await evaluateRequest(parts, request, signal, turn);
     return computed ? { ...answer, ranOn: this.ranOn } : answer;
   }
+}
+
+function placeOf({ place }: GraphRunner): Omit<GraphPlace, 'pid'> | null {
+  if (place === undefined) return null;
+  const { graphs, memoryShare, reason } = place;
+  return { graphs, memoryShare: Number(memoryShare.toFixed(3)), reason };
 }
 
 const GOLDEN_TIMEOUT_MS = 60_000;

@@ -47,7 +47,7 @@ beforeEach(async () => {
     loads.push(`${variant.model}@${variant.version}`);
     await load();
     return {
-      ...{ pids: [], loadMs: 1, quarantine: undefined, holdsState: false, deterministic: true },
+      ...{ pids: [], memoryShareOf: () => 1, loadMs: 1, quarantine: undefined, holdsState: false, deterministic: true },
       infer: (given) => {
         asked.push(given);
         return infer();

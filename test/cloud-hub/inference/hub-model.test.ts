@@ -8,7 +8,15 @@ function loaded(): LoadedModel & { calls: string[] } {
   const calls: string[] = [];
   const call = (name: string) => async (): Promise<void> => void calls.push(name);
   return {
-    ...{ calls, pids: [7], loadMs: 30, quarantine: undefined, holdsState: true, deterministic: false },
+    ...{
+      calls,
+      pids: [7],
+      memoryShareOf: () => 0.5,
+      loadMs: 30,
+      quarantine: undefined,
+      holdsState: true,
+      deterministic: false,
+    },
     infer: async () => ({ outputs: [], queueUs: 1, computeUs: 2, confidence: undefined }),
     ...{ park: call('park'), wake: call('wake'), close: call('close') },
   };
@@ -24,7 +32,7 @@ test('is opened when it is first let into memory, and only woken from then on', 
   expect(model.loadMs).toBeGreaterThan(0);
   await expect(model.infer(request, signal)).rejects.toMatchObject({ code: 'not-ready' });
   await model.wake(signal);
-  expect([model.pids, model.loadMs, model.holdsState]).toEqual([[7], 30, true]);
+  expect([model.pids, model.memoryShareOf(7), model.loadMs, model.holdsState]).toEqual([[7], 0.5, 30, true]);
   expect(await model.infer(request, signal)).toMatchObject({ computeUs: 2 });
   expect(model.deterministic).toBe(false);
   await model.park();

@@ -54,7 +54,7 @@ class Hub {
       });
     await wake();
     return {
-      ...{ loadMs: LOAD_MS, quarantine: undefined, deterministic: true, wake },
+      ...{ loadMs: LOAD_MS, quarantine: undefined, deterministic: true, wake, memoryShareOf: () => 1 },
       get pids() {
         return [...running].flatMap(([number, pid]) => (number === version ? pid : []));
       },

@@ -18,6 +18,7 @@ it('counts what ended and reads what components count, each time it is scraped',
     names: () => ['m'],
     serving: () => ({ counts: { runs }, executorDeaths: 3, quarantine: { reason: 'x' } }),
     active: () => ({ residency, source: {}, provider: {} }),
+    executorPids: new Set([7, 8]),
     cores: { count: 2, busy: 1, waiting: 7 },
     memory: { budgetBytes: null, usedBytes: 8192, overBudget: 0 },
     sequenceCounts: () => ({ live: 3, started: 10, ended }),
@@ -43,6 +44,7 @@ it('counts what ended and reads what components count, each time it is scraped',
   expect(first).toContain('tidegate_refusal_duration_seconds_bucket{le="0.0005",body="read"} 1');
   expect(first).toContain('tidegate_refusal_duration_seconds_count{body="unread"} 1');
   expect(first).toContain('tidegate_executor_runs_total{model="m"} 3');
+  expect(first).toContain('tidegate_executors 2');
   expect(first).toContain('tidegate_executor_deaths_total{model="m"} 3');
   expect(first).toContain('tidegate_model_quarantined{model="m"} 1');
   expect(first).toContain('tidegate_cores 2');

@@ -40,7 +40,14 @@ describe('what status says', () => {
       counts: { runs: 7, queueDepth: 0 },
       residency: { state: 'on demand', neededBytes: 40 * MIB, pinned: false },
     };
-    const pinned = { ...model, residency: { state: 'resident', neededBytes: 60 * MIB, pinned: true } };
+    const executor = { graphs: 3, reason: 'proven' };
+    const graphs = [
+      { graph: 'a.onnx', pid: 12, executor },
+      { graph: 'b.onnx', pid: 12, executor },
+      { graph: 'c.onnx', pid: 13, executor: { graphs: 1, reason: 'it holds state' } },
+      { graph: 'd.onnx', executor: null },
+    ];
+    const pinned = { ...model, graphs, residency: { state: 'resident', neededBytes: 60 * MIB, pinned: true } };
     const held = { ...model, quarantine: { reason: 'its executors ended 3 times' } };
     const memory = { budgetBytes: 512 * MIB, usedBytes: 160 * MIB, agentBytes: 50 * MIB };
     expect(
@@ -54,6 +61,8 @@ describe('what status says', () => {
       '  on demand: 40 MiB',
       'm@2 int8 sha256:01234567 (verified) on cpu: asked for; 7 runs, 0 waiting',
       '  in memory: 60 MiB, pinned',
+      '  executor 12, 3 graphs: proven',
+      '  executor 13, this graph only: it holds state',
       'm@2 int8 sha256:01234567 (verified) on cpu: asked for; 7 runs, 0 waiting',
       '  in quarantine: its executors ended 3 times',
       '  to try it again: tidegate-agent release m',

@@ -28,7 +28,7 @@ class World {
   }
 
   bytesOf(pid: number): number | undefined {
-    return pid === 1 ? OWN : this.models.find((model) => model.pids.includes(pid))?.bytes;
+    return pid === 1 ? OWN : this.models.findLast((model) => model.pids.includes(pid))?.bytes;
   }
 
   async add(
@@ -86,6 +86,7 @@ class FakeModel implements Parkable {
   loadMs = 400;
   takesMs: number | undefined;
   pids: number[] = [];
+  share = 1;
   quarantine: object | undefined;
   holdsState = false;
   stateEndsMs: number | undefined;
@@ -95,6 +96,10 @@ class FakeModel implements Parkable {
   constructor(name: string, world: World) {
     this.name = name;
     this.#world = world;
+  }
+
+  memoryShareOf(): number {
+    return this.share;
   }
 
   open(): Promise<FakeModel> {
@@ -126,6 +131,18 @@ class FakeModel implements Parkable {
 
 let world: World;
 afterEach(() => world.residency.close());
+
+it('divides the memory of an executor among the models that share it', async () => {
+  world = new World();
+  const one = await world.add('one', { share: 0.75 });
+  const two = await world.add('two', { bytes: 400 });
+  one.pids = two.pids; // it moved
+  two.share = 0.25;
+  one.bytes = 0;
+  const three = await world.add('three'); // measured anew
+  expect([one, two, three].map((model) => world.residency.reportOf(model)?.bytes)).toEqual([300, 100, 100]);
+  expect(world.residency.report.usedBytes).toBe(OWN + 500);
+});
 
 describe('a budget that not all models fit into', () => {
   it('opens all of them, one making room for the next, and loads again what is asked for', async () => {
