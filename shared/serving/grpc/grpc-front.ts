@@ -145,6 +145,7 @@ export class GrpcFront {
       SystemSharedMemoryUnregister: this.#telling((_writer, message, { call }) =>
         unregisterRegions(message, this.#regions(call)),
       ),
+      CudaSharedMemoryUnregister: this.#telling(() => undefined), // clients begin with it, and there is nothing to unregister
       TraceSetting: this.#telling((writer, message) => writeTraceSettings(writer, message, service)),
       LogSettings: this.#telling((writer, message) => writeLogSettings(writer, message, this.#log())),
       ModelInfer: (call: Unary, respond: sendUnaryData<Buffer>) => void this.#infer(call, respond),

@@ -31,7 +31,6 @@ export const INFERENCE_SERVICE_NAME = 'inference.GRPCInferenceService';
 export const NOT_OFFERED = {
   CudaSharedMemoryStatus: 'CUDA shared memory is not offered',
   CudaSharedMemoryRegister: 'CUDA shared memory is not offered',
-  CudaSharedMemoryUnregister: 'CUDA shared memory is not offered',
 } as const;
 
 export const INFERENCE_SERVICE = service(INFERENCE_SERVICE_NAME, {
@@ -50,6 +49,7 @@ export const INFERENCE_SERVICE = service(INFERENCE_SERVICE_NAME, {
   SystemSharedMemoryStatus: 'unary',
   SystemSharedMemoryRegister: 'unary',
   SystemSharedMemoryUnregister: 'unary',
+  CudaSharedMemoryUnregister: 'unary',
   TraceSetting: 'unary',
   LogSettings: 'unary',
   ...(Object.fromEntries(Object.keys(NOT_OFFERED).map((method) => [method, 'unary'])) as Record<string, 'unary'>),

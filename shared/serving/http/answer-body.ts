@@ -32,10 +32,8 @@ export function buildAnswer(
     if (i > 0) outputs += ',';
     outputs += `{"name":${JSON.stringify(output.name)},"datatype":"${output.datatype}","shape":[${output.shape.join(',')}]`;
     if (wanted?.place !== undefined) {
-      const { region, offset } = wanted.place;
       wanted.place.write(output.data);
-      outputs += `,"parameters":{"shared_memory_region":${JSON.stringify(region)},"shared_memory_offset":${offset}`;
-      outputs += `,"shared_memory_byte_size":${output.data.byteLength}}}`;
+      outputs += '}'; // Triton says no more either: its C++ client takes any parameters for those of binary data
     } else if (wanted === undefined ? binaryByDefault : wanted.binary) {
       anyBinary = true;
       outputs += `,"parameters":{"binary_data_size":${output.data.byteLength}}}`;

@@ -141,6 +141,7 @@ export class OipExtensions {
   }
 
   async #memory({ kind, action, region }: MemoryRoute, { request, local, share }: ExtensionCall): Promise<unknown> {
+    if (kind === 'cuda' && action === 'unregister') return {}; // clients begin with it, and there is nothing to unregister
     if (kind === 'cuda') throw unimplemented('CUDA shared memory is not offered; system shared memory may be');
     const regions = this.#sharedMemory;
     if (regions === undefined || !local) throw memoryRefusal(regions !== undefined, 'path');

@@ -243,8 +243,8 @@ def _(client, _):
     shared.set_shared_memory("region", 16)
     refused(client, "400", "shared_memory_region", lambda: client.infer("identity-fp32", [shared]))
     refused(client, "501", "CUDA", lambda: client.get_cuda_shared_memory_status())
-    refused(client, "501", "CUDA", lambda: client.unregister_cuda_shared_memory())
     refused(client, "501", "CUDA", lambda: client.register_cuda_shared_memory("r", b"handle", 0, 16))
+    client.unregister_cuda_shared_memory()  # as Triton's examples begin
 
 
 @check("classification: the greatest of each row")
@@ -371,7 +371,7 @@ def _(client, _):
         sum_, difference = result.get_output("sum"), result.get_output("difference")
         equal((sum_["shape"], sum_["datatype"]), ([2, 3], "FP32"))
         holds("data" not in sum_, "nothing in the answer")
-        equal(difference["parameters"]["shared_memory_offset"], 32)
+        holds("parameters" not in difference, "as Triton")
         same(shm.get_contents_as_numpy(taken, np.float32, [2, 3]), a + b, "FP32", "sum")
         same(shm.get_contents_as_numpy(taken, np.float32, [2, 3], 32), a - b, "FP32", "difference")
         plain = client.infer("add", inputs, outputs=[InferRequestedOutput("sum")])

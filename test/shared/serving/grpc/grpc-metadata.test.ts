@@ -60,15 +60,16 @@ describe('health and metadata', () => {
     }
   });
 
-  test.each(['CudaSharedMemoryRegister', 'CudaSharedMemoryStatus', 'CudaSharedMemoryUnregister'])(
-    '%s is refused by its name',
-    async (method) => {
-      const error = await server.client.refusal(method, {});
-      expect(error.code).toBe(status.UNIMPLEMENTED);
-      expect(error.details).toMatch(new RegExp(`^${method}: .*not offered`));
-      expect(error.metadata.getMap()).toMatchObject({ 'tidegate-error': 'unimplemented' });
-    },
-  );
+  test.each(['CudaSharedMemoryRegister', 'CudaSharedMemoryStatus'])('%s is refused by its name', async (method) => {
+    const error = await server.client.refusal(method, {});
+    expect(error.code).toBe(status.UNIMPLEMENTED);
+    expect(error.details).toMatch(new RegExp(`^${method}: .*not offered`));
+    expect(error.metadata.getMap()).toMatchObject({ 'tidegate-error': 'unimplemented' });
+  });
+
+  test('CUDA regions are unregistered: there are none, and Triton’s examples begin with it', async () => {
+    expect((await server.client.call('CudaSharedMemoryUnregister', {})).answer).toEqual({});
+  });
 
   test('grpc.health.v1: the server, a model, an unknown one', async () => {
     const check = (service: string) => server.client.call('Check', { service }, {}, 'health');

@@ -172,6 +172,9 @@ describe('what is not offered', () => {
       expect(await get(path)).toMatchObject({ status: 501, json: { error: expect.stringMatching(/^path: CUDA/) } });
     }
     expect(await post('/v2/cudasharedmemory/region/a/register', {})).toMatchObject({ status: 501 });
+    for (const path of ['/v2/cudasharedmemory/unregister', '/v2/cudasharedmemory/region/a/unregister']) {
+      expect(await post(path, {})).toMatchObject({ status: 200, json: {} }); // Triton's examples begin with it
+    }
   });
 });
 
