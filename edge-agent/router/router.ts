@@ -8,6 +8,7 @@ import type {
   ModelDetails,
   ModelMetadata,
   ModelState,
+  RequestHead,
   SequenceAsked,
 } from '@tidegate/shared/serving/inference-service.js';
 import { SequencePlaces } from '@tidegate/shared/serving/sequence-places.js';
@@ -131,7 +132,7 @@ export class Router implements InferenceService {
     this.#modules.models.endSequences(scope);
   }
 
-  refuseUnread(name: string, version: string | undefined, head: () => InferRequest): ServingError | undefined {
+  refuseUnread(name: string, version: string | undefined, head: () => RequestHead): ServingError | undefined {
     const model = this.#local(name, version);
     if (model?.crowded !== true) return undefined;
     const request = head();

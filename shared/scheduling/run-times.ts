@@ -33,7 +33,7 @@ export interface Estimate {
 }
 
 export class RunTimes {
-  readonly #shapes = new Map<string, Map<number, Measure>>();
+  readonly #shapes = new Map<string, { readonly rowBytes: number; readonly byRows: Map<number, Measure> }>();
   /** Milliseconds per row and byte over all shapes; the estimate for a shape never seen. */
   #perByteMs: number | undefined;
   #lastMs = -Infinity;
@@ -45,7 +45,7 @@ export class RunTimes {
     this.#lastMs = nowMs;
     const perByte = ms / Math.max(1, rows * shape.rowBytes);
     this.#perByteMs = this.#perByteMs === undefined ? perByte : this.#perByteMs + GAIN * (perByte - this.#perByteMs);
-    const byRows = this.#rowsOf(shape.key);
+    const byRows = this.#rowsOf(shape);
     const known = byRows.get(rows);
     if (known === undefined) {
       byRows.set(rows, { meanMs: ms, deviationMs: ms / 4, count: 1, lastMs: nowMs });
@@ -66,7 +66,7 @@ export class RunTimes {
 
   /** Undefined before the first run of the graph. Rows not measured lie between their measured neighbours. */
   estimate(shape: RunShape, rows: number): Estimate | undefined {
-    const byRows = this.#shapes.get(shape.key);
+    const byRows = this.#shapes.get(shape.key)?.byRows;
     if (byRows === undefined || byRows.size === 0) {
       if (this.#perByteMs === undefined) return undefined;
       const meanMs = this.#perByteMs * rows * shape.rowBytes;
@@ -79,21 +79,32 @@ export class RunTimes {
 
   /** Was exactly this number of rows measured within `maxAgeMs`? */
   isMeasured(shape: RunShape, rows: number, nowMs: number, maxAgeMs: number): boolean {
-    const measure = this.#shapes.get(shape.key)?.get(rows);
+    const measure = this.#shapes.get(shape.key)?.byRows.get(rows);
     return measure !== undefined && nowMs - measure.lastMs <= maxAgeMs;
   }
 
-  /** Of the shape and number of rows that takes least; 0 before the first run. */
-  get leastMs(): number {
-    let leastMs = Infinity;
-    for (const byRows of this.#shapes.values())
-      for (const { meanMs } of byRows.values()) leastMs = Math.min(leastMs, meanMs);
-    return Number.isFinite(leastMs) ? leastMs : 0;
+  /**
+   * What feeds of so many bytes take at least: the shortest of the shapes that they may have, or of all runs where the bytes are not
+   * known, or fit none. Undefined before the first run.
+   */
+  least(bytes: number | undefined): Estimate | undefined {
+    let least: Estimate | undefined;
+    const ifLess = (estimate: Estimate | undefined): void => {
+      if (estimate !== undefined && (least === undefined || estimate.meanMs < least.meanMs)) least = estimate;
+    };
+    for (const [key, { rowBytes }] of bytes === undefined ? [] : this.#shapes) {
+      const rows = (bytes ?? 0) / rowBytes;
+      if (rows >= 1 && Number.isInteger(rows)) ifLess(this.estimate({ key, rowBytes }, rows));
+    }
+    if (least !== undefined) return least;
+    for (const { byRows } of this.#shapes.values())
+      for (const { meanMs } of byRows.values()) ifLess({ meanMs, boundMs: meanMs });
+    return least;
   }
 
   /** The largest number of rows ever run in this shape; 0 before the first. */
   largestRows(shape: RunShape): number {
-    return Math.max(0, ...(this.#shapes.get(shape.key)?.keys() ?? []));
+    return Math.max(0, ...(this.#shapes.get(shape.key)?.byRows.keys() ?? []));
   }
 
   /** Monotonic time of the newest measurement; -Infinity before the first. */
@@ -101,20 +112,20 @@ export class RunTimes {
     return this.#lastMs;
   }
 
-  #rowsOf(key: string): Map<number, Measure> {
+  #rowsOf({ key, rowBytes }: RunShape): Map<number, Measure> {
     const known = this.#shapes.get(key);
     if (known !== undefined) {
       this.#shapes.delete(key); // moves to the end: the map's order is the order of last use
       this.#shapes.set(key, known);
-      return known;
+      return known.byRows;
     }
     if (this.#shapes.size >= SHAPES_MAX) {
       const oldest = this.#shapes.keys().next();
       if (!oldest.done) this.#shapes.delete(oldest.value);
     }
-    const fresh = new Map<number, Measure>();
-    this.#shapes.set(key, fresh);
-    return fresh;
+    const byRows = new Map<number, Measure>();
+    this.#shapes.set(key, { rowBytes, byRows });
+    return byRows;
   }
 }
 

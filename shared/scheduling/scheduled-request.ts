@@ -26,6 +26,12 @@ export interface ScheduledWork {
   readonly trace?: TraceContext | undefined;
 }
 
+/** What is known of a request whose feeds are still to come. */
+export interface UnreadWork extends Pick<ScheduledWork, 'deadlineMs' | 'priority' | 'caller' | 'tenant'> {
+  /** Of all feeds together; undefined = not known either. */
+  readonly bytes: number | undefined;
+}
+
 export interface ScheduledResult {
   readonly outputs: NamedTensor[];
   readonly queueUs: number;

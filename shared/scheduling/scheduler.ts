@@ -21,7 +21,14 @@ import { cancelled, displaced, servingErrorOf } from './refusals.js';
 import { tracesOf } from './run-traces.js';
 import { RunTimes, type Estimate } from './run-times.js';
 import { RunningRuns, type Run } from './running-runs.js';
-import type { Lane, NextRun, ScheduledRequest, ScheduledResult, ScheduledWork } from './scheduled-request.js';
+import type {
+  Lane,
+  NextRun,
+  ScheduledRequest,
+  ScheduledResult,
+  ScheduledWork,
+  UnreadWork,
+} from './scheduled-request.js';
 
 /** The trial's members run twice, so they are few. */
 const TRIAL_MEMBERS = 2;
@@ -46,8 +53,6 @@ interface SchedulerModules {
   readonly onRun?: (rows: number, computeUs: number) => void;
 }
 
-/** What is known of a request before its feeds. */
-type WorkAhead = Pick<ScheduledWork, 'deadlineMs' | 'priority' | 'caller' | 'tenant'>;
 type PlannedRequest = PlannedRun & Pick<ScheduledRequest, 'lane'>;
 type Refusal = Exclude<AdmissionDecision<ScheduledRequest>, { readonly admit: true }>;
 
@@ -140,13 +145,13 @@ export class Scheduler implements Lane {
   }
 
   /**
-   * The refusal of a request of which only this is known, where it would be refused with whatever it carries: no run of this
-   * graph was ever shorter than the one that it is judged by. Counts as refused. Undefined = its feeds decide, or nobody waits.
+   * The refusal of a request of which only this is known, where it would be refused with whatever it carries: no feeds of `bytes`
+   * ever took less than what it is judged by. Counts as refused. Undefined = its feeds decide, or nobody waits.
    */
-  refusal(work: WorkAhead): ServingError | undefined {
+  refusal(work: UnreadWork): ServingError | undefined {
     if (this.#closed || !this.crowded) return undefined;
-    const meanMs = this.#times.leastMs;
-    const { plan, decision } = this.#admission(work, { meanMs, boundMs: meanMs }, this.#clock.monotonicMs());
+    const least = this.#times.least(work.bytes);
+    const { plan, decision } = this.#admission(work, least, this.#clock.monotonicMs());
     if (!decision.admit) return this.#turnedAway(plan, decision);
     this.#cores.queue.turnedAway(plan);
     return undefined;
@@ -186,7 +191,7 @@ export class Scheduler implements Lane {
 
   /** Its caller's account is entered with it. */
   #admission(
-    { caller, tenant = '', deadlineMs, priority }: WorkAhead,
+    { caller, tenant = '', deadlineMs, priority }: Omit<UnreadWork, 'bytes'>,
     estimate: Estimate | undefined,
     nowMs: number,
   ): { readonly plan: PlannedRequest; readonly decision: AdmissionDecision<ScheduledRequest> } {

@@ -10,6 +10,7 @@ import type {
   ModelDetails,
   ModelMetadata,
   ModelState,
+  RequestHead,
   Placement,
 } from './inference-service.js';
 import type { InferenceEnd, InferenceStatistics, ModelStatistics } from './inference-statistics.js';
@@ -72,7 +73,7 @@ export class CountedService implements WholeService {
       .map(({ name, version }) => this.#modules.statistics.of(name, version));
   }
 
-  refuseUnread(model: string, version: string | undefined, head: () => InferRequest): ServingError | undefined {
+  refuseUnread(model: string, version: string | undefined, head: () => RequestHead): ServingError | undefined {
     let request: InferRequest | undefined;
     const beganMs = this.#modules.clock.monotonicMs();
     const refusal = this.#service.refuseUnread?.(model, version, () => (request = head()));

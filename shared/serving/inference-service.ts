@@ -52,6 +52,12 @@ export interface InferRequest {
   readonly parameters: Readonly<Record<string, string | number | boolean>>;
 }
 
+/** What is known of a request before its body is read: it has no inputs and outputs yet. */
+export interface RequestHead extends InferRequest {
+  /** Of all inputs together, where that follows from the length of the body; undefined = it doesn't. */
+  readonly inputBytes: number | undefined;
+}
+
 export interface InferAnswer {
   readonly model: string;
   readonly version: string;
@@ -138,10 +144,9 @@ export interface InferenceService {
   endSequences?(scope: string): void;
   /**
    * Asked when the head of a request has come and its body has not: the refusal that it would get with whatever it carries,
-   * undefined where that is not sure. The request has ended with it. `head` has no inputs and outputs yet, and is made only
-   * where it may come to that.
+   * undefined where that is not sure. The request has ended with it. `head` is called only where it may come to that.
    */
-  refuseUnread?(model: string, version: string | undefined, head: () => InferRequest): ServingError | undefined;
+  refuseUnread?(model: string, version: string | undefined, head: () => RequestHead): ServingError | undefined;
   /** Throws ServingError. Settles before the request's deadline, or soon after the signal aborts. */
   infer(request: InferRequest, signal: AbortSignal): Promise<InferAnswer>;
 }

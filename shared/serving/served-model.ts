@@ -20,7 +20,7 @@ import type { Digest } from '../wire/digest.js';
 import type { ModelYaml } from '../wire/model-yaml.js';
 import type { EndedSequences } from './ended-sequences.js';
 import { evaluateRequest, inTime, type GraphSlot, type PipelineRequest } from './evaluate-request.js';
-import type { ModelDetails, ModelMetadata, SequenceAsked } from './inference-service.js';
+import type { ModelDetails, ModelMetadata, RequestHead, SequenceAsked } from './inference-service.js';
 import { ModelLimits } from './model-limits.js';
 import type { Pipeline } from './pipeline.js';
 import type { PipelineCut } from './pipeline-cuts.js';
@@ -335,11 +335,13 @@ export class ServedModel {
    * The refusal that a request would get with whatever it carries; undefined where nothing speaks against it yet. Only of a model
    * that is one graph are deadlines judged: the time of what comes before a graph is not known to its scheduler.
    */
-  refusal(request: Pick<ModelRequest, 'caller' | 'tenant' | 'deadlineMs' | 'priority'>): ServingError | undefined {
+  refusal(
+    request: Pick<RequestHead, 'caller' | 'tenant' | 'deadlineMs' | 'priority' | 'inputBytes'>,
+  ): ServingError | undefined {
     if (this.testing) return undefined;
-    const { caller = '', tenant, deadlineMs, priority } = request;
+    const { caller = '', tenant, deadlineMs, priority, inputBytes: bytes } = request;
     const [slot] = this.#graphAlone ? this.#slots : [];
-    return this.#limits.look(caller) ?? slot?.scheduler.refusal({ caller, tenant, deadlineMs, priority });
+    return this.#limits.look(caller) ?? slot?.scheduler.refusal({ caller, tenant, deadlineMs, priority, bytes });
   }
 
   /** The package's goldens through this model as it serves. Passed with count 0 where it has none. */

@@ -9,6 +9,7 @@ import type {
   InferRequest,
   ModelDetails,
   ModelMetadata,
+  RequestHead,
 } from '@tidegate/shared/serving/inference-service.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 
@@ -130,7 +131,7 @@ export class EchoService implements InferenceService {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  refuseUnread(_model: string, _version: string | undefined, head: () => InferRequest): ServingError | undefined {
+  refuseUnread(_model: string, _version: string | undefined, head: () => RequestHead): ServingError | undefined {
     if (this.refusedUnread !== undefined) this.requests.push(head());
     return this.refusedUnread;
   }

@@ -2,10 +2,11 @@
 // rate or its share, a full queue, a deadline that the queue makes it miss. Nothing of the body is kept then, and who wants to go
 // elsewhere may at once. What headers say is taken at its word: parameters in the body, which else win over them, are not known.
 import type { IncomingHttpHeaders } from 'node:http';
-import type { InferRequest, InferenceService } from '../inference-service.js';
+import type { InferenceService, RequestHead } from '../inference-service.js';
 import { ServingError } from '../serving-error.js';
 import { makeInferRequest } from './make-request.js';
 import type { OipLimits } from './oip-limits.js';
+import { readJsonBytes } from './parse-infer.js';
 import { readRequestOptions } from './request-options.js';
 
 interface Head {
@@ -27,12 +28,13 @@ interface RefuseUnreadModules {
 export function refuseUnread(head: Head, modules: RefuseUnreadModules): ServingError | undefined {
   const { headers, ...parts } = head;
   const { service, limits, defaultTimeoutMs } = modules;
-  const request = (): InferRequest => {
+  const request = (): RequestHead => {
     const options = readRequestOptions(undefined, headers);
-    return makeInferRequest(
+    const asked = makeInferRequest(
       { id: undefined, inputs: [], outputs: [], options, ...parts },
       { defaultTimeoutMs, timeoutMsMax: limits.timeoutMsMax },
     );
+    return { inputBytes: inputBytes(headers), ...asked };
   };
   try {
     return service.refuseUnread?.(head.model, head.version, request);
@@ -40,4 +42,12 @@ export function refuseUnread(head: Head, modules: RefuseUnreadModules): ServingE
     if (error instanceof ServingError) return undefined; // a header is wrong, and a parameter in the body may say it right
     throw error;
   }
+}
+
+/** What is behind the JSON of a body that isn't compressed: undefined where that doesn't tell the inputs' size. */
+function inputBytes(headers: IncomingHttpHeaders): number | undefined {
+  const { 'content-length': length, 'content-encoding': coding = 'identity' } = headers;
+  const jsonBytes = readJsonBytes(headers);
+  if (length === undefined || coding !== 'identity' || jsonBytes === undefined) return undefined;
+  return Number(length) - jsonBytes;
 }

@@ -149,7 +149,7 @@ function setUp(options: SetUpOptions = {}) {
     );
   };
   const refuseUnread = (part: Partial<InferRequest> = {}) =>
-    router.refuseUnread('m', undefined, () => request({ inputs: [], ...part }));
+    router.refuseUnread('m', undefined, () => ({ inputBytes: undefined, ...request({ inputs: [], ...part }) }));
   return { clock, runs, hubRequests, finished, explanations, ask, refuseUnread };
 }
 

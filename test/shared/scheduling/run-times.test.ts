@@ -50,14 +50,18 @@ describe('RunTimes', () => {
   });
 });
 
-it('knows the least that any run took', () => {
+it('knows the least that feeds of some size took, and any feeds', () => {
   const times = new RunTimes();
-  expect(times.leastMs).toBe(0);
-  for (const [key, rows, ms] of [
-    ['a', 1, 9],
-    ['b', 1, 4],
-    ['b', 2, 6],
+  expect(times.least(8)).toBeUndefined();
+  for (const [key, rowBytes, rows, ms] of [
+    ['a', 4, 1, 9],
+    ['b', 6, 1, 4],
+    ['b', 6, 2, 7],
+    ['c', 12, 1, 20],
   ] as const)
-    times.observe({ key, rowBytes: 4 }, rows, ms, 0);
-  expect(times.leastMs).toBe(4);
+    times.observe({ key, rowBytes }, rows, ms, 0);
+  const mean = (bytes?: number): number | undefined => times.least(bytes)?.meanMs;
+  expect([mean(4), mean(6), mean(12)]).toEqual([9, 4, 7]); // two rows of b, or one of c
+  expect([mean(), mean(5), mean(0)]).toEqual([4, 4, 4]);
+  expect(times.least(12)).toEqual(times.estimate({ key: 'b', rowBytes: 6 }, 2));
 });

@@ -140,16 +140,18 @@ describe('Scheduler', () => {
 
   it('knows what it would refuse with whatever it carried, and keeps nothing of it', async () => {
     const { clock, runner, scheduler, ask } = setUp({ durationMs: () => 20 }, { maxRows: 1, queueDepthMax: 3 });
-    const refusal = (timeoutMs: number, caller = '') =>
-      scheduler.refusal({ deadlineMs: clock.monotonicMs() + timeoutMs, priority: 0, caller })?.code;
+    const refusal = (timeoutMs: number, caller = '', bytes?: number) =>
+      scheduler.refusal({ deadlineMs: clock.monotonicMs() + timeoutMs, priority: 0, caller, bytes })?.code;
     for (let i = 0; i < 5; i += 1) await play(clock, ask(i));
     expect(refusal(1)).toBeUndefined(); // nobody waits: its feeds decide
     const busy = [ask(1), ask(2)];
     expect([refusal(30), refusal(100)]).toEqual(['would-miss-deadline', undefined]);
+    const bytes = feedOf(1)[0]!.data.byteLength;
+    expect([refusal(70), refusal(70, '', 3 * bytes)]).toEqual([undefined, 'would-miss-deadline']); // three rows
     busy.push(ask(3), ask(4));
     // The other's is let in: one of the heavier caller's would have to go for it.
     expect([refusal(10_000), refusal(10_000, 'other')]).toEqual(['queue-full', undefined]);
-    expect(scheduler.counts).toMatchObject({ refused: 2, queueDepth: 3 });
+    expect(scheduler.counts).toMatchObject({ refused: 3, queueDepth: 3 });
     await play(clock, Promise.all(busy));
     expect([runner.runs.length, clock.timerCount]).toEqual([9, 0]);
   });

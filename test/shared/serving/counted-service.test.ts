@@ -56,7 +56,7 @@ describe('a counted service', () => {
 
   test('a refusal before the body was read counts too, and only then', () => {
     const service = counted('edge');
-    const head = () => request('matrix', { inputs: [] });
+    const head = () => ({ ...request('matrix', { inputs: [] }), inputBytes: undefined });
     expect(service.refuseUnread('matrix', undefined, head)).toBeUndefined();
     echo.refusedUnread = new ServingError('queue-full', 'full');
     expect(service.refuseUnread('matrix', undefined, head)).toBe(echo.refusedUnread);

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { InferRequest } from '@tidegate/shared/serving/inference-service.js';
+import type { RequestHead } from '@tidegate/shared/serving/inference-service.js';
 import { refuseUnread } from '@tidegate/shared/serving/http/refuse-unread.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 
@@ -14,9 +14,9 @@ const head = (headers: Record<string, string>) => ({
 });
 
 it('shows the service what path and headers say, when it wants to know', () => {
-  let seen: InferRequest | undefined;
+  let seen: RequestHead | undefined;
   const service = {
-    refuseUnread: (_: string, __: unknown, read: () => InferRequest) => {
+    refuseUnread: (_: string, __: unknown, read: () => RequestHead) => {
       seen = read();
       return full;
     },
@@ -26,11 +26,17 @@ it('shows the service what path and headers say, when it wants to know', () => {
   expect(seen).toMatchObject({ model: 'm', version: '2', deadlineMs: 105, caller: 'till', priority: 3, inputs: [] });
   expect(refuseUnread({ ...head(headers), identity: 'token:ci' }, { service, ...modules })).toBe(full);
   expect(seen?.caller).toBe('token:ci');
+  const bytes = { 'content-length': '1100', 'inference-header-content-length': '100' };
+  const sizes = [bytes, { ...bytes, 'content-encoding': 'gzip' }, { 'content-length': '1100' }].map((more) => {
+    refuseUnread(head(more), { service, ...modules });
+    return seen?.inputBytes;
+  });
+  expect(sizes).toEqual([1000, undefined, undefined]);
 });
 
 it('reads the body where the service does not look, or a header is wrong that the body may say right', () => {
   expect(refuseUnread(head({}), { service: {}, ...modules })).toBeUndefined();
-  const service = { refuseUnread: (_: string, __: unknown, read: () => InferRequest) => (read(), full) };
+  const service = { refuseUnread: (_: string, __: unknown, read: () => RequestHead) => (read(), full) };
   expect(refuseUnread(head({ 'tidegate-timeout': 'soon' }), { service, ...modules })).toBeUndefined();
   const broken = { refuseUnread: () => assertNever() };
   expect(() => refuseUnread(head({}), { service: broken, ...modules })).toThrow(TypeError);
