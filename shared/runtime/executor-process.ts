@@ -121,7 +121,7 @@ export class ExecutorProcess {
     return [...this.#graphs.values()];
   }
 
-  /** Ended by SIGKILL, and not by this process: short of memory, or an operator's doing; no graph can do that. */
+  /** Ended by SIGKILL, and not by this process: memory ran out, or an operator did it. No graph's code can do that by itself. */
   get killedByOthers(): boolean {
     return this.#pipe.killedByOthers;
   }

@@ -228,8 +228,8 @@ class SupervisedRunner implements GraphRunner {
     void graph.ended.then((error) => {
       if (this.#state.kind !== 'up' || this.#state.graph !== graph) return;
       const { blamed, fruitful } = graph;
-      if (blamed && this.#standing !== undefined && !graph.executor.killedByOthers) {
-        this.#standing.died(graph.blamedAlone);
+      if (blamed && this.#standing !== undefined) {
+        this.#standing.died(graph.blamedAlone && !graph.executor.killedByOthers);
         void this.#modules.pool.keepTrust();
       }
       this.#modules.log.warn({ ...executorFacts(graph), blamed, error: error.message }, 'executor ended');

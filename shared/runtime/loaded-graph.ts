@@ -83,9 +83,9 @@ export class LoadedGraph {
     return { pid, graphs: graphs.length, memoryShare: this.#weightBytes / Math.max(sum, this.#weightBytes), reason };
   }
 
-  /** What it has made the executor grow by; not nothing, as each has its part of what the executor takes itself. */
+  /** What it has made the executor grow by, or its files where it found memory that was free; and its part of the rest. */
   get #weightBytes(): number {
-    return WEIGHT_MIN_BYTES + (this.#loaded?.grownBytes ?? 0);
+    return WEIGHT_MIN_BYTES + Math.max(this.#loaded?.grownBytes ?? 0, this.options.sizeBytes ?? 0);
   }
 
   /** May a run with these inputs compile first? Then its time is no measure. */

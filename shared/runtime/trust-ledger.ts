@@ -20,7 +20,7 @@ const SMOOTHING = 0.05;
 
 export interface KnownGraph {
   readonly proven: boolean;
-  /** An executor ended while no other model's graph computed in it. */
+  /** It ended an executor: no other model's graph computed there, and it was not killed from outside. */
   readonly crashed: boolean;
   /** Of a run, smoothed. */
   readonly runUs: number;
@@ -77,9 +77,9 @@ export class Standing implements KnownGraph {
     return this.proven;
   }
 
-  /** `alone`: nobody else can have ended the executor. It begins to prove itself anew. */
-  died(alone: boolean): void {
-    this.crashed ||= alone;
+  /** It begins to prove itself anew. `guilty`: nobody else can have ended the executor. */
+  died(guilty: boolean): void {
+    this.crashed ||= guilty;
     this.proven = false;
     this.runs = 0;
     this.#sinceMs = this.#clock.monotonicMs();

@@ -9,6 +9,7 @@ import type { MappedArena } from './mapped-arena.js';
 import { pickEngine } from './pick-engine.js';
 import { RunSlots } from './run-slots.js';
 import { SequenceStates } from './sequence-states.js';
+import { trimMemory } from './trim-memory.js';
 import { decodeToExecutor, encodeMessage, type FromExecutor, type ToExecutor } from '../executor-protocol.js';
 import { FrameReader, type Frame } from '../frames.js';
 import type { EngineSession } from '../engine.js';
@@ -98,7 +99,7 @@ function handle(message: ToExecutor): void {
       graphs.get(message.graph)?.states?.forget(message.key);
       return;
     case 'unload':
-      unload(message.graph);
+      void unload(message.graph);
       return;
     case 'cancel':
       slots?.cancel(message.id);
@@ -151,11 +152,12 @@ async function load(message: Extract<ToExecutor, { type: 'load' }>): Promise<voi
 }
 
 /** One that is still loading is closed as soon as it has been. */
-function unload(graph: number): void {
+async function unload(graph: number): Promise<void> {
   const held = graphs.get(graph);
   graphs.delete(graph);
-  if (held?.session === undefined) held?.loading.abort();
-  else void held.session.close();
+  if (held?.session === undefined) return held?.loading.abort();
+  await held.session.close();
+  await trimMemory();
 }
 
 async function run(message: Extract<ToExecutor, { type: 'run' }>): Promise<void> {
