@@ -3,6 +3,10 @@
 // comes with the interval that holds the true median 19 times in 20. A variant whose score rules it out isn't timed. Both are
 // loaded for this pair alone and have run as often before: an executor whose JavaScript V8 has compiled long ago measured up to 1.48
 // times faster than a fresh one of the very same graph.
+//
+// Bounded in time also where one golden takes seconds (whole pages): all goldens are scored, since accuracy is judged by all of them;
+// the warm-up of fp32 and the timing end with the golden in which their time is over. What fewer pairs say is less sure, and the
+// interval says how much.
 import type { ModelPackage } from '@tidegate/shared/package/model-package.js';
 import { runGoldens, type GoldensResult } from '@tidegate/shared/package/run-goldens.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
@@ -10,9 +14,11 @@ import type { NamedTensor } from '@tidegate/shared/tensor/tensor.js';
 
 /** A package that is loaded as it is served, in executors; shared/serving's ServedModel is one. */
 export interface LoadedVariant {
-  runGoldens(signal: AbortSignal): Promise<GoldensResult>;
+  runGoldens(signal: AbortSignal, onProgress?: GoldensProgress): Promise<GoldensResult>;
   infer(request: VariantRequest, signal: AbortSignal): Promise<VariantAnswer>;
 }
+
+export type GoldensProgress = (done: number, count: number) => void;
 
 interface VariantRequest {
   readonly inputs: readonly NamedTensor[];
@@ -50,17 +56,21 @@ interface MeasuredPair {
   readonly timeRatio: TimeRatio | undefined;
 }
 
-/** Pairs, rounds of all goldens and time that there shall be at least, unless the limit is reached after the first round. */
+/** Pairs, rounds of all goldens and time that there shall be at least, unless the limit is reached before. */
 const LEAST_PAIRS = 60;
 const LEAST_ROUNDS = 3;
 const LEAST_TIME_MS = 800;
 const TIME_LIMIT_MS = 5_000;
+/** Of the first round, which reaches all kinds of goldens that there are where it can; then the limit above has passed too. */
+const FIRST_ROUND_LIMIT_MS = 20_000;
+/** An engine that ran for so long is warm. */
+const WARM_UP_LIMIT_MS = 5_000;
 const RUN_TIMEOUT_MS = 60_000;
 const MOST_ROUNDS = 50;
 
 /**
  * Rejects with what a run rejects with. `worthTiming` decides on the score alone; `pack` holds the goldens. `loadFp32` loads fp32
- * anew; it is closed here.
+ * anew; it is closed here. `onProgress` hears of the variant's goldens.
  */
 export async function measurePair(
   pack: ModelPackage,
@@ -69,14 +79,16 @@ export async function measurePair(
   worthTiming: (measured: Measurement) => boolean,
   clock: Clock,
   signal: AbortSignal,
+  onProgress?: GoldensProgress,
 ): Promise<MeasuredPair> {
-  const { score, groupScores, passed } = await variant.runGoldens(signal); // also the warm-up
+  const { score, groupScores, passed } = await variant.runGoldens(signal, onProgress); // also the warm-up
   const untimed: Measurement = { score, groupScores, passed, latenciesMs: [] };
   if (!worthTiming(untimed)) return { variant: untimed, fp32LatenciesMs: [], timeRatio: undefined };
   const fp32 = await loadFp32();
   const pairs = new Pairs(fp32, variant, clock);
   try {
-    await fp32.runGoldens(signal); // its warm-up, equal to the variant's
+    // Its warm-up, equal to the variant's unless that took long.
+    await atMost(WARM_UP_LIMIT_MS, clock, signal, (inner, onDone) => fp32.runGoldens(inner, onDone));
     await timeRounds(pack, pairs, clock, signal);
   } finally {
     await fp32.close();
@@ -95,8 +107,32 @@ async function timeRounds(pack: ModelPackage, pairs: Pairs, clock: Clock, signal
     const enough = round >= LEAST_ROUNDS && pairs.ratios.length >= LEAST_PAIRS && elapsedMs >= LEAST_TIME_MS;
     if (enough || (round > 0 && elapsedMs > TIME_LIMIT_MS)) return;
     pairs.beginRound();
-    await runGoldens(pack, (inputs, outputs, inner) => pairs.run(inputs, outputs, inner), { clock, signal });
+    const leftMs = (round === 0 ? FIRST_ROUND_LIMIT_MS : TIME_LIMIT_MS) - elapsedMs;
+    await atMost(leftMs, clock, signal, (inner, onProgress) =>
+      runGoldens(pack, (inputs, outputs, ends) => pairs.run(inputs, outputs, ends), {
+        clock,
+        signal: inner,
+        onProgress,
+      }),
+    );
   }
+}
+
+/** Runs goldens, and ends after the one in which the time is over. */
+async function atMost(
+  limitMs: number,
+  clock: Clock,
+  signal: AbortSignal,
+  run: (signal: AbortSignal, onProgress: () => void) => Promise<unknown>,
+): Promise<void> {
+  const untilMs = clock.monotonicMs() + limitMs;
+  const over = new AbortController();
+  const onProgress = (): void => {
+    if (clock.monotonicMs() >= untilMs) over.abort();
+  };
+  await run(AbortSignal.any([signal, over.signal]), onProgress).catch((cause: unknown) => {
+    if (signal.aborted || !over.signal.aborted) throw cause;
+  });
 }
 
 class Pairs {

@@ -11,7 +11,15 @@ import type { MadeVariant } from '../registry/package-ports.js';
 import { PASSES } from './build-graph.js';
 import { buildVariant } from './build-variant.js';
 import { accuracyLost, chooseVariant, type Candidate, type Scored } from './choose-variant.js';
-import { measurePair, percentile, type LoadedVariant, type Measurement } from './measure-variant.js';
+import {
+  measurePair,
+  percentile,
+  type GoldensProgress,
+  type LoadedVariant,
+  type Measurement,
+} from './measure-variant.js';
+
+const TOLD_EVERY_MS = 1000;
 
 interface OptimizeModules {
   /** Loads a package in executors of its own, as it is served, without `heavy`. */
@@ -41,7 +49,7 @@ interface Fp32Measured {
 
 /**
  * One row for fp32 and one for each pass, in the table's order. Folders lie under `workFolder` and exist for every variant
- * that may be offered (`chosen`, `kept`). `onProgress` hears each variant's name before it is built. Rejects where fp32
+ * that may be offered (`chosen`, `kept`). `onProgress` hears what is done, seldom more than once a second. Rejects where fp32
  * itself can't be loaded or run, and with the signal's reason.
  */
 export async function optimizePackage(
@@ -49,19 +57,21 @@ export async function optimizePackage(
   workFolder: string,
   modules: OptimizeModules,
   signal: AbortSignal,
-  onProgress: (variant: string) => void = () => undefined,
+  onProgress: (what: string) => void = () => undefined,
 ): Promise<readonly MadeVariant[]> {
   const pack = await openPackage(folder, { inspect: inspectGraphFile }, { signal });
   const metric = pack.yaml.goldens?.metric;
   if (metric === undefined) return withoutGoldens(pack, modules.deviceClass);
   const { result: base, loadMs } = await timed(modules, () => modules.load(pack, signal));
-  const measured = await base.runGoldens(signal).finally(() => base.close());
+  const { clock } = modules;
+  const measured = await base.runGoldens(signal, goldensTold('fp32', onProgress, clock)).finally(() => base.close());
   const sizeBytes = sizeOf(pack);
   const fp32: Fp32Measured = { measured, sizeBytes, latenciesMs: [] };
   const tried: Tried[] = [];
   for (const { variant } of PASSES) {
-    onProgress(variant);
-    tried.push(await tryVariant(pack, variant, join(workFolder, variant), fp32, modules, signal));
+    onProgress(`making ${variant}`);
+    const told = goldensTold(variant, onProgress, clock);
+    tried.push(await tryVariant(pack, variant, join(workFolder, variant), fp32, modules, signal, told));
   }
   const choice = chooseVariant(
     metric,
@@ -86,6 +96,7 @@ async function tryVariant(
   fp32: Fp32Measured,
   modules: OptimizeModules,
   signal: AbortSignal,
+  onProgress: GoldensProgress,
 ): Promise<Tried> {
   const metric = pack.yaml.goldens?.metric ?? 'exact';
   let row: Row = { variant };
@@ -98,7 +109,7 @@ async function tryVariant(
     try {
       const worthTiming = (scored: Measurement): boolean => accuracyLost(metric, fp32.measured, scored) === undefined;
       const loadFp32 = (): ReturnType<OptimizeModules['load']> => modules.load(pack, signal);
-      const pair = await measurePair(built, loadFp32, loaded, worthTiming, modules.clock, signal);
+      const pair = await measurePair(built, loadFp32, loaded, worthTiming, modules.clock, signal, onProgress);
       fp32.latenciesMs.push(...pair.fp32LatenciesMs);
       const { score, passed } = pair.variant;
       const candidate = { variant, sizeBytes: sizeOf(built), score, passed, timeRatio: pair.timeRatio };
@@ -111,6 +122,16 @@ async function tryVariant(
     const message = cause instanceof Error ? cause.message : String(cause);
     return { row, verdict: { outcome: 'refused', reason: `does not run: ${message.slice(0, 500)}` } };
   }
+}
+
+/** Tells of goldens that take their time. */
+function goldensTold(variant: string, tell: (what: string) => void, clock: Clock): GoldensProgress {
+  let toldMs = clock.monotonicMs();
+  return (done, count) => {
+    if (clock.monotonicMs() - toldMs < TOLD_EVERY_MS) return;
+    toldMs = clock.monotonicMs();
+    tell(done < count ? `measuring ${variant}: ${done} of ${count} goldens` : `timing ${variant}`);
+  };
 }
 
 function figures({ score, groupScores, latenciesMs }: Measurement): Partial<Row> {

@@ -30,7 +30,7 @@ export interface PackageOptimizer {
     folder: string,
     workFolder: string,
     signal: AbortSignal,
-    onProgress: (variant: string) => void,
+    onProgress: (what: string) => void,
   ): Promise<readonly MadeVariant[]>;
 }
 

@@ -113,9 +113,7 @@ export class Pipeline {
       await this.#set(row, 'optimizing', 'making and measuring variants');
     }
     const notes = new Notes((text) => this.#set(row, 'optimizing', text));
-    const outcome = await variants.makeAll(row, folder, signal, (variant) =>
-      notes.add(`making and measuring ${variant}`),
-    );
+    const outcome = await variants.makeAll(row, folder, signal, (what) => notes.add(what));
     await notes.written();
     signal.throwIfAborted();
     await this.#set(row, 'ready', outcome);

@@ -44,12 +44,12 @@ export class VariantShop {
     this.#modules = modules;
   }
 
-  /** Can be repeated. `onProgress` hears each variant before it is made. Returns what people should know although the version is fine; rejects on faults of the hub's own. */
+  /** Can be repeated. `onProgress` hears what is done. Returns what people should know although the version is fine; rejects on faults of the hub's own. */
   async makeAll(
     row: VersionRow,
     folder: string,
     signal: AbortSignal,
-    onProgress: (variant: string) => void,
+    onProgress: (what: string) => void,
   ): Promise<string | undefined> {
     const work = join(this.#modules.workRoot, randomBytes(6).toString('hex'));
     await fs.mkdir(work, { recursive: true });

@@ -1,14 +1,23 @@
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import { TIME_MARGIN } from '@tidegate/cloud-hub/optimizer/choose-variant.js';
-import { measurePair, percentile, timeRatioOf } from '@tidegate/cloud-hub/optimizer/measure-variant.js';
+import {
+  measurePair,
+  percentile,
+  timeRatioOf,
+  type GoldensProgress,
+} from '@tidegate/cloud-hub/optimizer/measure-variant.js';
 import { openPackage } from '@tidegate/shared/package/open-package.js';
+import { runGoldens } from '@tidegate/shared/package/run-goldens.js';
 import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
 import { openServedModel } from '@tidegate/shared/serving/open-served-model.js';
 import type { ServedModel } from '@tidegate/shared/serving/served-model.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
+import { encodeBytes } from '@tidegate/shared/tensor/bytes.js';
+import { tensor } from '@tidegate/shared/tensor/tensor.js';
+import { ManualClock } from '../../support/manual-clock.js';
 import { normal } from './linear-fixture.js';
 
 describe('timeRatioOf', () => {
@@ -89,5 +98,53 @@ describe('measurePair', () => {
     // What chooseVariant calls surely slower or faster: the whole interval beyond the margin.
     expect(timeRatio?.low).toBeLessThan(1 + TIME_MARGIN);
     expect(timeRatio?.high).toBeGreaterThan(1 - TIME_MARGIN);
+  });
+
+  it('ends in time where a golden takes seconds, but scores all of them and tells how far it is', async () => {
+    const pack = await openPackage(digits, { inspect: inspectGraphFile });
+    const clock = new ManualClock();
+    const label = tensor('label', 'BYTES', [1], encodeBytes([new TextEncoder().encode('7')]));
+    let runs = 0;
+    const slow = {
+      infer: () => {
+        runs += 1;
+        clock.advance(1500);
+        return Promise.resolve({ outputs: [label], computeUs: 1_500_000 });
+      },
+      runGoldens: (inner: AbortSignal, onProgress?: GoldensProgress) =>
+        runGoldens(pack, async () => (await slow.infer()).outputs, {
+          clock,
+          signal: inner,
+          ...(onProgress && { onProgress }),
+        }),
+      close: () => Promise.resolve(),
+    };
+    const told: number[] = [];
+    const onProgress = (done: number): unknown => told.push(done);
+    const { variant, timeRatio } = await measurePair(
+      pack,
+      () => Promise.resolve(slow),
+      slow,
+      () => true,
+      clock,
+      signal,
+      onProgress,
+    );
+    const count = told.length;
+    expect(count).toBeGreaterThan(20);
+    expect(told.at(-1)).toBe(count);
+    expect([variant.latenciesMs.length, timeRatio?.median]).toEqual([7, 1]); // 20 s of pairs
+    expect(runs).toBe(count + 4 + 14); // all of them, 5 s of warming up, the pairs
+    const stopping = new AbortController();
+    const measured = measurePair(
+      pack,
+      () => Promise.resolve(slow),
+      slow,
+      () => true,
+      clock,
+      stopping.signal,
+      () => stopping.abort(new Error('stop')),
+    );
+    await expect(measured).rejects.toThrow('stop');
   });
 });
