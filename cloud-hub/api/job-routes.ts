@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { JobError, type JobErrorCode } from '../training/jobs/job-error.js';
 import type { JobService } from '../training/jobs/job-service.js';
 import { idParamsSchema, page, type RouteDomain } from './api.js';
+import { onceHeadersSchema } from './idempotency-key.js';
 import { ApiError, problem } from './problem.js';
 
 const STATUS: Readonly<Record<JobErrorCode, number>> = { 'not-found': 404, invalid: 422, conflict: 409 };
@@ -18,7 +19,6 @@ const jobsQuerySchema = pageQuerySchema.extend({
   state: z.enum(JOB_STATES).optional(),
   model: modelNameSchema.optional(),
 });
-const idempotencyKeySchema = z.string().regex(/^[\x20-\x7e]{1,200}$/, 'must be 1 to 200 printable characters');
 const pointsQuerySchema = z.object({ limit: z.coerce.number().int().min(2).max(5000).default(500) });
 
 type Jobs = Pick<JobService, 'create' | 'list' | 'get' | 'points' | 'cancel'>;
@@ -35,7 +35,7 @@ export function jobRoutes(jobs: Jobs): RouteDomain {
             description:
               'Queues a training job. What can be known to be wrong is said here, and nothing is queued then. With an `Idempotency-Key` the ' +
               'same request may be sent again: 200 with the job that it made, instead of a second one; 422 where the key came with another.',
-            headers: z.object({ 'idempotency-key': idempotencyKeySchema.optional() }),
+            headers: onceHeadersSchema,
             body: createJobSchema,
             response: { 200: jobSchema, 201: jobSchema },
           },

@@ -3,6 +3,7 @@ import { createRolloutSchema, pageOf, pageQuerySchema, rolloutSchema } from '@ti
 import { RolloutError, type RolloutErrorCode } from '../rollouts/rollout-error.js';
 import type { RolloutService } from '../rollouts/rollout-service.js';
 import { idParamsSchema, type RouteDomain } from './api.js';
+import { onceHeadersSchema } from './idempotency-key.js';
 import { ApiError, problem } from './problem.js';
 
 const STATUS: Readonly<Record<RolloutErrorCode, number>> = { invalid: 400, 'not-found': 404, conflict: 409 };
@@ -13,8 +14,23 @@ export function rolloutRoutes(rollouts: RolloutService): RouteDomain {
     register: (api) => {
       api.post(
         '/api/v1/rollouts',
-        { config: { scope: 'operate' }, schema: { body: createRolloutSchema, response: { 201: rolloutSchema } } },
-        async (request, reply) => reply.code(201).send(await rollouts.create(request.body, request.caller.actor)),
+        {
+          config: { scope: 'operate' },
+          schema: {
+            description:
+              'Starts a rollout. With an `Idempotency-Key` the same request may be sent again: 200 with the rollout that it made, as it is by ' +
+              'now, instead of a second one; 400 where the key came with another.',
+            headers: onceHeadersSchema,
+            body: createRolloutSchema,
+            response: { 200: rolloutSchema, 201: rolloutSchema },
+          },
+        },
+        async ({ headers, body, caller }, reply) => {
+          const key = headers['idempotency-key'];
+          if (key === undefined) return reply.code(201).send(await rollouts.create(body, caller.actor));
+          const { rollout, added } = await rollouts.createOnce(body, caller.actor, key);
+          return reply.code(added ? 201 : 200).send(rollout);
+        },
       );
       api.get(
         '/api/v1/rollouts',

@@ -70,7 +70,7 @@ function startCommand(context: CliContext): Command {
     )
     .action(async (spec: string, options: StartOptions) => {
       const client = await context.client();
-      let rollout = await client.post('/api/v1/rollouts', rolloutRequest(spec, options), rolloutSchema);
+      let rollout = await client.postOnce('/api/v1/rollouts', rolloutRequest(spec, options), rolloutSchema);
       if (options.wait === true) rollout = await followRollout(context, rollout);
       context.stdout.write(options.json === true ? jsonText(rollout) : rolloutText(rollout));
       if (options.wait === true && rollout.state !== 'completed') {

@@ -3,6 +3,7 @@
 //
 // Invariants: one freeze at a time, so memory holds one shard and two equal requests make one version; the row, its audit row and the
 // labels that an import gives are one transaction, after all files are in the store; so a row never lacks a file, whenever the hub ends.
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Transaction } from 'kysely';
 import type { ContentStore } from '@tidegate/shared/content/content-store.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
@@ -41,7 +42,7 @@ import { whereSamples } from './sample-where.js';
 
 /** Most that one hub keeps. */
 const DATASET_LIMITS = { items: LIMIT_DATASET_ITEMS, versions: 10_000, bytes: 256 * 1024 ** 3 } as const;
-/** Rows of samples that are asked for at once. */
+/** Rows of samples that are looked at at once. */
 const ROWS_AT_ONCE = 5000;
 /** Relabelled samples that are told of; an import of more is seen when the page is loaded again. */
 const LIMIT_TOLD = 500;
@@ -58,6 +59,7 @@ interface DatasetModules {
   readonly clock: Clock;
   readonly audit: RecordAudit;
   readonly limits?: { readonly items: number; readonly versions: number; readonly bytes: number };
+  readonly rowsAtOnce?: number;
 }
 
 type CreateDataset = z.infer<typeof createDatasetSchema>;
@@ -191,30 +193,43 @@ export class DatasetService {
     return { sizeBytes: shard.sizeBytes, data: await this.#m.content.stream(shard.digest) };
   }
 
-  /** The labelled samples that the query picks, by id, and how many it picks besides; rejected ones are not spoken of. */
+  /**
+   * The labelled samples that the query picks, by id, and how many it picks besides; rejected ones are not spoken of. The database
+   * answers on the hub's own thread, so it looks at no more than so many rows at once, however few of them are picked, and lets
+   * others have their turn in between.
+   */
   async #labelled(query: SampleQuery): Promise<{ rows: readonly LabelledRow[]; unlabelled: number }> {
-    const picked = this.#m.db.selectFrom('samples').where(whereSamples(query));
     const rows: LabelledRow[] = [];
-    for (let lastId: Digest | undefined; ; lastId = rows.at(-1)?.id) {
-      // In pages: the database answers on the hub's own thread.
-      const some = await picked
-        .select(['id', 'model', 'label', 'inputs_digest', 'size_bytes', 'received_at_ms'])
-        .where('state', '=', 'labelled')
-        .where('id', '>', lastId ?? '')
+    let unlabelled = 0;
+    const rowsAtOnce = this.#m.rowsAtOnce ?? ROWS_AT_ONCE;
+    let next: string | undefined = '';
+    while (next !== undefined) {
+      const after: string = next;
+      const all = this.#m.db.selectFrom('samples').where('id', '>', after).orderBy('id');
+      const last = all.select('id').offset(rowsAtOnce - 1);
+      next = (await last.limit(1).executeTakeFirst())?.id;
+      const picked = await this.#m.db
+        .selectFrom(all.selectAll().limit(rowsAtOnce).as('samples'))
+        .where(whereSamples(query))
+        .select(['id', 'model', 'state', 'label', 'inputs_digest', 'size_bytes', 'received_at_ms'])
+        .where('state', 'in', ['labelled', 'new'])
         .orderBy('id')
-        .limit(ROWS_AT_ONCE)
         .execute();
-      for (const { label, inputs_digest: inputsDigest, size_bytes: sizeBytes, received_at_ms, ...row } of some) {
-        if (label !== null) rows.push({ ...row, label, inputsDigest, sizeBytes, receivedAtMs: received_at_ms });
+      for (const {
+        state,
+        label,
+        inputs_digest: inputsDigest,
+        size_bytes: sizeBytes,
+        received_at_ms,
+        ...row
+      } of picked) {
+        if (state === 'new') unlabelled += 1;
+        else if (label !== null) rows.push({ ...row, label, inputsDigest, sizeBytes, receivedAtMs: received_at_ms });
       }
       if (rows.length > this.#limits.items) throw tooMany(this.#limits.items, 'from');
-      if (some.length < ROWS_AT_ONCE) break;
+      await nextTurn();
     }
-    const { count } = await picked
-      .select(({ fn }) => fn.countAll<number>().as('count'))
-      .where('state', '=', 'new')
-      .executeTakeFirstOrThrow();
-    return { rows, unlabelled: Number(count) };
+    return { rows, unlabelled };
   }
 
   async #add(

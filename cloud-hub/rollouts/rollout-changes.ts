@@ -9,6 +9,7 @@ import {
   rolloutDevices,
   updateRollout,
   type RolloutChange,
+  type RolloutKey,
   type RolloutRecord,
 } from './rollout-store.js';
 import { devicesOfWave } from './rollout-view.js';
@@ -40,6 +41,7 @@ export async function begin(
   record: RolloutRecord,
   devices: readonly string[],
   actor: string,
+  asked?: RolloutKey,
 ): Promise<string[]> {
   const shares = record.waves.map((wave) => wave.share);
   const assigned = assignWaves(devices, record.versionDigest, shares);
@@ -56,7 +58,7 @@ export async function begin(
       const what = `${record.model} in group ${record.group}`;
       throw new RolloutError('conflict', `rollout ${open.id} of ${what} is not finished; abort it first`);
     }
-    await insertRollout(tx, record);
+    await insertRollout(tx, record, asked);
     for (const [deviceId, wave] of assigned) {
       await tx.insertInto('rollout_devices').values({ rollout_id: record.id, device_id: deviceId, wave }).execute();
     }

@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import type { createRolloutSchema, Rollout } from '@tidegate/shared/wire/admin-api.js';
+import { sha256 } from '@tidegate/shared/wire/digest.js';
 import type { z } from 'zod';
 import type { Registry } from '../registry/registry.js';
 import type { RecordAudit } from '../security/audit.js';
@@ -19,7 +20,9 @@ import {
   listRollouts,
   openRollouts,
   rolloutDevices,
+  rolloutOfKey,
   updateRollout,
+  type RolloutKey,
   type RolloutRecord,
 } from './rollout-store.js';
 import { viewOf } from './rollout-view.js';
@@ -72,8 +75,23 @@ export class RolloutService {
     await this.#turn;
   }
 
+  /**
+   * As create, for a client that sends its request again where the answer was lost: the same `key` of the same actor is the same rollout,
+   * in whatever state it is by now. Throws also RolloutError `invalid` (field `idempotency-key`) where the key came with another request.
+   */
+  createOnce(request: RolloutRequest, actor: string, key: string): Promise<{ rollout: Rollout; added: boolean }> {
+    const asked = { actor, key, digest: sha256(JSON.stringify(request)) };
+    return this.#exclusive(async () => {
+      const before = await rolloutOfKey(this.#m.db, asked);
+      if (before === undefined) return { rollout: await this.create(request, actor, asked), added: true };
+      if (before.same) return { rollout: await this.#announce(before.id), added: false };
+      const message = `this key belongs to another request, which made rollout ${before.id}`;
+      throw new RolloutError('invalid', message, { field: 'idempotency-key' });
+    });
+  }
+
   /** Starts a rollout. Throws RolloutError `invalid`, `not-found` or `conflict`. */
-  async create(request: RolloutRequest, actor: string): Promise<Rollout> {
+  async create(request: RolloutRequest, actor: string, asked?: RolloutKey): Promise<Rollout> {
     const { model, group, waves } = request;
     if (waves.some((share, i) => share <= (waves[i - 1] ?? 0)) || waves.at(-1) !== 1) {
       throw new RolloutError('invalid', 'waves must rise and end with 100%', { field: 'waves' });
@@ -110,7 +128,7 @@ export class RolloutService {
       createdAt: new Date(nowMs).toISOString(),
       updatedAt: new Date(nowMs).toISOString(),
     };
-    await this.#m.fleet.reconcile(await begin(this.#m, record, devices, actor));
+    await this.#m.fleet.reconcile(await begin(this.#m, record, devices, actor, asked));
     return this.#announce(record.id);
   }
 

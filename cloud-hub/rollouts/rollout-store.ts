@@ -35,7 +35,15 @@ export type RolloutChange = Partial<
   Pick<RolloutRecord, 'state' | 'reason' | 'wave' | 'waves' | 'rolledBack' | 'evidence'>
 >;
 
-export async function insertRollout(db: Db, rollout: RolloutRecord): Promise<void> {
+/** A request that its client may send again. */
+export interface RolloutKey {
+  readonly actor: string;
+  readonly key: string;
+  /** Of what it asks for. */
+  readonly digest: string;
+}
+
+export async function insertRollout(db: Db, rollout: RolloutRecord, asked?: RolloutKey): Promise<void> {
   await db
     .insertInto('rollouts')
     .values({
@@ -54,6 +62,9 @@ export async function insertRollout(db: Db, rollout: RolloutRecord): Promise<voi
       evidence: null,
       created_at: rollout.createdAt,
       updated_at: rollout.updatedAt,
+      ...(asked === undefined
+        ? {}
+        : { requested_by: asked.actor, request_key: asked.key, request_digest: asked.digest }),
     })
     .execute();
 }
@@ -77,6 +88,20 @@ export async function updateRollout(db: Db, id: string, change: RolloutChange, n
 export async function findRollout(db: Db, id: string): Promise<RolloutRecord | undefined> {
   const row = await db.selectFrom('rollouts').selectAll().where('id', '=', id).executeTakeFirst();
   return row === undefined ? undefined : toRecord(row);
+}
+
+/** The rollout that a request under this key has made, and whether it asked for the same. */
+export async function rolloutOfKey(
+  db: Db,
+  { actor, key, digest }: RolloutKey,
+): Promise<{ readonly id: string; readonly same: boolean } | undefined> {
+  const row = await db
+    .selectFrom('rollouts')
+    .select(['id', 'request_digest'])
+    .where('requested_by', '=', actor)
+    .where('request_key', '=', key)
+    .executeTakeFirst();
+  return row === undefined ? undefined : { id: row.id, same: row.request_digest === digest };
 }
 
 /** Rollouts that the controller has to look at: under way, or ended with devices that still have to go back. */

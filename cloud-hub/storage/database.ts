@@ -3,11 +3,11 @@
 // what SQLite and PostgreSQL have in common.
 import type { Kysely, Migration } from 'kysely';
 import { auditMigration, type AuditTables } from './tables/audit.js';
-import { dataMigration, type DataTables } from './tables/data.js';
+import { dataMigration, sampleStatesMigration, type DataTables } from './tables/data.js';
 import { fleetMigration, type FleetTables } from './tables/fleet.js';
 import { mlflowMigration, type MlflowTables } from './tables/mlflow.js';
 import { registryMigration, type RegistryTables } from './tables/registry.js';
-import { rolloutMigration, type RolloutTables } from './tables/rollouts.js';
+import { rolloutKeysMigration, rolloutMigration, type RolloutTables } from './tables/rollouts.js';
 import { securityMigration, type SecurityTables } from './tables/security.js';
 import { tokenMigration, type TokenTables } from './tables/tokens.js';
 import { jobKeysMigration, trainingMigration, type TrainingTables } from './tables/training.js';
@@ -37,4 +37,6 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0008-training': trainingMigration,
   '0009-mlflow': mlflowMigration,
   '0010-job-keys': jobKeysMigration,
+  '0011-rollout-keys': rolloutKeysMigration,
+  '0012-sample-states': sampleStatesMigration,
 };

@@ -106,3 +106,10 @@ export const dataMigration: Migration = {
       .execute();
   },
 };
+
+/** A review page asks for the newest in one state, of which there may be few among many. */
+export const sampleStatesMigration: Migration = {
+  up: async (db: Kysely<unknown>): Promise<void> => {
+    await db.schema.createIndex('samples_state').on('samples').columns(['state', 'received_at_ms', 'id']).execute();
+  },
+};

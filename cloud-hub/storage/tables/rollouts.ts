@@ -1,5 +1,5 @@
 // Tables of the rollouts. A rollout's whole progress stands here: a hub that restarts at any moment goes on from the row.
-import type { Kysely, Migration } from 'kysely';
+import type { Generated, Kysely, Migration } from 'kysely';
 
 export interface RolloutTables {
   rollouts: {
@@ -22,6 +22,10 @@ export interface RolloutTables {
     evidence: string | null;
     created_at: string;
     updated_at: string;
+    /** Of a request that may be sent again: whose it was, under which key of theirs, and what it asked for. */
+    requested_by: Generated<string | null>;
+    request_key: Generated<string | null>;
+    request_digest: Generated<string | null>;
   };
   rollout_devices: { rollout_id: string; device_id: string; wave: number };
 }
@@ -53,6 +57,19 @@ export const rolloutMigration: Migration = {
       .addColumn('device_id', 'text', (c) => c.notNull())
       .addColumn('wave', 'integer', (c) => c.notNull())
       .addPrimaryKeyConstraint('rollout_devices_key', ['rollout_id', 'device_id'])
+      .execute();
+  },
+};
+
+export const rolloutKeysMigration: Migration = {
+  up: async (db: Kysely<unknown>): Promise<void> => {
+    for (const column of ['requested_by', 'request_key', 'request_digest'])
+      await db.schema.alterTable('rollouts').addColumn(column, 'text').execute();
+    await db.schema
+      .createIndex('rollouts_request')
+      .on('rollouts')
+      .columns(['requested_by', 'request_key'])
+      .unique()
       .execute();
   },
 };

@@ -25,6 +25,7 @@ const noting =
 beforeAll(async () => {
   const rollouts = {
     create: noting('create'),
+    createOnce: noting('createOnce', { rollout: undefined, added: false }),
     list: noting('list', { items: [] }),
     get: noting('get'),
     pause: noting('pause'),
@@ -88,6 +89,27 @@ describe('reading', () => {
     for (const path of ['/api/v1/devices/nobody', '/api/v1/rollouts/none']) {
       expect((await ask('GET', path, 'read')).json()).toMatchObject({ status: 404, field: 'id' });
     }
+  });
+});
+
+describe('starting a rollout', () => {
+  const body = { model: 'm', version: '1', group: 'g', waves: [1] };
+  const start = (headers: Record<string, string>) =>
+    api.inject({
+      method: 'POST',
+      url: '/api/v1/rollouts',
+      headers: { authorization: 'Bearer operate', ...headers },
+      payload: body,
+    });
+
+  test('under an Idempotency-Key is asked for once', async () => {
+    await start({ 'idempotency-key': 'k 1' });
+    await start({});
+    expect(calls.map(([name, , actor, key]) => [name, actor, key])).toEqual([
+      ['createOnce', 'token:operate', 'k 1'],
+      ['create', 'token:operate', undefined],
+    ]);
+    expect((await start({ 'idempotency-key': 'ü'.repeat(201) })).statusCode).toBe(400);
   });
 });
 

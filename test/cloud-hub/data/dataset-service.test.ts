@@ -39,7 +39,7 @@ beforeEach(async () => {
   const events = new HubEvents(silentLog);
   await addDigits(db, content);
   intake = new SampleIntake({ db, content, events, clock });
-  modules = { db, content, files, events, clock, audit: recordAudit };
+  modules = { db, content, files, events, clock, audit: recordAudit, rowsAtOnce: 7 };
   datasets = new DatasetService(modules);
   events.on((event) => event.kind === 'dataset' && heard.push(event));
   told = [];

@@ -38,6 +38,26 @@ describe('a rollout', () => {
     expect(sim.runningVersions()).toEqual({ v1: 11 });
   });
 
+  it('is made once by a request that is sent again under its key, whoever else uses the same key', async () => {
+    const asked = request(1);
+    const first = await sim.rollouts.createOnce(asked, 'token:op', 'k1');
+    const again = await sim.rollouts.createOnce(request(1), 'token:op', 'k1');
+    expect([first.added, again.added, again.rollout.id]).toEqual([true, false, first.rollout.id]);
+    await expect(sim.rollouts.createOnce(request(2), 'token:op', 'k1')).rejects.toMatchObject({
+      code: 'invalid',
+      field: 'idempotency-key',
+      message: `this key belongs to another request, which made rollout ${first.rollout.id}`,
+    });
+    await expect(sim.rollouts.createOnce(asked, 'token:op', 'k2')).rejects.toMatchObject({ code: 'conflict' });
+    await sim.rollouts.abort(first.rollout.id, 'token:op');
+    expect(await sim.rollouts.createOnce(asked, 'token:op', 'k1')).toMatchObject({
+      added: false,
+      rollout: { state: 'aborted' },
+    });
+    const [two, three] = await Promise.all([1, 2].map(() => sim.rollouts.createOnce(asked, 'token:other', 'k1')));
+    expect([two?.added, three?.added, three?.rollout.id]).toEqual([true, false, two?.rollout.id]);
+  });
+
   it('is refused for a trained version that did not pass its evaluation, which names the set that fell', async () => {
     const reason = 'accuracy on slice night@3 fell from 0.95 to 0.9, by 0.05; at most 0.01 is allowed';
     sim.evaluations.set(2, { passed: false, reason });
