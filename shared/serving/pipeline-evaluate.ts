@@ -14,6 +14,7 @@ import { faultAt } from './pipeline-faults.js';
 import { guardsOf } from './pipeline-guards.js';
 import { needsItem, PipelineNeeds, type Decision, type Need } from './pipeline-needs.js';
 import type { PreparedDataflow } from './pipeline-prepare.js';
+import { chosenRows, decidedRows, gatherRows, scatterRows } from './pipeline-rows.js';
 import { soleTakers, type Selection } from './pipeline-selection.js';
 import { isList, itemCount, itemOf, named, tensorsOf, type Made, type Value } from './pipeline-values.js';
 import { ServingError } from './serving-error.js';
@@ -166,22 +167,34 @@ export class Evaluation {
     if (step?.chooses !== undefined) return this.#runBranch(node, step, step.chooses, need);
     const inputs = await Promise.all(node.inputs.map(({ value }) => this.#value(value)));
     this.#signal.throwIfAborted();
-    return step === undefined ? this.#runGraphNode(node, inputs, need) : this.#runStepNode(node, step, inputs, need);
+    const run = (fed: readonly Value[], of: Need): Promise<Made> =>
+      step === undefined ? this.#runGraphNode(node, fed, of) : this.#runStepNode(node, step, fed, of);
+    if (typeof need === 'boolean' || itemCount(inputs) !== undefined) return run(inputs, need);
+    const places = need.flatMap((needed, at) => (needed ? [at] : []));
+    const rows = tensorsOf(node, inputs).map((value) => gatherRows(node.title, value, places, need.length));
+    const made = [...(await run(rows, true))];
+    return new Map(made.map(([name, value]) => [name, scatterRows(node.title, itemOf(value, 0), places, need.length)]));
   }
 
   /** Undefined where the value that decides was left out itself. */
   async #decide(branch: PlannedNode): Promise<Decision> {
     await Promise.resolve(); // when the first node asks, the last one isn't in `running` yet
     const chooses = this.#stepOf(branch)?.chooses;
-    const first = await this.#valueIfMade(branch.inputs[0]?.value ?? '');
+    const name = branch.inputs[0]?.value ?? '';
+    const first = await this.#valueIfMade(name);
     if (first === undefined || chooses === undefined) return undefined;
-    return this.#inStep(branch, async () =>
-      isList(first) ? first.map((item) => item && chooses.holds(item)) : chooses.holds(first),
-    );
+    const maker = this.#given.has(name) ? undefined : this.#dataflow.plan.makerOf.get(name);
+    const need = maker === undefined || this.#needs === undefined ? true : await this.#needs.of(maker);
+    return this.#inStep(branch, async () => {
+      if (isList(first)) return first.map((item) => item && chooses.holds(item));
+      if (first.shape[0] === 1 || !this.#dataflow.rowBranches.has(branch)) return chooses.holds(first);
+      return decidedRows(first, need, chooses, [...this.#given.keys()][0]);
+    });
   }
 
   /** Only the sides that are taken are there. */
-  async #runBranch(node: PlannedNode, step: PreparedStep, { side }: Choosing, need: Need): Promise<Made> {
+  async #runBranch(node: PlannedNode, step: PreparedStep, choosing: Choosing, need: Need): Promise<Made> {
+    const { side, constants } = choosing;
     const decision = await this.#needs?.decision(node);
     const sides = typeof decision === 'object' ? decision.filter((_, at) => needsItem(need, at)) : [decision];
     const [count, held] = [node.inputs.length, sides.filter((one) => one === true).length];
@@ -192,6 +205,14 @@ export class Evaluation {
     const ofSide = (one: boolean | undefined): Value[] =>
       [0, ...side(one === true, count)].map((at) => inputs[at] ?? []);
     if (typeof decision !== 'object') return this.#runStepNode(node, step, ofSide(decision), need);
+    if (itemCount(inputs.slice(0, 1)) === undefined) {
+      const values = (one: boolean): readonly Tensor[] => {
+        if (!sides.includes(one)) return [];
+        return !one && constants !== undefined ? constants : tensorsOf(node, ofSide(one).slice(1));
+      };
+      const chosen = decision.map((one, at) => (needsItem(need, at) ? one : undefined));
+      return named(node, chosenRows(node, chosen, values(true), values(false)));
+    }
     return this.#runForEach(node, decision.length, need, (at) =>
       step.run(
         ofSide(decision[at]).map((value) => itemOf(value, at)),

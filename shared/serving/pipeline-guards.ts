@@ -54,13 +54,13 @@ export function guardsOf(
       if (!varied.has(node) && (varied.has(branch) || (decides !== undefined && varied.has(decides)))) return false;
       return decides === undefined || order.get(decides)! < order.get(node)!;
     };
-    const guard = simplest((ways.get(node) ?? []).map((way) => way.filter(waits)));
-    if (!guard.some((way) => way.length === 0)) guards.set(node, guard);
     const byItem = runsByItem(dataflow, node);
-    const own = guard.map((way) => (byItem ? way : way.map((side) => ({ ...side, whole: true }))));
+    const seen = (side: Side): Side => (byItem ? side : asWhole(dataflow, side));
+    const guard = simplest((ways.get(node) ?? []).map((way) => way.filter(waits).map(seen)));
+    if (!guard.some((way) => way.length === 0)) guards.set(node, guard);
     for (const [at, { value }] of node.inputs.entries()) {
       const maker = makerOf(value);
-      if (maker !== undefined) ways.get(maker)?.push(...through(dataflow, node, at, own));
+      if (maker !== undefined) ways.get(maker)?.push(...through(dataflow, node, at, guard));
     }
   }
   return guards;
@@ -73,6 +73,11 @@ function through({ steps }: PreparedDataflow, node: PlannedNode, at: number, own
   return [true, false]
     .filter((held) => chooses.side(held, node.inputs.length).includes(at))
     .flatMap((held) => own.map((way) => [...way, { branch: node, held, whole: false }]));
+}
+
+/** Of a node that is no item's, as of what it takes, all is needed if any item takes the side. Rows stay rows. */
+function asWhole(dataflow: PreparedDataflow, side: Side): Side {
+  return runsByItem(dataflow, side.branch) ? { ...side, whole: true } : side;
 }
 
 /** Does the node run once for each item of a list? */

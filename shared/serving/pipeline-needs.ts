@@ -1,10 +1,11 @@
-// What of a node has to be run, once the branches before it have decided: nothing, all, or some items of a list.
+// What of a node has to be run, once the branches before it have decided: nothing, all, or some: items of a list, or rows of the
+// request.
 import type { PlannedNode } from '../package/dataflow.js';
 import type { Guard, Side } from './pipeline-guards.js';
 
-/** Of a node that runs for each item of a list: by item. */
+/** A list: by item of the node that runs for each, or by row. */
 export type Need = boolean | readonly boolean[];
-/** Whether a branch's test held, for a list by item; undefined where nothing was decided. */
+/** Whether a branch's test held, for a list by item, for several rows by row; undefined where nothing was decided. */
 export type Decision = boolean | undefined | readonly (boolean | undefined)[];
 
 export class PipelineNeeds {

@@ -34,6 +34,8 @@ export interface PreparedDataflow {
   readonly heavy: StepVariations | undefined;
   /** Is there a step that chooses between its inputs? */
   readonly branches: boolean;
+  /** Those that decide for each row of a request, whose rows go through the pipeline together. */
+  readonly rowBranches: ReadonlySet<PlannedNode>;
 }
 
 /** Rejects with PackageError `invalid-model`. */
@@ -58,20 +60,21 @@ export async function prepareDataflow(
   const { types, graphInputs } = await inferTypes(yaml, plan, { steps, listNodes, signatures });
   checkEmbedding(yaml, plan, types);
   const heavy = await prepareHeavy(yaml, plan, assets, catalogue);
-  const branches = checkBranches(yaml, steps, types, itemNodes);
-  return { plan, steps, itemNodes, listNodes, graphInputs, types, heavy, branches };
+  const { branches, byRow } = checkBranches(yaml, steps, types);
+  const hasState = yaml.pipeline.some((node) => 'graph' in node && node.state !== undefined);
+  const takesRows = itemNodes.size === 0 && listNodes.size === 0 && !hasState;
+  if (!takesRows) for (const node of byRow) itemNodes.add(node); // split into items, each has one row
+  const rowBranches = new Set(takesRows ? byRow : []);
+  return { plan, steps, itemNodes, listNodes, graphInputs, types, heavy, branches, rowBranches };
 }
 
-/**
- * A branch whose value has a row for each of the request's decides row by row: the request is split as one of several pictures is, and
- * the node joins `itemNodes`. True where there is any branch.
- */
+/** Are there branches, and which of them want a decision for each row of a request? */
 function checkBranches(
   yaml: ModelYaml,
   steps: PreparedDataflow['steps'],
   types: PreparedDataflow['types'],
-  itemNodes: Set<PlannedNode>,
-): boolean {
+): { branches: boolean; byRow: readonly PlannedNode[] } {
+  const byRow: PlannedNode[] = [];
   const branches = [...steps].flatMap(([node, { chooses }]) => (chooses === undefined ? [] : [{ node, chooses }]));
   for (const { node, chooses } of branches) {
     if (yaml.placement.split) {
@@ -85,9 +88,9 @@ function checkBranches(
       const message = `${node.title} decides for each row, but dimension 0 of the input '${whole.name}' is no row: ${typeName(whole)}`;
       throw invalidModel(`pipeline.${node.index}.inputs`, message);
     }
-    itemNodes.add(node);
+    byRow.push(node);
   }
-  return branches.length > 0;
+  return { branches: branches.length > 0, byRow };
 }
 
 function planOrThrow(yaml: ModelYaml, signatures: ReadonlyMap<string, GraphSignature>): DataflowPlan {

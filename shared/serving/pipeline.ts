@@ -1,6 +1,7 @@
 // A package's pipeline, from the picture to the answer (design 13): runs the nodes that a request needs, item by item where
 // a step takes items, and leaves the graphs to whoever is injected (the scheduler with its batches, or a test). Steps run
 // here, before the queue. The hub asks for `runHeavy`, which reads in several ways and keeps the most confident answer.
+import { setMaxListeners } from 'node:events';
 import type { GraphSignature } from '../package/model-package.js';
 import { stepCatalogue, type StepCatalogue } from '../steps/step-catalogue.js';
 import type { StepAssets } from '../steps/step.js';
@@ -160,6 +161,7 @@ export class Pipeline {
     }
     const failed = new AbortController();
     const itemSignal = AbortSignal.any([signal, failed.signal]);
+    setMaxListeners(0, itemSignal); // every graph of every item listens: no leak, as Node would warn
     const answers: ItemAnswer[] = [];
     let [next, answerBytes] = [0, 0];
     const worker = async (): Promise<void> => {

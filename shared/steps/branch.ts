@@ -47,10 +47,10 @@ export const branch: StepDefinition<BranchParameters> = {
   parameters,
   prepare: async (settings) => {
     const constants = settings.default?.map(constantOf);
-    const chooses = choosing(settings, constants !== undefined);
+    const chooses = choosing(settings, constants);
     return {
       chooses,
-      inferTypes: (inputs) => inferSides(inputs, settings, chooses, constants),
+      inferTypes: (inputs) => inferSides(inputs, settings, chooses),
       run: async ([first, ...taken]) => {
         if (first === undefined) throw new StepError(STEP, 'is given no value');
         return constants !== undefined && !chooses.holds(first) ? constants : taken;
@@ -72,15 +72,16 @@ function constantOf({ datatype, shape, data }: z.infer<typeof constant>, at: num
   }
 }
 
-function choosing(settings: BranchParameters, hasDefault: boolean): Choosing {
+function choosing(settings: BranchParameters, constants: Choosing['constants']): Choosing {
   return {
     holds: (first) => holds(first, settings),
     side: (held, inputs) => {
-      const size = hasDefault ? inputs - 1 : (inputs - 1) / 2;
-      if (hasDefault && !held) return [];
+      const size = constants === undefined ? (inputs - 1) / 2 : inputs - 1;
+      if (constants !== undefined && !held) return [];
       return Array.from({ length: size }, (_, at) => 1 + at + (held ? 0 : size));
     },
-    byRow: ({ shape }) => settings.empty === undefined && shape.some((size) => size < 0),
+    byRow: ({ shape }) => settings.empty === undefined && shape.some((size) => size !== 1),
+    constants,
   };
 }
 
@@ -115,8 +116,7 @@ function checkTested(first: ValueType, { equals, empty }: Partial<BranchParamete
 function inferSides(
   inputs: readonly ValueType[],
   settings: BranchParameters,
-  { side }: Choosing,
-  constants: readonly Tensor[] | undefined,
+  { side, constants }: Choosing,
 ): ValueType[] {
   const [first] = inputs;
   if (first === undefined || inputs.length < 2 || (constants === undefined && inputs.length % 2 === 0)) {

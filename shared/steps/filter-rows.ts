@@ -1,9 +1,8 @@
 // Keeps the rows whose score is high enough, of the scores and of everything that belongs to them row by row. Inputs FP32
 // [N] and any values [N, ...]; outputs the same with K <= N rows, in their order. A NaN is never high enough.
 import { z } from 'zod';
-import { decodeBytes, encodeBytes } from '../tensor/bytes.js';
-import { ELEMENT_SIZE_BYTES } from '../tensor/datatype.js';
-import { elementCount, float32Of, type Tensor } from '../tensor/tensor.js';
+import { takeRows } from '../tensor/take-rows.js';
+import { float32Of } from '../tensor/tensor.js';
 import { StepError, type StepDefinition, type ValueType } from './step.js';
 import { expectTensor, expectType, typeName } from './step-types.js';
 
@@ -35,7 +34,7 @@ export const filterRows: StepDefinition<z.infer<typeof parameters>> = {
         const kept = [...float32Of(scores)].flatMap((score, at) => (score >= least ? [at] : []));
         return inputs.map((input) => {
           checkRows(input, scores);
-          return rowsOf(input, kept);
+          return takeRows(input, kept.length, (at) => ({ of: input, at: kept[at]! }));
         });
       },
     }),
@@ -45,19 +44,4 @@ function checkRows(input: ValueType, scores: ValueType): void {
   const [rows, expected = -1] = [input.shape[0], scores.shape[0]];
   if (rows !== undefined && (rows < 0 || expected < 0 || rows === expected)) return;
   throw new StepError(STEP, `takes one row a score, but is given ${typeName(input)} for ${typeName(scores)}`);
-}
-
-function rowsOf(input: Tensor, kept: readonly number[]): Tensor {
-  const tail = input.shape.slice(1);
-  const perRow = elementCount(tail) ?? 0;
-  const shape = [kept.length, ...tail];
-  if (input.datatype === 'BYTES') {
-    const elements = decodeBytes(input.data) ?? [];
-    const data = encodeBytes(kept.flatMap((at) => elements.slice(at * perRow, (at + 1) * perRow)));
-    return { datatype: 'BYTES', shape, data };
-  }
-  const size = perRow * ELEMENT_SIZE_BYTES[input.datatype];
-  const data = new Uint8Array(kept.length * size);
-  for (const [to, from] of kept.entries()) data.set(input.data.subarray(from * size, (from + 1) * size), to * size);
-  return { datatype: input.datatype, shape, data };
 }

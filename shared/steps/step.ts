@@ -18,8 +18,10 @@ export interface Choosing {
   holds(first: Tensor): boolean;
   /** Positions of a side's inputs, of so many that the node names. */
   side(held: boolean, inputs: number): readonly number[];
-  /** May a value of this type want several decisions, one for each row? */
+  /** Does a value of this type (-1 = any) want several decisions, one for each row? */
   byRow(first: ValueType): boolean;
+  /** What stands for the second side, instead of inputs. */
+  readonly constants: readonly Tensor[] | undefined;
 }
 
 /** A step with its parameters parsed and its assets read. */

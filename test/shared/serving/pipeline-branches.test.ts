@@ -1,11 +1,8 @@
 // Branches: what the side that isn't taken needs is not run, alone, item by item in a list and nested; what that may never change is an answer.
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { z } from 'zod';
 import { preparePipeline, type Pipeline, type RunGraph } from '@tidegate/shared/serving/pipeline.js';
-import { stepCatalogue, type CatalogueStep } from '@tidegate/shared/steps/step-catalogue.js';
-import type { Tensor } from '@tidegate/shared/tensor/tensor.js';
-import { modelYamlSchema, type ModelYaml } from '@tidegate/shared/wire/model-yaml.js';
+import { modelYamlSchema } from '@tidegate/shared/wire/model-yaml.js';
+import { NUMBER_GRAPH, numberCatalogue } from '../../support/number-lists.js';
 import { fp32, noAssets, numbersOf, prepare, textsOf, words, YAML } from '../../support/word-pipeline.js';
 
 const signal = new AbortController().signal;
@@ -164,124 +161,6 @@ describe('a package with a branch', () => {
   });
 });
 
-// Pipelines made at random of numbers, lists of three, graphs, joins and branches: the answer is that of computing everything.
-
-const spread: CatalogueStep = {
-  ...{ name: 'spread', takesItems: false, lists: 'makes', parameters: z.unknown() },
-  prepare: () =>
-    Promise.resolve({
-      inferTypes: () => [{ datatype: 'FP32', shape: [1] }],
-      run: async ([x]) => [0, 1, 2].map((more) => fp32('', [1], [(numbersOf(x)[0]! + more) % 7])),
-    }),
-};
-const sum: CatalogueStep = {
-  ...{ name: 'sum', takesItems: false, lists: 'joins', parameters: z.unknown() },
-  prepare: () =>
-    Promise.resolve({
-      inferTypes: () => [{ datatype: 'FP32', shape: [1] }],
-      run: async (items) => [fp32('', [1], [items.reduce((all, item) => all + numbersOf(item)[0]!, 0) % 7])],
-    }),
-};
-const catalogue = new Map([...stepCatalogue, ['spread', spread], ['sum', sum]]);
-const GRAPH = {
-  inputs: [{ name: 'x', datatype: 'FP32' as const, shape: [-1] }],
-  outputs: [{ name: 'y', datatype: 'FP32' as const, shape: [-1] }],
-};
-const LIMIT = 3;
-
-interface Made {
-  readonly name: string;
-  readonly kind: 'graph' | 'spread' | 'sum' | 'branch';
-  readonly from: readonly string[];
-  /** The spread that the value is a list of. */
-  readonly list: string | undefined;
-}
-
-/** Each number picks what the next node is and takes. */
-function drawn(picks: readonly number[]): Made[] {
-  const made: Made[] = [{ name: 'in', kind: 'graph', from: [], list: undefined }];
-  for (const [at, pick] of picks.entries()) {
-    const name = `v${at}`;
-    const choose = (values: readonly Made[], by: number): Made => values[by % values.length]!;
-    const scalars = made.filter(({ list }) => list === undefined);
-    const lists = made.filter(({ list }) => list !== undefined);
-    const kind = (['graph', 'branch', 'graph', 'branch', 'spread', 'sum'] as const)[pick % 6]!;
-    const rest = Math.floor(pick / 6);
-    if (kind === 'spread') made.push({ name, kind, from: [choose(scalars, rest).name], list: name });
-    else if (kind === 'sum' && lists.length > 0)
-      made.push({ name, kind, from: [choose(lists, rest).name], list: undefined });
-    else if (kind === 'branch') {
-      const first = choose(made, rest);
-      const sides = made.filter(({ list }) => list === undefined || list === first.list);
-      const [one, other] = [choose(sides, Math.floor(rest / 7)), choose(sides, Math.floor(rest / 49))];
-      made.push({ name, kind, from: [first.name, one.name, other.name], list: first.list });
-    } else {
-      const from = choose(made, rest);
-      made.push({ name, kind: 'graph', from: [from.name], list: from.list });
-    }
-  }
-  return made;
-}
-
-/** What each value is, computed all, and which values (or items, `v3:1`) an answer really needs. */
-function computed(made: readonly Made[], input: number, wanted: readonly string[]) {
-  const values = new Map<string, number[]>([['in', [input]]]);
-  const byName = new Map(made.map((one) => [one.name, one]));
-  const item = (name: string, at: number): number => values.get(name)![byName.get(name)!.list === undefined ? 0 : at]!;
-  for (const { name, kind, from, list } of made.slice(1)) {
-    const ofItem = (at: number): number => {
-      if (kind === 'graph') return (3 * item(from[0]!, at) + 1) % 7;
-      return item(from[0]!, at) < LIMIT ? item(from[1]!, at) : item(from[2]!, at);
-    };
-    if (kind === 'spread')
-      values.set(
-        name,
-        [0, 1, 2].map((more) => (item(from[0]!, 0) + more) % 7),
-      );
-    else if (kind === 'sum') values.set(name, [values.get(from[0]!)!.reduce((all, one) => all + one, 0) % 7]);
-    else values.set(name, (list === undefined ? [0] : [0, 1, 2]).map(ofItem));
-  }
-  const needed = new Set<string>();
-  const need = (name: string, at: number): void => {
-    const { kind, from, list } = byName.get(name)!;
-    const key = `${name}:${list === undefined || kind === 'spread' ? 0 : at}`;
-    if (needed.has(key)) return;
-    needed.add(key);
-    if (kind === 'sum') for (const one of [0, 1, 2]) need(from[0]!, one);
-    else if (kind === 'branch') {
-      need(from[0]!, at);
-      need(item(from[0]!, at) < LIMIT ? from[1]! : from[2]!, at);
-    } else if (from[0] !== undefined) need(from[0], kind === 'spread' ? 0 : at);
-  };
-  for (const name of wanted) need(name, 0);
-  return {
-    values,
-    runs: [...needed].filter((key) => byName.get(key.split(':')[0]!)!.kind === 'graph' && !key.startsWith('in')),
-  };
-}
-
-async function pipelineOf(
-  made: readonly Made[],
-  wanted: readonly string[],
-  order: (a: Made, b: Made) => number,
-): Promise<Pipeline> {
-  const pipeline = made
-    .slice(1)
-    .sort(order)
-    .map(({ name, kind, from }) =>
-      kind === 'graph'
-        ? { graph: `${name}.onnx`, inputs: { x: from[0] }, outputs: { y: name } }
-        : { step: kind, inputs: from, outputs: [name], with: kind === 'branch' ? { below: LIMIT } : {} },
-    );
-  const type = { datatype: 'FP32', shape: [-1] };
-  const yaml: ModelYaml = modelYamlSchema.parse({
-    ...{ name: 'm', licence: 'MIT', inputs: [{ name: 'in', ...type }], pipeline },
-    outputs: wanted.map((name) => ({ name, ...type })),
-  });
-  const graphs = new Map(made.map(({ name }) => [`${name}.onnx`, GRAPH]));
-  return preparePipeline(yaml, noAssets, graphs, catalogue);
-}
-
 describe('a branch in a list', () => {
   const graph = (name: string, from: string) => ({ graph: `${name}.onnx`, inputs: { x: from }, outputs: { y: name } });
   const branch = (name: string, ...inputs: string[]) => ({
@@ -302,7 +181,7 @@ describe('a branch in a list', () => {
         pipeline,
       },
     });
-    const graphs = new Map(['cheap', 'dear', 'whole'].map((name) => [`${name}.onnx`, GRAPH]));
+    const graphs = new Map(['cheap', 'dear', 'whole'].map((name) => [`${name}.onnx`, NUMBER_GRAPH]));
     const ran: string[] = [];
     const times10: RunGraph = async (path, [x]) => {
       ran.push(`${path.slice(0, -5)} ${numbersOf(x).join(' ')}`);
@@ -320,7 +199,7 @@ describe('a branch in a list', () => {
       outputs: [],
       onChoice: (choice: unknown) => choices.push(choice),
     };
-    const answer = (await preparePipeline(yaml, noAssets, graphs, catalogue)).run(request, times10, signal);
+    const answer = (await preparePipeline(yaml, noAssets, graphs, numberCatalogue)).run(request, times10, signal);
     return { out: numbersOf((await answer).outputs[0]), ran: ran.sort(), choices };
   };
   const LIST = { step: 'spread', inputs: ['in'], outputs: ['list'] };
@@ -360,7 +239,7 @@ describe('a branch in a list', () => {
         { step: 'join', inputs: ['cut'], outputs: ['joined'] },
       ],
     });
-    const pipeline = await preparePipeline(yaml, noAssets, new Map(), catalogue);
+    const pipeline = await preparePipeline(yaml, noAssets, new Map(), numberCatalogue);
     const pixels = { name: 'pixels', datatype: 'UINT8' as const, shape: [1, 4, 4, 1], data: new Uint8Array(16) };
     const run = async (boxes: readonly number[]) =>
       (
@@ -382,44 +261,69 @@ describe('a branch in a list', () => {
   });
 });
 
-describe('pipelines made at random', () => {
-  it('answer as if everything were run, run all that is needed and hardly more, and never wait in a circle', async () => {
-    let [needed, ran, all] = [0, 0, 0];
-    const property = fc.asyncProperty(
-      fc.array(fc.nat(6 * 7 * 49 - 1), { minLength: 6, maxLength: 28 }),
-      fc.nat(6),
-      fc.boolean(),
-      async (picks, input, reversed) => {
-        const made = drawn(picks);
-        const wanted = made
-          .filter(({ list }) => list === undefined)
-          .slice(-2)
-          .map(({ name }) => name);
-        const pipeline = await pipelineOf(
-          made,
-          wanted,
-          (a, b) => (reversed ? -1 : 1) * (made.indexOf(a) - made.indexOf(b)),
-        );
-        const { values, runs } = computed(made, input, wanted);
-        let count = 0;
-        const runGraph: RunGraph = async (_graph, [x]) => {
-          count += 1;
-          if (count % 3 === 0) await new Promise(setImmediate); // runs end in any order
-          return [fp32('y', [1], [(3 * numbersOf(x)[0]! + 1) % 7])];
-        };
-        const { outputs } = await pipeline.run({ inputs: [fp32('in', [1], [input])], outputs: [] }, runGraph, signal);
-        expect(outputs.map((one: Tensor) => numbersOf(one))).toEqual(wanted.map((name) => values.get(name)));
-        expect(count).toBeGreaterThanOrEqual(runs.length);
-        needed += runs.length;
-        ran += count;
-        all += made.reduce(
-          (total, { kind, list }) => total + (kind === 'graph' ? (list === undefined ? 1 : 3) : 0),
-          -1,
-        );
+describe('a branch for several rows', () => {
+  const IMAGE = { name: 'x', datatype: 'FP32', shape: [-1, 2] };
+  const signatures = new Map([
+    [
+      'net.onnx',
+      {
+        inputs: [{ ...IMAGE, datatype: 'FP32' as const }],
+        outputs: [{ name: 'y', datatype: 'FP32' as const, shape: [-1, 2] }],
       },
+    ],
+  ]);
+  const open = (nodes: readonly object[], inputs: readonly object[] = [IMAGE]) =>
+    preparePipeline(
+      modelYamlSchema.parse({
+        ...{ name: 'm', licence: 'MIT', inputs, outputs: [{ name: 'label', datatype: 'BYTES', shape: [-1] }] },
+        pipeline: [
+          { step: 'classify', inputs: ['x'], outputs: ['own', 'sure'], with: { activation: 'none' } },
+          ...nodes,
+        ],
+      }),
+      noAssets,
+      signatures,
     );
-    await fc.assert(property, { numRuns: 200 });
-    expect(needed).toBeLessThan(all / 2);
-    expect(ran / needed).toBeLessThan(1.05);
+  const LARGE = [
+    { graph: 'net.onnx', outputs: { y: 'scores' } },
+    { step: 'classify', id: 'large', inputs: ['scores'], outputs: ['other'], with: { labels: ['no', 'yes'] } },
+  ];
+  const branch = (inputs: string[], more: object = {}) => ({
+    step: 'branch',
+    inputs,
+    outputs: ['label'],
+    with: { below: 0.7, ...more },
+  });
+  const ask = (pipeline: Pipeline, rows: readonly number[], runGraph: RunGraph) =>
+    pipeline.run({ inputs: [fp32('x', [rows.length / 2, 2], rows)], outputs: [] }, runGraph, signal);
+  const ROWS = [0.9, 0.1, 0.4, 0.6, 0.2, 0.8, 0.55, 0.45];
+
+  it('feeds a side its rows, in one run, and puts them back in their places', async () => {
+    const fed: number[][] = [];
+    const swapped: RunGraph = async (_graph, [x]) => {
+      fed.push(x!.shape as number[]);
+      return [fp32('y', x!.shape as number[], numbersOf(x))];
+    };
+    const pipeline = await open([...LARGE, branch(['sure', 'other', 'own'])]);
+    expect(textsOf((await ask(pipeline, ROWS, swapped)).outputs[0])).toEqual(['0', 'yes', '1', 'no']);
+    expect(fed).toEqual([[2, 2]]);
+    expect(textsOf((await ask(pipeline, ROWS.slice(0, 2), swapped)).outputs[0])).toEqual(['0']);
+    expect(fed).toHaveLength(1); // no row needs it
+    expect(pipeline.sides).toEqual(new Map([['step branch', { held: 2, other: 3 }]]));
+  });
+
+  it('has a default for each', async () => {
+    const constant = { datatype: 'BYTES', shape: [1], data: ['?'] };
+    const pipeline = await open([branch(['sure', 'own'], { below: undefined, above: 0.7, default: [constant] })]);
+    expect(textsOf((await ask(pipeline, ROWS, plusOne([]))).outputs[0])).toEqual(['0', '?', '1', '?']);
+  });
+
+  it('fails where a side has other rows, naming its node, and refuses a request without any', async () => {
+    const pipeline = await open([...LARGE, branch(['sure', 'other', 'own'])]);
+    const one: RunGraph = async () => [fp32('y', [1, 2], [0, 1])];
+    await expect(ask(pipeline, ROWS, one)).rejects.toThrow(
+      'graph net.onnx made FP32 [1, 2], but a branch decides for 2 rows',
+    );
+    await expect(ask(pipeline, [], one)).rejects.toMatchObject({ code: 'invalid-argument' });
   });
 });

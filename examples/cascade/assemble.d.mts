@@ -1,0 +1,1 @@
+export function assemble(folder: string): Promise<string>;
