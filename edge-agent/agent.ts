@@ -133,6 +133,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
       heavy: false,
       limited: true,
       keepCompiled: true,
+      requireGpu: settings.requireGpu === 'on',
       keepAliveMs,
       pinned: new Set(settings.pin),
     },

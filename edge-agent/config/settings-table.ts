@@ -124,6 +124,14 @@ export const SETTINGS = {
     allowed: `a comma separated list of ${PROVIDERS.join(', ')}, the preferred first`,
     description: 'Execution providers to try; cpu is always the last rung of the ladder.',
   }),
+  requireGpu: setting({
+    schema: choiceText('on', 'off'),
+    fallback: 'off',
+    placeholder: 'MODE',
+    allowed: 'on or off',
+    description:
+      'Refuse to load a model that the CPU would run, or would have more than half of its nodes, unless its package says `require: cpu`; as `require: gpu` does for one package.',
+  }),
   threads: setting({
     schema: wholeText(1, 1024),
     fallback: '1',

@@ -87,7 +87,7 @@ function mustBeAlone({ gpuAsked, hasState, timeVaries }: GraphToPlace): string |
 function notWithOthers({ standing, sizeBytes }: GraphToPlace, limits: PlacementLimits): string | undefined {
   if (standing === undefined) return 'models do not share executors here';
   if (standing.crashed) return 'an executor ended while it alone computed';
-  if (standing.missing !== undefined) return `new here or since a death, with ${standing.missing}`;
+  if (standing.missing !== undefined) return `it has to prove itself first (${standing.missing})`;
   if (sizeBytes > limits.sizeBytes) return `large, ${sizeBytes} bytes (limit ${limits.sizeBytes})`;
   if (standing.runUs > limits.runUs)
     return `slow, ${milliseconds(standing.runUs)} a run (limit ${milliseconds(limits.runUs)})`;

@@ -78,7 +78,7 @@ export async function serveModel(
       const run = { providers, intraOpThreads, concurrencyMax };
       const accept = (provider: ProviderReport): void => {
         const inUse = slots.map((slot) => (slot.graph === graph ? { provider, nodes: slot.nodes } : graphInUse(slot)));
-        if (options.required === true) requireProvider(pack.yaml, inUse);
+        requireProvider(pack.yaml, inUse, options);
       };
       const loading = { label, path, timeVaries, ...run, crashes, verify, accept, sizeBytes, ...carrying };
       await verify(); // the package may have been opened a while ago
@@ -96,7 +96,7 @@ export async function serveModel(
       slots.push({ graph, runner, scheduler, batchRowsMax, stage, nodes: traits.nodes, state });
       await verify(); // what the engine has read is what the digest names
     }
-    if (options.required === true) requireProvider(pack.yaml, slots.map(graphInUse));
+    requireProvider(pack.yaml, slots.map(graphInUse), options);
     const signatures = new Map(slots.map(({ graph, runner }) => [graph, runner]));
     const pipeline = await preparePipeline(pack.yaml, pack, signatures);
     const labels = await classLabels(pack.yaml, pack);
@@ -114,9 +114,14 @@ function graphInUse({ runner, nodes }: GraphSlot): GraphInUse {
   return { provider: runner.provider, nodes };
 }
 
-/** Throws ServingError `not-ready` where the package requires another provider than what runs. */
-function requireProvider({ require }: ModelYaml, graphs: readonly GraphInUse[]): void {
-  const unmet = unmetRequirement(require, providerInUse(graphs));
+/** Throws ServingError `not-ready` where another provider is required than what runs. */
+function requireProvider(
+  { require }: ModelYaml,
+  graphs: readonly GraphInUse[],
+  { required = false, requireGpu = false }: ServedModelOptions,
+): void {
+  if (!required || graphs.length === 0) return;
+  const unmet = unmetRequirement(require, providerInUse(graphs), requireGpu);
   if (unmet !== undefined) throw new ServingError('not-ready', unmet);
 }
 

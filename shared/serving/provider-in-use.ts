@@ -48,16 +48,25 @@ export function ranOn({ runs, tried, reason, cpuNodesRatio }: ProviderInUse): Ra
   };
 }
 
-/** Why the package's `require` is not met, or undefined where it is. A share that the engine can't tell is let pass. */
+/**
+ * Why what the package says under `require`, or else `--require-gpu` (`gpuForAll`), is not met; undefined where it is. A share that
+ * the engine can't tell is let pass.
+ */
 export function unmetRequirement(
   require: ModelYaml['require'],
   { runs, reason, cpuNodesRatio }: ProviderInUse,
+  gpuForAll = false,
 ): string | undefined {
-  if (require === undefined) return undefined;
-  if (runs === 'cpu') return `the package says \`require: gpu\`, but the CPU runs it: ${reason}`;
-  const most = require === 'gpu' ? CPU_NODES_MAX : require.gpu.cpuNodesMax;
+  if (require === 'cpu' || (require === undefined && !gpuForAll)) return undefined;
+  const who = require === undefined ? '--require-gpu is on' : 'the package says `require: gpu`';
+  if (runs === 'cpu') {
+    const mend =
+      'name a provider that works here in --providers (docs/gpu.md), or say `require: cpu` in its model.yaml';
+    return `${who}, but the CPU runs it: ${reason}${require === undefined ? `; ${mend}` : ''}`;
+  }
+  const most = typeof require === 'object' ? require.gpu.cpuNodesMax : CPU_NODES_MAX;
   if (cpuNodesRatio === undefined || cpuNodesRatio <= most) return undefined;
-  return `the package says \`require: gpu\` with at most ${percent(most)} of the nodes on the CPU, but ${runs} leaves it ${percent(cpuNodesRatio)}`;
+  return `${who} with at most ${percent(most)} of the nodes on the CPU, but ${runs} leaves it ${percent(cpuNodesRatio)}`;
 }
 
 function onCpuOf({ provider, nodes }: GraphInUse): number | undefined {

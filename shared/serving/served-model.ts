@@ -48,6 +48,8 @@ export interface ServedModelOptions {
   readonly keepCompiled?: boolean;
   /** Loading fails, the first time and later, where what the package requires of the provider isn't met. */
   readonly required?: boolean;
+  /** With `required`: packages that say nothing require a GPU too. */
+  readonly requireGpu?: boolean;
   /** When its executors' deaths are a crash loop; by default what a device wants. */
   readonly restartLimits?: RestartLimits;
   /** Hold callers to the rates of the package's `limits`: where callers ask, and not where the model is only tried. */

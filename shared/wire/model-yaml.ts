@@ -158,6 +158,8 @@ export const modelYamlSchema = z.strictObject({
     .union(
       [
         z.literal('gpu'),
+        /** It is meant for the CPU, also on a device whose agent wants a GPU for all models. */
+        z.literal('cpu'),
         z.strictObject({
           gpu: z.strictObject({
             /** Largest share of the graphs' nodes that the CPU may be given. */
@@ -165,7 +167,7 @@ export const modelYamlSchema = z.strictObject({
           }),
         }),
       ],
-      { error: 'must be `gpu`, or `gpu: { cpuNodesMax: 0..1 }`' },
+      { error: 'must be `gpu`, `cpu`, or `gpu: { cpuNodesMax: 0..1 }`' },
     )
     .optional(),
   /** When the model is in the device's memory (docs/memory.md). What the agent's settings say holds where this says nothing. */

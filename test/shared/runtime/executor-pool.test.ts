@@ -114,7 +114,7 @@ describe('graphs of several models', () => {
     const third = await load(runtime, 'matmul', model('new'));
     expect(third.place).toMatchObject({
       graphs: 1,
-      reason: expect.stringMatching(/new here .* 0 of 4 answers/) as string,
+      reason: expect.stringMatching(/prove itself first .0 of 4 answers/) as string,
     });
     await two!.park(); // its memory is given back, the others stay
     expect([one!.pid, one!.place?.graphs]).toEqual([first, 1]);
@@ -156,7 +156,7 @@ describe('graphs of several models', () => {
     const run = two.run(slow(FOREVER), [], never).catch((error: unknown) => error);
     process.kill(one.pid!, 'SIGKILL');
     expect(await run).toMatchObject({ code: 'executor-died' });
-    await expect.poll(() => two.place?.reason).toMatch(/new here or since a death/);
+    await expect.poll(() => two.place?.reason).toMatch(/has to prove itself/);
     expect(two.pid).not.toBe(one.pid);
     expect(crashed(trust, 'b')).toBe(false);
   });

@@ -48,7 +48,10 @@ describe('the placement of graphs', () => {
   });
 
   it.each<[Partial<GraphToPlace>, RegExp]>([
-    [{ standing: { ...proven, missing: '3 of 100 answers, 0 of 60 minutes' } }, /new here .* with 3 of 100 answers/],
+    [
+      { standing: { ...proven, missing: '3 of 100 answers, 0 of 60 minutes' } },
+      /has to prove itself first .3 of 100 answers/,
+    ],
     [{ standing: { ...proven, crashed: true } }, /ended while it alone computed/],
     [{ standing: { ...proven, runUs: 50_001 } }, /slow, 50\.0 ms a run/],
     [{ standing: proven, sizeBytes: (32 << 20) + 1 }, /large, 33554433 bytes/],

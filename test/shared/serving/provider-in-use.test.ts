@@ -69,4 +69,16 @@ describe('require: gpu (B18)', () => {
     expect(unmetRequirement({ gpu: { cpuNodesMax: 0 } }, on(0))).toBeUndefined();
     expect(unmetRequirement('gpu', on())).toBeUndefined();
   });
+
+  it('may be asked of all models but those that are meant for the CPU (--require-gpu)', () => {
+    const onCpu = providerInUse([{ provider: fell, nodes: 1 }]);
+    expect(unmetRequirement(undefined, onCpu, true)).toBe(
+      '--require-gpu is on, but the CPU runs it: fell back to cpu; webgpu: no adapter; ' +
+        'name a provider that works here in --providers (docs/gpu.md), or say `require: cpu` in its model.yaml',
+    );
+    expect(unmetRequirement(undefined, on(6), true)).toMatch(/--require-gpu is on with at most 50%.*leaves it 60%/);
+    expect(unmetRequirement(undefined, on(5), true)).toBeUndefined();
+    expect(unmetRequirement('cpu', onCpu, true)).toBeUndefined();
+    expect(unmetRequirement({ gpu: { cpuNodesMax: 0 } }, on(1), true)).toMatch(/the package says .* at most 0%/);
+  });
 });

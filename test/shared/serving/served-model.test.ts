@@ -92,6 +92,8 @@ describe('ServedModel', () => {
     const real = { ...modules, runtime };
     const refused = openServedModel(folder, identity, { ...options, required: true }, real, signal());
     await expect(refused).rejects.toMatchObject({ code: 'not-ready' });
+    const forAll = openServedModel(digits, identity, { ...options, required: true, requireGpu: true }, real, signal());
+    await expect(forAll).rejects.toThrow(/--require-gpu is on, but the CPU runs it: asked for; name a provider/);
   });
 
   it("holds callers to its package's limits, and self-tests to none", async () => {
