@@ -121,7 +121,7 @@ export class HubInference implements InferenceService {
 }
 
 function answerOf({ model }: InferRequest, outcome: CacheOutcome, readings: number): InferAnswer {
-  const { answer, layer, ageMs = 0, stale, queueUs, computeUs, ranOn } = outcome;
+  const { answer, layer, ageMs = 0, stale, queueUs, computeUs, ranOn, unshared = false } = outcome;
   const { version, outputs, modelDigest, variant, variantDigest, confidence } = answer;
   const how = readings > 1 ? `the most confident of ${readings} readings on the hub` : 'answered on the hub';
   const kept = `${how} ${Math.round(ageMs)} ms ago, kept in its ${layer} cache${stale ? ', past its time' : ''}`;
@@ -129,6 +129,7 @@ function answerOf({ model }: InferRequest, outcome: CacheOutcome, readings: numb
     model,
     version,
     outputs,
+    unshared,
     provenance: {
       placement: layer === undefined ? 'hub' : 'cache',
       reason: layer === undefined ? how : kept,

@@ -89,8 +89,15 @@ export class Computing {
     trail: RequestTrail | undefined,
     signal: AbortSignal,
   ): Promise<ComputedAnswer> {
-    const run = (inputs: readonly NamedTensor[], outputs: readonly string[], goesOn = false): Promise<ComputedAnswer> =>
-      this.run({ ...request, inputs, outputs }, model, trail, signal, { elsewhereMs, goesOn });
+    const run = async (
+      inputs: readonly NamedTensor[],
+      outputs: readonly string[],
+      goesOn = false,
+    ): Promise<ComputedAnswer> => {
+      const asked = { ...request, inputs, outputs };
+      const { unshared: _kept, ...answer } = await this.run(asked, model, trail, signal, { elsewhereMs, goesOn });
+      return answer;
+    };
     if (model.yaml.cache.semantic === undefined || this.#similar === undefined || renewal !== undefined)
       return this.run(request, model, trail, signal, { elsewhereMs });
     return this.#similar.answer(request, model, run, trail);

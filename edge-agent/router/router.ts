@@ -237,7 +237,10 @@ export class Router implements InferenceService {
     if (computed?.answeredBy === 'edge' && !model.stateful)
       trail.own = { yaml: model.yaml, outputs: computed.outputs, confidence };
     const threshold = model.yaml.confidence?.threshold ?? 0;
-    if (confidence === undefined || confidence >= threshold) return local;
+    if (confidence === undefined || confidence >= threshold)
+      return outcome.unshared === true && plan === undefined && !this.#maySample(model)
+        ? { unshared: true, ...local }
+        : local;
     const detail = `confidence ${confidence.toFixed(2)} under ${threshold.toFixed(2)}`;
     return this.#improve(request, model, { ...now(), trouble: 'low-confidence', detail }, local, trail, signal);
   }
@@ -397,6 +400,11 @@ export class Router implements InferenceService {
       privacy: privacy.ask(request.model, 'fallback'),
       hub: hub?.state ?? 'none',
     };
+  }
+
+  /** May inputs and outputs of this model be kept after the answer? */
+  #maySample({ yaml }: ServedModel): boolean {
+    return this.#modules.observers.length > 0 && yaml.privacy.capture === 'hub';
   }
 
   #begun({ model: name, sequence }: InferRequest, model: ServedModel | undefined): PlaceView['begun'] {

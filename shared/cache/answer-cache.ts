@@ -51,6 +51,8 @@ export interface ComputedAnswer extends CachedAnswer {
   readonly ageMs?: number | undefined;
   /** Not to be kept: it may come out otherwise the next time. */
   readonly once?: boolean;
+  /** As InferAnswer says; heard only where the cache is passed by. */
+  readonly unshared?: boolean | undefined;
   /** Where it was not computed after all, but had from a layer that is asked last. */
   readonly from?: { readonly layer: CacheLayerName; readonly ageMs: number; readonly note?: string };
 }
@@ -70,6 +72,8 @@ export interface CacheOutcome {
   readonly stale: boolean;
   /** The cache stood aside: it costs this model more than it saves. */
   readonly aside: boolean;
+  /** The cache was passed by, and who computed the answer says that nobody else holds it. */
+  readonly unshared?: boolean;
 }
 
 export interface FlightContext {
@@ -153,10 +157,12 @@ export class AnswerCache {
   ): Promise<CacheOutcome> {
     if (!policy.enabled || policy.mode === 'bypass') {
       this.#bypassed += 1;
-      return fresh(await compute(signal, {}));
+      const value = await compute(signal, {});
+      return { unshared: value.unshared === true, ...fresh(value) };
     }
     if (policy.mode === 'use' && this.#bypass.stepsAside(policy.model)) {
-      return { ...this.#had(policy.model, await compute(signal, {})), aside: true };
+      const value = await compute(signal, {});
+      return { unshared: value.unshared === true, ...this.#had(policy.model, value), aside: true };
     }
     const labels = { model: policy.model, tags: question.tags ?? [] };
     const startedMs = this.#clock.monotonicMs();
@@ -264,7 +270,8 @@ export class AnswerCache {
     const drops = this.#drops;
     const computed = await compute();
     if (drops !== this.#drops || computed.once === true || computed.from?.layer === 'semantic') return computed; // the others are exact
-    const { queueUs: _queueUs, computeUs, from, keptAs, note: _note, ageMs = from?.ageMs ?? 0, ...answer } = computed;
+    const { queueUs: _queueUs, computeUs, from, keptAs, note: _note, unshared: _unshared, ...rest } = computed;
+    const { ageMs = from?.ageMs ?? 0, ...answer } = rest;
     const under = keptAs === undefined ? key : keyAs(keptAs);
     for (const layer of this.#layers) await layer.put(under, { answer, labels, ageMs, computeUs });
     return computed;

@@ -12,6 +12,7 @@ import { HANG_LIMITS, hangOf, WatchTime, type HangLimits, type MeasuredMs } from
 import { RuntimeError } from './runtime-error.js';
 import type { ArenaLoan, TensorArena } from './tensor-arena.js';
 import type { Clock } from '../system/clock.js';
+import { reusedBuffers } from '../system/reused-buffers.js';
 import type { NamedTensor } from '../tensor/tensor.js';
 
 /** Runs that may be in flight to one executor, computing or waiting there. */
@@ -333,6 +334,7 @@ export class ExecutorProcess {
       if (this.#runs.size === 0 || this.#pipe.endReason !== undefined) {
         this.#pingSentMs = undefined;
         this.#arena?.trim();
+        reusedBuffers.trim();
         return;
       }
       const nowMs = this.#now();

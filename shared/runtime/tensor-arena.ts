@@ -9,6 +9,7 @@ import { closeSync, ftruncateSync, openSync, readSync, statfsSync, unlinkSync, w
 import { randomUUID } from 'node:crypto';
 import { FrameError } from './frames.js';
 import { Regions, type Region } from './regions.js';
+import { reusedBuffers } from '../system/reused-buffers.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 /** Tensors of one executor that may lie in the file at once. Address space until it is written to. */
@@ -80,12 +81,12 @@ export class TensorArena {
     if (answer !== undefined) this.#regions.release(answer);
   }
 
-  /** A copy of what the executor left in the loan's region. Throws FrameError for a place outside it. */
+  /** A copy of what the executor left in the loan's region, in memory that may be given back. Throws FrameError for a place outside it. */
   read({ answer }: ArenaLoan, at: number, sizeBytes: number): Uint8Array {
     if (answer === undefined || at < answer.at || sizeBytes < 0 || at + sizeBytes > answer.at + answer.sizeBytes) {
       throw new FrameError(`${sizeBytes} bytes at ${at} are not the run's own`);
     }
-    const data = Buffer.allocUnsafeSlow(sizeBytes);
+    const data = reusedBuffers.take(sizeBytes);
     if (readSync(this.fd, data, 0, sizeBytes, at) !== sizeBytes) throw new FrameError('the shared file is too short');
     return data;
   }

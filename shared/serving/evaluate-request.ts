@@ -72,6 +72,8 @@ interface Evaluated {
   readonly confidence: number | undefined;
   /** False where no graph ran for it. */
   readonly computed: boolean;
+  /** One graph ran for it, once and for nobody else, and nothing of it was kept. */
+  readonly alone: boolean;
 }
 
 /** The parts of a model that a request goes through. */
@@ -90,6 +92,7 @@ export async function evaluateRequest(
   turn: SequenceTurn | undefined,
 ): Promise<Evaluated> {
   let queueUs = 0;
+  let alone = true;
   const runs = new Map<string, number>();
   const { deadlineMs, priority, caller = '', tenant } = request;
   const trace = request.trace?.span?.context;
@@ -122,6 +125,7 @@ export async function evaluateRequest(
     runs.set(`${graph} ${result.runId}`, result.computeUs); // items of one request may share a run
     const { computeUs, batchRows, traces } = result;
     const rows = feeds[0]?.shape[0] ?? 1;
+    if (batchRows > rows || stage !== undefined) alone = false;
     request.onRun?.({ graph, queueUs: result.queueUs, computeUs, rows, batchRows, traces });
     return result.outputs;
   };
@@ -131,7 +135,8 @@ export async function evaluateRequest(
     ? await pipeline.runHeavy(asked, runGraph, signal)
     : await pipeline.run(asked, runGraph, signal);
   const computeUs = [...runs.values()].reduce((sum, us) => sum + us, 0);
-  return { outputs, confidence, queueUs, computeUs: Math.round(computeUs), computed: runs.size > 0 };
+  const computed = runs.size > 0;
+  return { outputs, confidence, queueUs, computeUs: Math.round(computeUs), computed, alone: alone && runs.size === 1 };
 }
 
 /** Steps can't be ended from outside, so the answer to the caller is: at the deadline (monotonic), whatever still runs. */

@@ -63,6 +63,11 @@ export interface InferAnswer {
   readonly version: string;
   readonly outputs: readonly NamedTensor[];
   readonly provenance: Provenance;
+  /**
+   * Nobody else holds the bytes of these outputs, or of the request's inputs: once the answer is sent, their memory may be used again
+   * (reused-buffers.ts). Said only by who knows it: not where answers are kept, were asked of others too, or become samples.
+   */
+  readonly unshared?: boolean;
 }
 
 /** Design decision 2: every answer says where it came from. */

@@ -86,6 +86,8 @@ export interface ModelAnswer {
   readonly computeUs: number;
   readonly confidence: number | undefined;
   readonly ranOn?: RanOn;
+  /** As InferAnswer says. */
+  readonly unshared?: boolean;
 }
 
 interface ServedGraph {
@@ -423,8 +425,8 @@ export class ServedModel {
 
   async #evaluate(request: ModelRequest, signal: AbortSignal, turn: SequenceTurn | undefined): Promise<ModelAnswer> {
     const parts = { slots: this.#slots, pipeline: this.#pipeline, heavy: this.#options.heavy };
-    const { computed, ...answer } = await evaluateRequest(parts, request, signal, turn);
-    return computed ? { ...answer, ranOn: this.ranOn } : answer;
+    const { computed, alone, ...answer } = await evaluateRequest(parts, request, signal, turn);
+    return computed ? { ranOn: this.ranOn, unshared: alone && this.#graphAlone, ...answer } : answer;
   }
 }
 

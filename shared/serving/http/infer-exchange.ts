@@ -51,6 +51,8 @@ export interface ReceivedInfer {
 interface SentInfer {
   readonly body: AnswerBody;
   readonly provenance: Provenance;
+  /** Memory that may be used again once the answer is sent. */
+  readonly spent?: readonly Uint8Array[] | undefined;
 }
 
 export class InferExchange {
@@ -89,7 +91,8 @@ export class InferExchange {
     const answer = await inferTraced(service, request, signal);
     const classified = classifiedAnswer(service, answer, parsed.outputs, version);
     const body = buildAnswer(classified, id, parsed.outputs, options.binaryDataOutput);
-    return { body, provenance: answer.provenance };
+    const spent = answer.unshared === true ? [received.body, ...answer.outputs.map(({ data }) => data)] : undefined;
+    return { body, provenance: answer.provenance, spent };
   }
 
   async #generate(

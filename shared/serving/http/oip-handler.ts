@@ -22,7 +22,7 @@ import { isOipTarget, parseOipRoute, type ExtensionRoute, type InferRoute, type 
 import { readJsonBytes } from './parse-infer.js';
 import { readBody } from './read-body.js';
 import { refuseUnread } from './refuse-unread.js';
-import { sendAnswer, sendError, sendEvent, sendJson } from './send.js';
+import { giveBackOnceSent, sendAnswer, sendError, sendEvent, sendJson } from './send.js';
 
 interface OipHandlerOptions {
   readonly service: InferenceService;
@@ -182,11 +182,12 @@ class OipFront {
       const { headers } = request;
       const entrance = OVER_HTTP[call];
       const asked = { entrance, body: received, jsonBytes, headers, model, version, identity, arrivedMs, memory };
-      const { body, provenance } = await (call === 'infer'
+      const { body, provenance, spent } = await (call === 'infer'
         ? this.#exchange.answer(asked, signal)
         : this.#exchange.generate(asked, signal));
       if (call === 'generate-stream') sendEvent(response, body.json, provenance);
       else await sendAnswer(request, response, body, provenance);
+      if (spent !== undefined) giveBackOnceSent(response, spent);
     } catch (error) {
       const { code } = this.#refuse(request, response, error);
       if (sinceMs !== undefined) this.#options.onRefused?.(code, this.#options.clock.monotonicMs() - sinceMs, unread);

@@ -1,9 +1,10 @@
-// A request's body in one buffer. What came in one piece is taken as it is; several pieces are joined with one copy, which begins
-// so that the binary section after `jsonBytes` is aligned to 8: the first tensor can then be viewed as any typed array, and what
-// can't be viewed is copied by whoever needs it. Inflation is bounded while it happens, so a compression bomb costs `bodyBytesMax`
-// at most, and every byte is accounted to the budget before it is kept.
+// A request's body in one buffer. What came in one piece is taken as it is; several pieces are joined with one copy, in memory that may
+// be given back (reused-buffers.ts). It begins so that the binary section after `jsonBytes` is aligned to 8: the first tensor can then
+// be viewed as any typed array, and what can't be viewed is copied by whoever needs it. Inflation is bounded while it happens, so a
+// compression bomb costs `bodyBytesMax` at most, and every byte is accounted to the budget before it is kept.
 import type { IncomingMessage } from 'node:http';
 import { createGunzip, createInflate, type Gunzip, type Inflate } from 'node:zlib';
+import { reusedBuffers } from '../../system/reused-buffers.js';
 import { ServingError } from '../serving-error.js';
 import type { BodyShare } from './body-budget.js';
 import { invalid } from './invalid.js';
@@ -89,7 +90,7 @@ function join(chunks: readonly Buffer[], total: number, jsonBytes: number): Buff
   const [only] = chunks;
   if (only !== undefined && chunks.length === 1 && only.buffer.byteLength <= OWN_SHARE * total) return only;
   const pad = (ALIGNMENT - (jsonBytes % ALIGNMENT)) % ALIGNMENT;
-  const body = Buffer.allocUnsafe(total + pad).subarray(pad);
+  const body = reusedBuffers.take(total + pad).subarray(pad);
   let at = 0;
   for (const chunk of chunks) {
     chunk.copy(body, at);

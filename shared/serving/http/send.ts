@@ -2,6 +2,7 @@
 // shows the text only then); the error's code and field travel in headers, so that our own client gets them back typed.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../../system/clock.js';
+import { reusedBuffers } from '../../system/reused-buffers.js';
 import { HTTP_STATUS, textWithField, type ServingError } from '../serving-error.js';
 import { headerText, pushProvenanceHeaders, type AnswerBody } from './answer-body.js';
 import { compress, wantedCoding, worthCompressing } from './content-coding.js';
@@ -115,6 +116,13 @@ export function sendEvent(response: ServerResponse, json: string, provenance: Pr
   pushProvenanceHeaders(headers, provenance);
   response.writeHead(200, headers);
   response.end(event);
+}
+
+/** The kernel has the last byte when `finish` comes. Where the client went away before, the memory is left to the collector. */
+export function giveBackOnceSent(response: ServerResponse, spent: readonly Uint8Array[]): void {
+  response.once('finish', () => {
+    for (const memory of spent) reusedBuffers.giveBack(memory);
+  });
 }
 
 function onePiece(json: string, jsonBytes: number, binary: AnswerBody['binary'], total: number): Buffer {

@@ -68,6 +68,23 @@ function setUp() {
   return { clock, cache, inputs, ask, compute, gate, renewals, runs: () => runs };
 }
 
+describe('answers whose memory may be used again', () => {
+  it('are said to be so only where the cache was passed by', async () => {
+    const { cache, compute } = setUp();
+    const unshared = async (part: Partial<CachePolicy>): Promise<boolean | undefined> => {
+      const answer = async (...asked: Parameters<typeof compute>): Promise<ComputedAnswer> => {
+        return { ...(await compute(...asked)), unshared: true };
+      };
+      return (await cache.answer(question, { ...policy, ...part }, answer, new AbortController().signal)).unshared;
+    };
+    expect(await unshared({ mode: 'bypass' })).toBe(true);
+    expect(await unshared({ enabled: false })).toBe(true);
+    for (const mode of ['refresh', 'use'] as const) expect(await unshared({ mode }), mode).not.toBe(true);
+    const { answer } = await cache.answer(question, policy, compute, new AbortController().signal);
+    expect(answer).not.toHaveProperty('unshared'); // kept, and says nothing of the memory that it was computed in
+  });
+});
+
 describe('answers of others than the question names', () => {
   it('are kept under who computed them, and given where they are as good', async () => {
     const clock = new ManualClock();
