@@ -1,5 +1,5 @@
 // What a package has to pass before it becomes a version that devices may get: its model.yaml, the structure of its graphs, loading in
-// executors, and its goldens on the unoptimised model. Faults of the package are PackageRefused, with the reason for whoever
+// executors, its goldens on the unoptimised model, and that requests may be padded where it says so. Faults of the package are PackageRefused, with the reason for whoever
 // published it; all else is the hub's own and is tried again by the pipeline.
 import { openPackage } from '@tidegate/shared/package/open-package.js';
 import { PackageError } from '@tidegate/shared/package/package-error.js';
@@ -32,7 +32,11 @@ export class CheckPackage implements PackageChecker {
     const loaded = await this.#load(pack, signal);
     try {
       const result = await loaded.runGoldens(signal);
-      if (result.passed) return;
+      if (result.passed) {
+        const unproven = await loaded.provePadding(signal);
+        if (unproven === undefined) return;
+        throw new PackageRefused(unproven.reason, { field: `model.yaml#${unproven.field}` });
+      }
       const { metric, output } = pack.yaml.goldens ?? { metric: 'exact', output: '' };
       const message = `the goldens fail on the unoptimised model: ${metric} of ${output} is ${round(result.score)} over ${result.count} goldens, ${result.threshold} is needed`;
       throw new PackageRefused(message, { field: 'model.yaml#goldens.threshold' });

@@ -46,8 +46,12 @@ export interface TargetSigner {
   addTargets(targets: readonly NewTarget[]): Promise<void>;
 }
 
+interface LoadedPackage {
+  runGoldens(signal: AbortSignal): Promise<GoldensResult>;
+  /** Why requests may not be padded as model.yaml says; undefined where they may, or where it doesn't say so. */
+  provePadding(signal: AbortSignal): Promise<{ readonly field: string; readonly reason: string } | undefined>;
+  close(): Promise<void>;
+}
+
 /** A package that is loaded as it is served, but only for whoever asks (publishing). */
-export type LoadPackage = (
-  pack: ModelPackage,
-  signal: AbortSignal,
-) => Promise<{ runGoldens(signal: AbortSignal): Promise<GoldensResult>; close(): Promise<void> }>;
+export type LoadPackage = (pack: ModelPackage, signal: AbortSignal) => Promise<LoadedPackage>;

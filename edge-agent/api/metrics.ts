@@ -40,6 +40,7 @@ const MODEL_FAMILIES = {
   tidegate_scheduler_cancelled_total: ['Requests whose caller went away before the answer', 'cancelled'],
   tidegate_scheduler_retried_total: ['Requests repeated after their executor died or hung', 'retried'],
   tidegate_scheduler_repeated_total: ["Runs that made way for a light caller's request, and were repeated", 'repeated'],
+  tidegate_scheduler_padded_total: ['Runs of requests that differed in a length', 'padded'],
   tidegate_scheduler_queue_depth: ['Requests waiting now', 'queueDepth'],
   tidegate_scheduler_running: ['Runs in flight now', 'running'],
 } as const;

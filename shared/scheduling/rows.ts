@@ -2,6 +2,7 @@
 // split again as views of the run's own buffers. A graph can batch when each of its inputs and outputs has a dynamic first
 // dimension.
 import { bytesOf, float32Of, type NamedTensor, type TensorSpec } from '../tensor/tensor.js';
+import { bucketOf, lengthOf, padFeeds, type PaddingRule } from './padding-rule.js';
 import type { RunShape } from './run-times.js';
 
 export function canBatch(inputs: readonly TensorSpec[], outputs: readonly TensorSpec[]): boolean {
@@ -15,8 +16,18 @@ export function rowsOf(feeds: readonly NamedTensor[]): number | undefined {
   return rows;
 }
 
-/** What may share a run: equal names, datatypes, shapes without rows, and equal wanted outputs. */
-export function shapeOf(feeds: readonly NamedTensor[], outputs: readonly string[], rows: number | undefined): RunShape {
+/**
+ * What may share a run: equal names, datatypes, shapes without rows, and equal wanted outputs. With a rule also what differs in
+ * its length only.
+ */
+export function shapeOf(
+  feeds: readonly NamedTensor[],
+  outputs: readonly string[],
+  rows: number | undefined,
+  rule?: PaddingRule,
+): RunShape {
+  const length = rule === undefined || rows === undefined ? undefined : lengthOf(feeds, rule);
+  if (rule !== undefined && length !== undefined) return raggedShape(feeds, outputs, rule, length);
   const parts = feeds.map((feed) => [
     feed.name,
     feed.datatype,
@@ -24,6 +35,31 @@ export function shapeOf(feeds: readonly NamedTensor[], outputs: readonly string[
   ]);
   const bytes = feeds.reduce((sum, feed) => sum + feed.data.byteLength, 0);
   return { key: JSON.stringify([parts, outputs]), rowBytes: Math.max(1, bytes / (rows ?? 1)) };
+}
+
+function raggedShape(
+  feeds: readonly NamedTensor[],
+  outputs: readonly string[],
+  { inputs }: PaddingRule,
+  length: number,
+): RunShape {
+  const parts = feeds.map(({ name, datatype, shape }) => {
+    const axis = inputs.find((input) => input.name === name)?.axis;
+    return [name, datatype, ...shape.map((size, at) => (at === axis ? -1 : size)).slice(1)];
+  });
+  const family = JSON.stringify([parts, outputs]);
+  const bytes = feeds.reduce((sum, feed) => sum + feed.data.byteLength, 0);
+  const rowBytes = Math.max(1, bytes / (feeds[0]?.shape[0] ?? 1));
+  return { key: `${bucketOf(length)} ${family}`, rowBytes, ragged: { family, length } };
+}
+
+/** As concatRows, of requests that `rule` lengthens to `length`. */
+export function concatRagged(
+  requests: readonly (readonly NamedTensor[])[],
+  rule: PaddingRule,
+  length: number,
+): NamedTensor[] {
+  return concatRows(requests.map((feeds) => padFeeds(feeds, rule, length)));
 }
 
 /** One request's feeds after the other's, along the first dimension. All have the same names in the same order. */

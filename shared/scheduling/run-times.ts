@@ -23,6 +23,8 @@ export interface RunShape {
   readonly key: string;
   /** Bytes of one row's feeds. */
   readonly rowBytes: number;
+  /** Where requests that differ in a length may share a run: equal for those, and the length. `key` holds about that length. */
+  readonly ragged?: { readonly family: string; readonly length: number };
 }
 
 export interface Estimate {
@@ -37,12 +39,15 @@ export class RunTimes {
   /** Milliseconds per row and byte over all shapes; the estimate for a shape never seen. */
   #perByteMs: number | undefined;
   #lastMs = -Infinity;
+  /** Are lengths that differ a little measured as one? */
+  #ragged = false;
   /** How long runs take now against their means: 1 = as usual. Never below 1, so that a fast moment promises nothing. */
   #pace = 1;
 
   /** Notes that a run of `rows` took `ms`; `nowMs` is monotonic. */
   observe(shape: RunShape, rows: number, ms: number, nowMs: number): void {
     this.#lastMs = nowMs;
+    this.#ragged ||= shape.ragged !== undefined;
     const perByte = ms / Math.max(1, rows * shape.rowBytes);
     this.#perByteMs = this.#perByteMs === undefined ? perByte : this.#perByteMs + GAIN * (perByte - this.#perByteMs);
     const byRows = this.#rowsOf(shape);
@@ -92,7 +97,8 @@ export class RunTimes {
     const ifLess = (estimate: Estimate | undefined): void => {
       if (estimate !== undefined && (least === undefined || estimate.meanMs < least.meanMs)) least = estimate;
     };
-    for (const [key, { rowBytes }] of bytes === undefined ? [] : this.#shapes) {
+    const known = bytes === undefined || this.#ragged ? [] : this.#shapes; // a length in between has other bytes than its shape's
+    for (const [key, { rowBytes }] of known) {
       const rows = (bytes ?? 0) / rowBytes;
       if (rows >= 1 && Number.isInteger(rows)) ifLess(this.estimate({ key, rowBytes }, rows));
     }

@@ -53,8 +53,8 @@ export interface ScheduledRequest extends PlannedRun {
   alone: boolean;
   retried: boolean;
   settled: boolean;
-  /** What the trial batch answered, to be compared with what it gets alone. */
-  trial: readonly NamedTensor[] | undefined;
+  /** What the trial batch answered, to be compared with what it gets alone, and from what length it was padded in it. */
+  trial: { readonly outputs: readonly NamedTensor[]; readonly paddedFrom: number | undefined } | undefined;
   run: Run<ScheduledRequest> | undefined;
   readonly resolve: (result: ScheduledResult) => void;
   readonly reject: (error: ServingError) => void;

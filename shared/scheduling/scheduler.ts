@@ -2,8 +2,7 @@
 // once; the cores' queue (cores.ts), which all models share, says when it may begin a run, and pickBatch what goes into it. A request whose caller
 // went away never starts; a run for which nobody waits any more is cancelled (field lesson B27). A run that ended with its
 // executor is repeated once within its deadline, each member alone, so that an input that kills executors takes nobody along.
-// A dynamic first dimension alone doesn't say that rows are independent (a graph may normalise over them): the first batch
-// is a trial, whose members run alone as well and get those answers; batching goes on only when both agree.
+// Requests share runs only once a trial has shown that it changes no answer (sharing-proof.ts).
 //
 // Invariants: every admitted request settles by its deadline; no more than `queueDepthMax` wait; at most
 // `runner.concurrency` runs compute, and one more waits inside the executor.
@@ -14,9 +13,10 @@ import type { Clock } from '../system/clock.js';
 import type { NamedTensor } from '../tensor/tensor.js';
 import { admit, type AdmissionDecision, type PlannedRun } from './admission.js';
 import { Cores } from './cores.js';
+import type { PaddingRule } from './padding-rule.js';
 import { pickBatch } from './pick-batch.js';
 import { rankOf } from './rank.js';
-import { canBatch, concatRows, rowsOf, sameOutputs, shapeOf, splitRows } from './rows.js';
+import { canBatch, rowsOf, shapeOf } from './rows.js';
 import { cancelled, displaced, servingErrorOf } from './refusals.js';
 import { tracesOf } from './run-traces.js';
 import { RunTimes, type Estimate } from './run-times.js';
@@ -29,9 +29,8 @@ import type {
   ScheduledWork,
   UnreadWork,
 } from './scheduled-request.js';
+import { isPadded, SharingProof, type PaddingState } from './sharing-proof.js';
 
-/** The trial's members run twice, so they are few. */
-const TRIAL_MEMBERS = 2;
 /** Beside light callers, a batch of heavy ones' may take so many times as long as a run alone. */
 const HEAVY_BATCH_GROWTH = 1.25;
 /** However much time a request has, those that come so much later are no more urgent. */
@@ -43,6 +42,8 @@ interface SchedulerOptions {
   /** Largest number of rows of a batch of several requests; 1 = never batch. */
   readonly maxRows: number;
   readonly queueDepthMax: number;
+  /** How requests that differ in a length may share a run; absent = they don't. */
+  readonly ragged?: PaddingRule | undefined;
 }
 
 interface SchedulerModules {
@@ -51,6 +52,8 @@ interface SchedulerModules {
   readonly cores?: Cores | undefined;
   /** Hears of each run that ended well. */
   readonly onRun?: (rows: number, computeUs: number) => void;
+  /** Hears that requests are no longer padded, and why. */
+  readonly onPaddingOff?: (reason: string) => void;
 }
 
 type PlannedRequest = PlannedRun & Pick<ScheduledRequest, 'lane'>;
@@ -66,6 +69,8 @@ export interface SchedulerCounts {
   readonly retried: number;
   /** Runs that were ended for a light caller's request, and repeated. */
   readonly repeated: number;
+  /** Runs in which requests were padded to the longest. */
+  readonly padded: number;
   readonly queueDepth: number;
   readonly running: number;
 }
@@ -80,16 +85,13 @@ export class Scheduler implements Lane {
   readonly #onRun: ((rows: number, computeUs: number) => void) | undefined;
   readonly #times = new RunTimes();
   readonly #cores: Cores;
+  readonly #sharing: SharingProof;
   #waiting = 0;
-  #batches: boolean;
-  /** Has a trial shown that the graph's rows are independent? */
-  #rowsProven = false;
-  #trial: readonly ScheduledRequest[] = [];
   #closed = false;
-  #counts = { runs: 0, rows: 0, refused: 0, expired: 0, cancelled: 0, retried: 0, repeated: 0 };
+  #counts = { runs: 0, rows: 0, refused: 0, expired: 0, cancelled: 0, retried: 0, repeated: 0, padded: 0 };
 
   constructor(runner: GraphRunner, options: SchedulerOptions, modules: SchedulerModules) {
-    const { clock, cores, onRun } = modules;
+    const { clock, cores, onRun, onPaddingOff } = modules;
     this.#runner = runner;
     this.#options = options;
     this.#clock = clock;
@@ -98,7 +100,8 @@ export class Scheduler implements Lane {
     this.threads = cores === undefined ? 1 : runner.threads;
     this.#cores = cores ?? new Cores({ count: this.slots }, { clock });
     this.runs = new RunningRuns(this.slots, this.threads);
-    this.#batches = options.maxRows > 1 && canBatch(runner.inputs, runner.outputs);
+    const batches = options.maxRows > 1 && canBatch(runner.inputs, runner.outputs);
+    this.#sharing = new SharingProof({ batches, ragged: options.ragged, onPaddingOff });
   }
 
   /**
@@ -109,8 +112,8 @@ export class Scheduler implements Lane {
     if (this.#closed) return Promise.reject(new ServingError('not-ready', 'the model is being taken out of service'));
     if (signal.aborted) return Promise.reject(cancelled());
     const nowMs = this.#clock.monotonicMs();
-    const rows = this.#batches ? rowsOf(work.feeds) : undefined;
-    const shape = shapeOf(work.feeds, work.outputs, rows);
+    const rows = this.#sharing.batches ? rowsOf(work.feeds) : undefined;
+    const shape = shapeOf(work.feeds, work.outputs, rows, this.#sharing.rule);
     const { plan, decision } = this.#admission(work, this.#times.estimate(shape, rows ?? 1), nowMs);
     if (!decision.admit) return Promise.reject(this.#turnedAway(plan, decision));
     for (const other of decision.displaced) other.lane.giveUp(other, displaced(this.#cores.drainMs));
@@ -166,6 +169,11 @@ export class Scheduler implements Lane {
     return { queueDepth: this.#waiting, running: this.runs.size, ...this.#counts };
   }
 
+  /** Undefined where the package doesn't ask for it. */
+  get padding(): PaddingState | undefined {
+    return this.#sharing.padding;
+  }
+
   get waiting(): number {
     return this.#waiting;
   }
@@ -180,8 +188,9 @@ export class Scheduler implements Lane {
 
   /** Expected time of a request like this one if it were asked now and alone; undefined before the first run. */
   expectedMs(feeds: readonly NamedTensor[], outputs: readonly string[]): number | undefined {
-    const rows = this.#batches ? rowsOf(feeds) : undefined;
-    return this.#times.estimate(shapeOf(feeds, outputs, rows), rows ?? 1)?.meanMs;
+    const { batches, rule } = this.#sharing;
+    const rows = batches ? rowsOf(feeds) : undefined;
+    return this.#times.estimate(shapeOf(feeds, outputs, rows, rule), rows ?? 1)?.meanMs;
   }
 
   /** Takes no more work; what was admitted still runs. */
@@ -229,12 +238,10 @@ export class Scheduler implements Lane {
 
   begin({ members: candidates, heavy, freeSlots, timed }: NextRun): void {
     const nowMs = this.#clock.monotonicMs();
-    const inTrial = this.#trial.some((member) => !member.settled);
-    const maxRows = this.#batches && !inTrial ? this.#options.maxRows : 1;
-    const policy = { maxRows, freeSlots, growthMax: heavy ? HEAVY_BATCH_GROWTH : Infinity };
-    const picked = pickBatch(candidates, this.#times, policy, nowMs);
-    const members = this.#rowsProven ? picked : picked.slice(0, TRIAL_MEMBERS);
-    if (!this.#rowsProven && members.length > 1) this.#trial = members;
+    const { batches, inTrial, maxWaste } = this.#sharing;
+    const maxRows = batches && !inTrial ? this.#options.maxRows : 1;
+    const policy = { maxRows, freeSlots, growthMax: heavy ? HEAVY_BATCH_GROWTH : Infinity, maxWaste };
+    const members = this.#sharing.choose(pickBatch(candidates, this.#times, policy, nowMs));
     for (const member of members) {
       this.#dequeue(member);
       this.#cores.queue.began(member, nowMs);
@@ -250,14 +257,15 @@ export class Scheduler implements Lane {
     if (first === undefined) return;
     const rows = members.reduce((sum, member) => sum + member.rows, 0);
     try {
-      const feeds = members.length === 1 ? first.work.feeds : concatRows(members.map((member) => member.work.feeds));
+      const { feeds, shape = first.shape } = this.#sharing.joined(members);
       this.#counts.runs += 1;
       this.#counts.rows += rows;
+      if (isPadded(members)) this.#counts.padded += 1;
       const result = await this.#runner.run(feeds, first.work.outputs, run.abort.signal, first.work.sequence);
       this.#onRun?.(rows, result.computeUs);
       const endedMs = this.#clock.monotonicMs();
       const beganMs = run.beganMs ?? endedMs - result.computeUs / 1000;
-      if (!first.retried && run.timed) this.#times.observe(first.shape, rows, endedMs - beganMs, endedMs);
+      if (!first.retried && run.timed) this.#times.observe(shape, rows, endedMs - beganMs, endedMs);
       const coreMs = (endedMs - beganMs) * this.threads;
       for (const member of members) this.#cores.queue.ended(member, (coreMs * member.rows) / rows, endedMs);
       this.#deliver(run, result.outputs, result.computeUs, beganMs, rows);
@@ -278,28 +286,10 @@ export class Scheduler implements Lane {
     batchRows: number,
   ): void {
     const { members } = run;
-    const split =
-      members.length === 1
-        ? [outputs]
-        : splitRows(
-            outputs,
-            members.map((member) => member.rows),
-          );
+    const split = this.#sharing.parted(members, outputs);
     if (split === undefined) {
-      // The graph's outputs don't follow its rows: it was wrong to batch. Once is enough to know.
-      this.#batches = false;
       this.#again(members);
       return;
-    }
-    if (members.length > 1 && !this.#rowsProven) {
-      members.forEach((member, i) => (member.trial = split[i]));
-      this.#again(members);
-      return;
-    }
-    const [only] = members;
-    if (only?.trial !== undefined) {
-      if (sameOutputs(only.trial, outputs)) this.#rowsProven = true;
-      else this.#batches = false;
     }
     const traces = tracesOf(members);
     members.forEach((member, i) => {
@@ -330,7 +320,7 @@ export class Scheduler implements Lane {
 
   mayRepeat({ members }: Run<ScheduledRequest>): boolean {
     return members.every(
-      (member) => !member.retried && !this.#trial.includes(member) && member.work.sequence === undefined,
+      (member) => !member.retried && !this.#sharing.isOnTrial(member) && member.work.sequence === undefined,
     );
   }
 

@@ -5,6 +5,7 @@
 // shared is counted once.
 import type { CarriedState } from '../runtime/engine.js';
 import type { GraphRunner } from '../runtime/graph-runner.js';
+import type { PaddingRule } from '../scheduling/padding-rule.js';
 import type { Scheduler } from '../scheduling/scheduler.js';
 import type { Clock } from '../system/clock.js';
 import type { NamedTensor } from '../tensor/tensor.js';
@@ -29,6 +30,8 @@ export interface GraphSlot {
   readonly nodes: number;
   /** What its sequences carry. */
   readonly state: CarriedState | undefined;
+  /** How its requests may be padded; absent = they may not. */
+  readonly ragged?: PaddingRule | undefined;
 }
 
 /** One run of a graph on behalf of a request. */
@@ -55,6 +58,8 @@ export interface PipelineRequest {
   readonly tenant?: string | undefined;
   /** Where its runs are told; absent = nowhere. */
   readonly trace?: RequestTrace | undefined;
+  /** Hears of what each graph is fed for this request, before it runs. */
+  readonly onFeeds?: (graph: string, feeds: readonly NamedTensor[]) => void;
   /** Hears of each run for this request that ended well. */
   readonly onRun?: (run: RunFacts) => void;
   /** Hears which side each branch of the pipeline took. */
@@ -104,6 +109,7 @@ export async function evaluateRequest(
   ): Promise<readonly NamedTensor[]> => {
     const slot = slots.find((candidate) => candidate.graph === graph);
     if (slot === undefined) throw new Error(`the graph ${graph} is not loaded`);
+    request.onFeeds?.(graph, feeds);
     const { stage: identity } = slot;
     const stage = identity === undefined ? undefined : request.stages?.look({ graph, identity, feeds, outputs });
     if (stage?.outputs !== undefined) return stage.outputs;

@@ -1,6 +1,7 @@
 // Loading a package so that it answers: one executor and one scheduler per graph, what its sequences carry, its pipeline with all
 // types checked. Nothing stays loaded where any of it fails.
 import { posix } from 'node:path';
+import { paddingRule } from '../package/graph-padding.js';
 import { carriedState, hasState } from '../package/graph-state.js';
 import type { ModelPackage } from '../package/model-package.js';
 import { openPackage } from '../package/open-package.js';
@@ -86,14 +87,20 @@ export async function serveModel(
       deterministic &&= traits.deterministic && state === undefined;
       const maxRows = traits.rowsMayBatch && state === undefined ? pack.yaml.batching.maxRows : 1;
       const cores = runner.provider.runs === 'cpu' ? modules.cores : modules.cores?.apart(runner.concurrency);
-      const observed = { clock, cores, ...(slots.length === 0 ? { onRun: ran } : {}) };
+      const onPaddingOff = (reason: string): void =>
+        modules.log?.warn(
+          { model: identity.name, graph, reason },
+          'padding is off: requests of different lengths run apart',
+        );
+      const observed = { clock, cores, onPaddingOff, ...(slots.length === 0 ? { onRun: ran } : {}) };
+      const ragged = paddingRule(pack.yaml, graph, runner);
       const batchRowsMax = canBatch(runner.inputs, runner.outputs) ? maxRows : 1;
-      const scheduler = new Scheduler(runner, { maxRows, queueDepthMax }, observed);
+      const scheduler = new Scheduler(runner, { maxRows, queueDepthMax, ragged }, observed);
       const kept = traits.deterministic && state === undefined && pack.yaml.cache.stages.includes(graph);
       const runs = [runner.engine.name, runner.engine.version, runner.provider.runs];
       const { externalData } = traits;
       const stage = kept ? stageIdentity(graph, { files: pack.files, externalData }, runs) : undefined;
-      slots.push({ graph, runner, scheduler, batchRowsMax, stage, nodes: traits.nodes, state });
+      slots.push({ graph, runner, scheduler, batchRowsMax, stage, nodes: traits.nodes, state, ragged });
       await verify(); // what the engine has read is what the digest names
     }
     requireProvider(pack.yaml, slots.map(graphInUse), options);

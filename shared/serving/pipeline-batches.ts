@@ -2,7 +2,8 @@
 // dimension to pad, items that differ only there do too: sorted by it, so that little is padded, and padded to the largest of
 // their run (PaddleOCR's way with lines of text).
 import { ELEMENT_SIZE_BYTES } from '../tensor/datatype.js';
-import { elementCount, type Tensor } from '../tensor/tensor.js';
+import { padAxis as lengthened } from '../tensor/pad-axis.js';
+import { bytesOf, elementCount, type Tensor } from '../tensor/tensor.js';
 import type { GraphNode } from '../wire/model-yaml.js';
 import { ServingError } from './serving-error.js';
 
@@ -59,7 +60,7 @@ function stack(items: readonly (readonly Tensor[])[], { padAxis, padValue }: Bat
     const padded =
       padAxis === undefined || longest === undefined || first.shape.length <= padAxis
         ? column
-        : column.map((one) => padTo(one, padAxis, longest, padValue));
+        : column.map((one) => lengthened(one, padAxis, longest, elementOf(one.datatype, padValue)));
     const data = new Uint8Array(padded.reduce((sum, one) => sum + one.data.byteLength, 0));
     let [at, rows] = [0, 0];
     for (const one of padded) {
@@ -71,19 +72,9 @@ function stack(items: readonly (readonly Tensor[])[], { padAxis, padValue }: Bat
   });
 }
 
-/** At the end of the dimension. FP32 takes any value, other datatypes 0 only (checked when the package is read). */
-function padTo(one: Tensor, axis: number, length: number, value: number): Tensor {
-  const before = one.shape[axis] ?? 0;
-  if (before === length) return one;
-  const shape = one.shape.map((size, at) => (at === axis ? length : size));
-  const inner = (elementCount(one.shape.slice(axis + 1)) ?? 0) * ELEMENT_SIZE_BYTES[one.datatype];
-  const outer = elementCount(one.shape.slice(0, axis)) ?? 0;
-  const data = new Uint8Array(outer * length * inner);
-  if (one.datatype === 'FP32' && value !== 0) new Float32Array(data.buffer).fill(value);
-  for (let row = 0; row < outer; row += 1) {
-    data.set(one.data.subarray(row * before * inner, (row + 1) * before * inner), row * length * inner);
-  }
-  return { datatype: one.datatype, shape, data };
+/** FP32 takes any value, other datatypes 0 only (checked when the package is read). */
+function elementOf(datatype: Tensor['datatype'], value: number): Uint8Array {
+  return datatype === 'FP32' ? bytesOf(Float32Array.of(value)) : new Uint8Array(ELEMENT_SIZE_BYTES[datatype]);
 }
 
 /**

@@ -13,6 +13,7 @@ import type { CompiledReport, GraphPlace, GraphRunner, Runtime } from '../runtim
 import type { RestartLimits } from '../runtime/restart-policy.js';
 import type { Cores } from '../scheduling/cores.js';
 import type { SchedulerCounts } from '../scheduling/scheduler.js';
+import type { PaddingState } from '../scheduling/sharing-proof.js';
 import type { Clock } from '../system/clock.js';
 import type { Log } from '../system/log.js';
 import type { NamedTensor } from '../tensor/tensor.js';
@@ -24,6 +25,7 @@ import type { ModelDetails, ModelMetadata, RequestHead, SequenceAsked } from './
 import { ModelLimits } from './model-limits.js';
 import type { Pipeline } from './pipeline.js';
 import type { PipelineCut } from './pipeline-cuts.js';
+import { provePaddings, type UnprovenPadding } from './prove-padding.js';
 import { providerInUse, ranOn, type ProviderInUse, type RanOn } from './provider-in-use.js';
 import type { SequenceCounts, Sequences, SequenceTurn } from './sequences.js';
 import { ServingError } from './serving-error.js';
@@ -105,6 +107,8 @@ interface ServedGraph {
   readonly compiled: CompiledReport | undefined;
   readonly concurrency: number;
   readonly counts: SchedulerCounts;
+  /** Absent where the package doesn't ask for it. */
+  readonly padding?: PaddingState;
 }
 
 /** What is known of a model only once its package has been read and its graphs loaded. */
@@ -259,6 +263,7 @@ export class ServedModel {
       compiled: runner.compiled,
       concurrency: runner.concurrency,
       counts: scheduler.counts,
+      ...(scheduler.padding === undefined ? {} : { padding: scheduler.padding }),
     }));
   }
 
@@ -356,6 +361,17 @@ export class ServedModel {
     );
   }
 
+  /** As provePaddings says, of its own goldens. */
+  async provePadding(signal: AbortSignal): Promise<UnprovenPadding | undefined> {
+    const ask = (onFeeds: PipelineRequest['onFeeds']): Promise<void> =>
+      this.#testing(
+        GOLDEN_TIMEOUT_MS,
+        (infer) => runGoldenInputs(this.#pack, infer, PADDING_GOLDENS_MAX, { signal, onProgress: () => undefined }),
+        onFeeds,
+      );
+    return provePaddings(this.#slots, ask, signal);
+  }
+
   /** Runs some of the goldens' inputs, whatever comes out: what compiles at a first run has then compiled. */
   async warmUp(signal: AbortSignal, onProgress: (done: number, count: number) => void): Promise<void> {
     await this.#testing(WARM_UP_RUN_MS, (infer) =>
@@ -363,11 +379,16 @@ export class ServedModel {
     );
   }
 
-  async #testing<T>(timeoutMs: number, test: (infer: InferGolden) => Promise<T>): Promise<T> {
+  async #testing<T>(
+    timeoutMs: number,
+    test: (infer: InferGolden) => Promise<T>,
+    onFeeds?: PipelineRequest['onFeeds'],
+  ): Promise<T> {
     const infer: InferGolden = async (inputs, outputs, inner) => {
       const deadlineMs = this.#clock.monotonicMs() + timeoutMs;
       const sequence = { id: 'golden', scope: 'goldens', start: true, end: true }; // each begins with the initial state
-      return (await this.infer({ inputs, outputs, deadlineMs, priority: 0, sequence }, inner)).outputs;
+      const heard = onFeeds === undefined ? {} : { onFeeds };
+      return (await this.infer({ inputs, outputs, deadlineMs, priority: 0, sequence, ...heard }, inner)).outputs;
     };
     this.#selfTests += 1;
     try {
@@ -440,3 +461,4 @@ const GOLDEN_TIMEOUT_MS = 60_000;
 /** One run of a warm-up: it may compile (B19). Who waits for all of them has a limit of their own. */
 const WARM_UP_RUN_MS = 1_800_000;
 const WARM_UP_RUNS_MAX = 8;
+const PADDING_GOLDENS_MAX = 64;

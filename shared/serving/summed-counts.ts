@@ -9,6 +9,7 @@ const NONE: SchedulerCounts = {
   cancelled: 0,
   retried: 0,
   repeated: 0,
+  padded: 0,
   queueDepth: 0,
   running: 0,
 };

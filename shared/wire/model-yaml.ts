@@ -41,6 +41,22 @@ const carriedTensorSchema = z.strictObject({
   initial: z.union([z.literal('zeros'), z.array(z.number()).max(65_536)]).default('zeros'),
 });
 
+const raggedAxis = { name: valueName, axis: z.int().min(1).max(7) };
+
+const raggedSchema = z.strictObject({
+  /** Inputs of the graph whose dimension `axis` has the length that requests differ in, and what fills it up: a mask's is 0. */
+  inputs: z
+    .array(z.strictObject({ ...raggedAxis, value: z.number().default(0) }))
+    .min(1)
+    .max(64),
+  /** Outputs of the graph that have that length too; they are cut back. */
+  outputs: z.array(z.strictObject(raggedAxis)).max(64).default([]),
+  /** Largest difference that padding may make, in parts of the element's size and of 1. */
+  tolerance: z.number().min(0).max(1).default(0.001),
+  /** Share of a run's elements that may be padding. */
+  maxWaste: z.number().min(0).max(0.9).default(0.25),
+});
+
 const graphNodeSchema = z.strictObject({
   /** An .onnx file of the package. */
   graph: packagePathSchema,
@@ -60,6 +76,8 @@ const graphNodeSchema = z.strictObject({
       padValue: z.number().default(0),
     })
     .optional(),
+  /** Its inputs may be lengthened, so that requests that differ in a length share runs. It has to change no answer. */
+  ragged: raggedSchema.optional(),
 });
 
 const pipelineNodeSchema = z.union([stepNodeSchema, graphNodeSchema], {

@@ -23,13 +23,17 @@ const PASSED = {
   cases: [],
 };
 
-function loaded(result: object | Error): { load: LoadPackage; closed: () => number } {
+function loaded(
+  result: object | Error,
+  unproven?: { field: string; reason: string },
+): { load: LoadPackage; closed: () => number } {
   let closed = 0;
   const load: LoadPackage = async () => ({
     runGoldens: async () => {
       if (result instanceof Error) throw result;
       return { ...PASSED, ...result };
     },
+    provePadding: async () => unproven,
     close: async () => void (closed += 1),
   });
   return { load, closed: () => closed };
@@ -43,6 +47,16 @@ const outcome = (load: LoadPackage) =>
 test('a package whose goldens pass is checked, and is not left loaded', async () => {
   const { load, closed } = loaded({});
   expect(await outcome(load)).toBeUndefined();
+  expect(closed()).toBe(1);
+});
+
+test('a package whose requests may be padded, and which answers differently then, is refused with the figures', async () => {
+  const reason =
+    "padding changes the answer: of a golden of length 5 padded to 12, output 'y' differs by 0.31 (0.001 is allowed)";
+  const { load, closed } = loaded({}, { field: 'pipeline.1.ragged', reason });
+  const found = await outcome(load);
+  expect(found).toBeInstanceOf(PackageRefused);
+  expect(found).toMatchObject({ field: 'model.yaml#pipeline.1.ragged', message: reason });
   expect(closed()).toBe(1);
 });
 

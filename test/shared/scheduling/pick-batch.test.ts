@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { bucketOf } from '@tidegate/shared/scheduling/padding-rule.js';
 import { pickBatch, type Waiting } from '@tidegate/shared/scheduling/pick-batch.js';
 import { RunTimes } from '@tidegate/shared/scheduling/run-times.js';
 
@@ -90,5 +91,58 @@ describe('pickBatch', () => {
         },
       ),
     );
+  });
+
+  describe('where requests may be padded', () => {
+    const ofLength = (length: number): Waiting => ({
+      shape: { key: `${bucketOf(length)} f`, rowBytes: length * 8, ragged: { family: 'f', length } },
+      rows: 1,
+      deadlineMs: 1e6,
+      alone: false,
+    });
+    /** A run costs 2 ms and so much for each element. */
+    function runsOf(elementMs: number, startMs = 2): RunTimes {
+      const times = new RunTimes();
+      for (const length of [10, 20, 32, 40, 48, 56]) {
+        for (const rows of [1, 2, 4, 8]) {
+          for (let i = 0; i < 20; i += 1)
+            times.observe(ofLength(length).shape, rows, startMs + elementMs * rows * length, 0);
+        }
+      }
+      return times;
+    }
+    const lengths = (queue: readonly number[], times: RunTimes, maxWaste?: number): number[] =>
+      pickBatch(queue.map(ofLength), times, { ...policy, maxWaste }, 0).map(
+        ({ shape: { ragged } }) => ragged?.length ?? 0,
+      );
+
+    it('runs those of different lengths together, equal ones always', () => {
+      expect(lengths([40, 38, 37, 39], runsOf(0.01), 0.25)).toEqual([40, 38, 37, 39]);
+      expect(lengths([40, 38, 37, 39], runsOf(0.01))).toEqual([40]);
+      expect(lengths([40, 38, 40, 40, 40], runsOf(0.01))).toEqual([40, 40, 40, 40]);
+    });
+
+    it('leaves out what would make too much of the run padding', () => {
+      expect(lengths([56, 10, 54, 9, 52, 50], runsOf(0.01), 0.25)).toEqual([56, 54, 52, 50]);
+      expect(lengths([10, 56], runsOf(0.01), 0.25)).toEqual([10]);
+      expect(lengths([10, 56], runsOf(0.01), 0.5)).toEqual([10, 56]);
+    });
+
+    it('pads only where the run costs less than all of them one by one', () => {
+      expect(lengths([40, 32], runsOf(1, 20), 0.25)).toEqual([40, 32]); // 100 against 112
+      expect(lengths([40, 32], runsOf(1), 0.25)).toEqual([40]); // 82 against 76: padding costs more than the start saves
+    });
+
+    it('never exceeds the share of padding, whatever waits', () => {
+      const times = runsOf(0.01);
+      fc.assert(
+        fc.property(fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 20 }), (queue) => {
+          const picked = lengths(queue, times, 0.25);
+          const elements = picked.length * Math.max(...picked);
+          expect(picked[0]).toBe(queue[0]);
+          expect(elements - picked.reduce((sum, one) => sum + one, 0)).toBeLessThanOrEqual(0.25 * elements);
+        }),
+      );
+    });
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { RunTimes } from '@tidegate/shared/scheduling/run-times.js';
+import { bucketOf } from '@tidegate/shared/scheduling/padding-rule.js';
+import { RunTimes, type RunShape } from '@tidegate/shared/scheduling/run-times.js';
 
 const shape = { key: 'a', rowBytes: 100 };
 
@@ -64,4 +65,16 @@ it('knows the least that feeds of some size took, and any feeds', () => {
   expect([mean(4), mean(6), mean(12)]).toEqual([9, 4, 7]); // two rows of b, or one of c
   expect([mean(), mean(5), mean(0)]).toEqual([4, 4, 4]);
   expect(times.least(12)).toEqual(times.estimate({ key: 'b', rowBytes: 6 }, 2));
+});
+
+it('does not judge an unread request by its bytes where lengths that differ a little are measured as one', () => {
+  const times = new RunTimes();
+  const ofLength = (length: number): RunShape => ({
+    key: `f${bucketOf(length)}`,
+    rowBytes: length * 8,
+    ragged: { family: 'f', length },
+  });
+  times.observe(ofLength(2), 1, 10, 0);
+  times.observe(ofLength(23), 1, 12, 0);
+  expect(times.least(22 * 8)?.meanMs).toBe(10); // not eleven rows of length 2
 });
