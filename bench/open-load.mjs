@@ -26,7 +26,8 @@ class Connection {
     opened += 1;
     this.socket = connect({ host, port: Number(port), noDelay: true });
     this.socket.on('data', (chunk) => this.read(chunk));
-    this.socket.on('error', (error) => this.end(0, error.message));
+    this.socket.on('error', (error) => (this.error = error.message));
+    this.socket.on('close', () => this.closed());
     this.missing = 0;
   }
 
@@ -51,6 +52,16 @@ class Connection {
       this.missing = Number(/^content-length: *(\d+)/im.exec(head)?.[1] ?? 0) - (bytes.length - end - 4);
     }
     if (this.missing <= 0) this.end(this.status, this.error);
+  }
+
+  /** Servers close what rests long. */
+  closed() {
+    opened -= 1;
+    const at = free.indexOf(this);
+    if (at >= 0) free.splice(at, 1);
+    this.onEnd?.(0, this.error ?? 'the server closed the connection');
+    const next = waiting.shift();
+    if (next !== undefined) next(new Connection());
   }
 
   end(status, error) {
