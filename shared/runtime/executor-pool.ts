@@ -89,12 +89,15 @@ export class ExecutorPool {
     } catch (error) {
       if (!(error instanceof RuntimeError) || error.code !== 'not-compiled') throw error;
     }
-    if (compiledCache.useOnly !== true) {
+    const compiles = compiledCache.useOnly !== true;
+    if (compiles) {
       const compiling = await this.#start(options, undefined).load(options, signal);
       this.#modules.log.info(loadFacts(compiling), 'graph compiled for this machine, or why not');
       await compiling.close();
     }
-    return process.load({ ...options, compiledCache: { ...compiledCache, useOnly: true } }, signal);
+    const graph = await process.load({ ...options, compiledCache: { ...compiledCache, useOnly: true } }, signal);
+    graph.compiledAnew = compiles;
+    return graph;
   }
 
   /** In an executor of its own, which others of the kind `open` may join. One that has compiled is followed by another. */
@@ -103,7 +106,9 @@ export class ExecutorPool {
     if (graph.loaded.compiled?.kind !== 'built') return graph;
     this.#modules.log.info(loadFacts(graph), 'graph compiled for this machine');
     await graph.close(); // what compiling took would stay with it
-    return this.#start(options, open).load(options, signal);
+    const again = await this.#start(options, open).load(options, signal);
+    again.compiledAnew = true;
+    return again;
   }
 
   #start(

@@ -103,6 +103,8 @@ class SupervisedRunner implements GraphRunner {
   #last: LoadedGraph;
   /** Did the last one die without having answered any run? */
   #suspect = false;
+  /** May what is kept of it compiled be made again, where it isn't whole any more? Once, and when no executor has died over it. */
+  #mayCompile = true;
   readonly #crashes: CrashRecord;
   readonly #standing: Standing | undefined;
 
@@ -217,7 +219,7 @@ class SupervisedRunner implements GraphRunner {
       }
       if (state.kind === 'closed') throw new RuntimeError('closed', `${this.#options.label} was closed`);
       if (state.kind === 'down' || state.kind === 'parked') {
-        this.#replace(0);
+        this.#replace(0, state.kind === 'parked');
         continue;
       }
       await within(state.done, signal);
@@ -258,11 +260,11 @@ class SupervisedRunner implements GraphRunner {
     }
   }
 
-  /** `delayMs` undefined: not at all, the model is in quarantine. */
-  #replace(delayMs: number | undefined): void {
+  /** `delayMs` undefined: not at all, the model is in quarantine. `woken`: it was parked. */
+  #replace(delayMs: number | undefined, woken = false): void {
     // Begins after the state says so: a restart that ends at once would be overwritten otherwise.
     const done: Promise<void> = Promise.resolve()
-      .then(() => this.#restart(delayMs, () => this.#state === state))
+      .then(() => this.#restart(delayMs, woken, () => this.#state === state))
       .catch((error: unknown) => {
         if (this.#state !== state) return;
         this.#modules.log.error({ label: this.#options.label, error: String(error) }, 'replacing an executor failed');
@@ -273,7 +275,7 @@ class SupervisedRunner implements GraphRunner {
   }
 
   /** Starts executors until one is up, the model is in quarantine, or it is no longer `wanted`: closed or parked meanwhile. */
-  async #restart(firstDelayMs: number | undefined, wanted: () => boolean): Promise<void> {
+  async #restart(firstDelayMs: number | undefined, woken: boolean, wanted: () => boolean): Promise<void> {
     const { clock, log } = this.#modules;
     const { label } = this.#options;
     for (let delayMs = firstDelayMs; ;) {
@@ -289,7 +291,9 @@ class SupervisedRunner implements GraphRunner {
         const limit = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(RELOAD_LIMIT_MS)]);
         const { compiledCache: cache } = this.#options;
         const discard = this.#suspect; // what is kept may be why it ended
-        const compiledCache = cache === undefined ? undefined : { ...cache, discard, useOnly: true };
+        this.#mayCompile &&= !discard;
+        const useOnly = !woken || !this.#mayCompile; // after a death requests wait that had been let in
+        const compiledCache = cache === undefined ? undefined : { ...cache, discard, useOnly };
         const graph = await this.#modules.pool.load({ ...this.#options, compiledCache }, limit);
         if (!wanted()) {
           await graph.close();
@@ -300,6 +304,7 @@ class SupervisedRunner implements GraphRunner {
         const { runs: provider, reason } = graph.loaded.provider;
         const before = this.#last.loaded.provider.runs;
         if (provider !== before) log.warn({ label, before, provider, reason }, 'another provider runs the graph now');
+        this.#mayCompile &&= !graph.compiledAnew;
         this.#last = graph;
         this.#suspect = false;
         this.#state = { kind: 'up', graph };

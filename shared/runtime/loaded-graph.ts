@@ -18,6 +18,8 @@ export class LoadedGraph {
   readonly ended: Promise<RuntimeError>;
   /** Why it is in this executor; for people. */
   placedFor = '';
+  /** It was compiled for this load. */
+  compiledAnew = false;
   /** Sent and not answered yet; those that were given up too. */
   runsInFlight = 0;
   #loaded: LoadedMessage | undefined;

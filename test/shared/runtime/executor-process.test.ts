@@ -1,6 +1,6 @@
 // What executors share: large tensors with their parent, and compiled graphs with each other. Through the runtime, with real
 // processes that are killed at bad moments.
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -142,6 +142,28 @@ describe('executors with a cache of compiled graphs', () => {
     await runner.run(weightyFeeds(1), ['plain'], never);
     expect(runner.compiled).toEqual({ kind: 'none', reason: 'an executor died over the compiled graph' });
     expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('compiles what was damaged anew the next time that it is loaded, and not while requests wait after a death', async () => {
+    const folder = newFolder();
+    const damage = (): void => {
+      for (const entry of readdirSync(folder)) truncateSync(join(folder, entry, 'weights.bin'), 100);
+    };
+    const runner = await open(folder)();
+    await runner.run(weightyFeeds(1), ['plain'], never);
+    damage();
+    process.kill(runner.pid!, 'SIGKILL');
+    await errorOf(runner.run(weightyFeeds(1), ['plain'], never));
+    await runner.run(weightyFeeds(1), ['plain'], never);
+    expect(runner.compiled).toMatchObject({ kind: 'none' });
+    const next = async (): Promise<unknown> => {
+      await runner.park();
+      await runner.wake(never);
+      return runner.compiled;
+    };
+    expect(await next()).toEqual({ kind: 'used' });
+    damage();
+    expect(await next()).toMatchObject({ kind: 'none' }); // once: a cache that is too small would have it compile for ever
   });
 
   it.runIf(process.platform === 'linux')('does without where an executor dies while it loads', async () => {
