@@ -110,7 +110,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
   let state: 'starting' | 'serving' | 'draining' = 'starting';
   const {
     providers,
-    threads: intraOpThreads,
+    threads,
     queueDepth: queueDepthMax,
     concurrency,
     engine,
@@ -119,6 +119,8 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
   } = settings;
   const { limits = {} } = modules;
   const usable = usableCores(limits);
+  const intraOpThreads = threads === 'auto' ? 1 : threads;
+  const measureThreads = threads === 'auto' ? { cores: usable, defaultDeadlineMs: settings.defaultTimeout } : undefined;
   const count = Math.max(usable, Math.min(intraOpThreads, usable) * (concurrency ?? 1)); // who asks for more runs gets them
   const cores = new Cores({ count, callerWeights }, { clock });
   const compiledCache = engineCache(settings, mode);
@@ -129,6 +131,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     {
       providers,
       intraOpThreads,
+      measureThreads,
       queueDepthMax,
       heavy: false,
       limited: true,

@@ -94,6 +94,7 @@ function modelsOf(slots: EngineSlots): object[] {
         provider,
         graphs: served.graphs,
         residency: active.residency ?? null,
+        threads: active.threads ?? null,
         executorDeaths: served.executorDeaths,
         quarantine: served.quarantine ?? null,
         counts: served.counts,

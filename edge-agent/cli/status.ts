@@ -32,6 +32,7 @@ const statusSchema = z.object({
       verified: z.boolean(),
       residency: z.object({ state: z.string(), neededBytes: z.number(), pinned: z.boolean() }).nullish(),
       quarantine: z.object({ reason: z.string() }).nullish(),
+      threads: z.object({ threads: z.number(), reason: z.string() }).nullish(),
       graphs: z.array(graphSchema).optional(),
       provider: z.object({ runs: z.string(), reason: z.string(), cpuNodesRatio: z.number().optional() }),
       counts: z.object({ runs: z.number(), queueDepth: z.number() }),
@@ -130,6 +131,7 @@ export function statusText(status: Status): string {
       sequences,
       residency,
       quarantine,
+      threads,
     } = model;
     const digest = variantDigest.slice(0, 'sha256:'.length + 8);
     const trust = verified ? 'verified' : 'not verified';
@@ -145,6 +147,9 @@ export function statusText(status: Status): string {
       lines.push(`  ${loaded}: ${mebibytes(neededBytes)}${pinned ? ', pinned' : ''}`);
     }
     lines.push(...executorLines(model.graphs ?? []));
+    if (threads) {
+      lines.push(`  ${threads.threads} ${threads.threads === 1 ? 'thread' : 'threads'} a run: ${threads.reason}`);
+    }
     if (quarantine) {
       lines.push(`  in quarantine: ${quarantine.reason}`, `  to try it again: tidegate-agent release ${name}`);
     }

@@ -57,12 +57,12 @@ export function judgeBudget({ totalBytes, limitBytes }: Machine, asked: number |
 }
 
 /** `threads` is the setting: threads of one run. */
-export function judgeProcessor({ cores, quotaCores }: Machine, threads: number): Verdict {
+export function judgeProcessor({ cores, quotaCores }: Machine, threads: number | 'auto'): Verdict {
   const quota = quotaCores === undefined ? 'no cgroup quota' : `cgroup quota ${quotaCores.toFixed(2)} cores`;
-  const found = `${cores} cores, ${quota}, ${threads} threads per run`;
+  const found = `${cores} cores, ${quota}, ${threads === 'auto' ? 'measured' : threads} threads per run`;
   const usable = Math.min(cores, quotaCores ?? cores);
   if (usable < 0.5) return warn(found, 'raise the CPU quota: answers come in bursts below half a core');
-  if (threads > Math.ceil(usable)) {
+  if (threads !== 'auto' && threads > Math.ceil(usable)) {
     return warn(found, `set --threads to at most ${Math.max(1, Math.floor(usable))}: more are throttled, not faster`);
   }
   return fine(found);

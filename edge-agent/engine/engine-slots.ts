@@ -18,6 +18,8 @@ import type { ServingModels } from '../router/router.js';
 import type { Lease, Residency, ResidencyAsk } from '@tidegate/shared/residency/residency.js';
 import type { ResidentReport, ResidentRules } from '@tidegate/shared/residency/resident.js';
 import { estimatedBytes } from '@tidegate/shared/residency/memory-budget.js';
+import type { ThreadsChoice } from './choose-threads.js';
+import { serveWithBestThreads } from './measured-threads.js';
 import type { GoldenOutcome, ModelSlots, ModelSource, PreparedModel } from './model-slots.js';
 
 interface EngineSlotsOptions extends ServedModelOptions {
@@ -25,6 +27,8 @@ interface EngineSlotsOptions extends ServedModelOptions {
   readonly keepAliveMs?: number | undefined;
   /** Models that never leave memory, whatever their packages say. */
   readonly pinned?: ReadonlySet<string>;
+  /** Measure how many threads suit each model, instead of `intraOpThreads` for all. */
+  readonly measureThreads?: { readonly cores: number; readonly defaultDeadlineMs: number } | undefined;
 }
 
 interface EngineSlotsModules {
@@ -49,13 +53,21 @@ const SELF_TEST_WAIT_MS = 300_000;
 class LoadedModel implements PreparedModel {
   readonly source: ModelSource;
   readonly served: ServedModel;
+  /** How many threads its runs have, and why; undefined where the settings say it. */
+  readonly threads: ThreadsChoice | undefined;
   /** Another version answers in its place; it is kept for undoing. */
   replaced = false;
   readonly #modules: EngineSlotsModules;
 
-  constructor(source: ModelSource, served: ServedModel, modules: EngineSlotsModules) {
+  constructor(
+    source: ModelSource,
+    served: ServedModel,
+    threads: ThreadsChoice | undefined,
+    modules: EngineSlotsModules,
+  ) {
     this.source = source;
     this.served = served;
+    this.threads = threads;
     this.#modules = modules;
   }
 
@@ -137,13 +149,23 @@ export class EngineSlots implements ModelSlots, ServingModels {
       pinned: () => pin && loaded?.replaced !== true,
     };
     const identity = { name, version, versionDigest, variant, variantDigest };
+    let threads: ThreadsChoice | undefined;
     const served = await residency.admit(
       name,
       { bytes: estimatedBytes(pack.yaml, pack.files), rules },
-      () => serveModel(pack, identity, options, modules, signal),
+      async () => {
+        const serve = (intraOpThreads: number): Promise<ServedModel> =>
+          serveModel(pack, identity, { ...options, intraOpThreads }, modules, signal);
+        const { measureThreads, intraOpThreads } = this.#options;
+        if (measureThreads === undefined) return serve(intraOpThreads);
+        const chosen = await serveWithBestThreads(pack, serve, measureThreads, this.#modules.clock, signal);
+        threads = chosen.choice;
+        return chosen.served;
+      },
       signal,
     );
-    loaded = new LoadedModel(source, served, this.#modules);
+    loaded = new LoadedModel(source, served, threads, this.#modules);
+    if (threads !== undefined) this.#modules.log.info({ model: name, version, ...threads }, 'threads chosen');
     this.#loaded.add(loaded);
     const kept = loaded;
     void served.closed.then(() => {

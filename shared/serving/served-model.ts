@@ -106,6 +106,8 @@ interface ServedGraph {
   /** Whether the engine cache had it, or why not; undefined where there is no cache. */
   readonly compiled: CompiledReport | undefined;
   readonly concurrency: number;
+  /** Of one run. */
+  readonly threads: number;
   readonly counts: SchedulerCounts;
   /** Absent where the package doesn't ask for it. */
   readonly padding?: PaddingState;
@@ -262,6 +264,7 @@ export class ServedModel {
       sessionMs: runner.sessionMs,
       compiled: runner.compiled,
       concurrency: runner.concurrency,
+      threads: runner.threads,
       counts: scheduler.counts,
       ...(scheduler.padding === undefined ? {} : { padding: scheduler.padding }),
     }));
@@ -379,20 +382,25 @@ export class ServedModel {
     );
   }
 
+  /** Answers once, for whoever loaded it: nothing is counted. Rejects as `infer`. */
+  async trial(inputs: readonly NamedTensor[], signal: AbortSignal): Promise<ModelAnswer> {
+    return this.#testing(GOLDEN_TIMEOUT_MS, (_, ask) => ask(inputs, [], signal));
+  }
+
   async #testing<T>(
     timeoutMs: number,
-    test: (infer: InferGolden) => Promise<T>,
+    test: (infer: InferGolden, ask: AskTest) => Promise<T>,
     onFeeds?: PipelineRequest['onFeeds'],
   ): Promise<T> {
-    const infer: InferGolden = async (inputs, outputs, inner) => {
+    const ask: AskTest = (inputs, outputs, inner) => {
       const deadlineMs = this.#clock.monotonicMs() + timeoutMs;
       const sequence = { id: 'golden', scope: 'goldens', start: true, end: true }; // each begins with the initial state
       const heard = onFeeds === undefined ? {} : { onFeeds };
-      return (await this.infer({ inputs, outputs, deadlineMs, priority: 0, sequence, ...heard }, inner)).outputs;
+      return this.infer({ inputs, outputs, deadlineMs, priority: 0, sequence, ...heard }, inner);
     };
     this.#selfTests += 1;
     try {
-      return await test(infer);
+      return await test(async (...asked) => (await ask(...asked)).outputs, ask);
     } finally {
       this.#selfTests -= 1;
     }
@@ -456,6 +464,8 @@ function placeOf({ place }: GraphRunner): Omit<GraphPlace, 'pid'> | null {
   const { graphs, memoryShare, reason } = place;
   return { graphs, memoryShare: Number(memoryShare.toFixed(3)), reason };
 }
+
+type AskTest = (...asked: Parameters<InferGolden>) => Promise<ModelAnswer>;
 
 const GOLDEN_TIMEOUT_MS = 60_000;
 /** One run of a warm-up: it may compile (B19). Who waits for all of them has a limit of their own. */

@@ -40,6 +40,7 @@ describe('what status says', () => {
       counts: { runs: 7, queueDepth: 0 },
       residency: { state: 'on demand', neededBytes: 40 * MIB, pinned: false },
     };
+    const threads = { threads: 2, reason: 'a run takes 40 ms with 1 thread' };
     const executor = { graphs: 3, reason: 'proven' };
     const graphs = [
       { graph: 'a.onnx', pid: 12, executor },
@@ -47,7 +48,7 @@ describe('what status says', () => {
       { graph: 'c.onnx', pid: 13, executor: { graphs: 1, reason: 'it holds state' } },
       { graph: 'd.onnx', executor: null },
     ];
-    const pinned = { ...model, graphs, residency: { state: 'resident', neededBytes: 60 * MIB, pinned: true } };
+    const pinned = { ...model, graphs, residency: { state: 'resident', neededBytes: 60 * MIB, pinned: true }, threads };
     const held = { ...model, quarantine: { reason: 'its executors ended 3 times' } };
     const memory = { budgetBytes: 512 * MIB, usedBytes: 160 * MIB, agentBytes: 50 * MIB };
     expect(
@@ -63,6 +64,7 @@ describe('what status says', () => {
       '  in memory: 60 MiB, pinned',
       '  executor 12, 3 graphs: proven',
       '  executor 13, this graph only: it holds state',
+      '  2 threads a run: a run takes 40 ms with 1 thread',
       'm@2 int8 sha256:01234567 (verified) on cpu: asked for; 7 runs, 0 waiting',
       '  in quarantine: its executors ended 3 times',
       '  to try it again: tidegate-agent release m',

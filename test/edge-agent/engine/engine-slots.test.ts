@@ -29,14 +29,14 @@ const source = (version: string, path = `${examples}digits`): ModelSource => ({
 });
 const folder = temporaryFolders('engine-slots');
 const signal = new AbortController().signal;
+const OPTIONS = { providers: ['cpu'], intraOpThreads: 1, queueDepthMax: 8, heavy: false } as const;
 let runtime: ExecutorRuntime;
 let slots: EngineSlots;
 
 beforeEach(() => {
   const modules = { clock: systemClock, log: silentLog };
   runtime = new ExecutorRuntime(modules);
-  const options = { providers: ['cpu'], intraOpThreads: 1, queueDepthMax: 8, heavy: false } as const;
-  slots = new EngineSlots(options, { runtime, residency: unlimitedResidency(), inspect: inspectGraphFile, ...modules });
+  slots = new EngineSlots(OPTIONS, { runtime, residency: unlimitedResidency(), inspect: inspectGraphFile, ...modules });
 });
 
 afterEach(async () => {
@@ -63,6 +63,17 @@ async function held(version: Awaited<ReturnType<EngineSlots['prepare']>>): Promi
 }
 
 describe('EngineSlots', () => {
+  it('measures how many threads suit a model where that is asked', async () => {
+    const modules = { runtime, residency: unlimitedResidency(), inspect: inspectGraphFile, clock: systemClock };
+    const measureThreads = { cores: 2, defaultDeadlineMs: 30_000 };
+    const measuring = new EngineSlots({ ...OPTIONS, measureThreads }, { ...modules, log: silentLog });
+    const { threads, served } = await measuring.prepare(source('1'), signal);
+    expect(threads?.measured[0]?.threads).toBe(1);
+    expect(served.graphs.map((graph) => graph.threads)).toEqual([threads?.threads]);
+    expect((await slots.prepare(source('1'), signal)).threads).toBeUndefined();
+    await measuring.closeAll();
+  });
+
   it('keeps the version before loaded, for undoing', async () => {
     const one = await slots.prepare(source('1'), signal);
     expect(slots.names()).toEqual([]);
