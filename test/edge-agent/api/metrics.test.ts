@@ -14,9 +14,10 @@ it('counts what ended and reads what components count, each time it is scraped',
   let runs = 3;
   const ended = { ended: 4, idle: 2, restarted: 0, lost: 1, closed: 0 };
   const residency = { bytes: 4096, loads: 2, refusals: 1, evictions: { budget: 1 } };
+  const sides = new Map([['step branch', { held: 2, other: 5 }]]);
   const slots = {
     names: () => ['m'],
-    serving: () => ({ counts: { runs }, executorDeaths: 3, quarantine: { reason: 'x' } }),
+    serving: () => ({ counts: { runs }, executorDeaths: 3, quarantine: { reason: 'x' }, sides }),
     active: () => ({ residency, source: {}, provider: {} }),
     executorPids: new Set([7, 8]),
     cores: { count: 2, busy: 1, waiting: 7 },
@@ -55,6 +56,8 @@ it('counts what ended and reads what components count, each time it is scraped',
   expect(first).toContain('tidegate_model_loads_total{model="m"} 2');
   expect(first).toContain('tidegate_model_evictions_total{model="m",why="budget"} 1');
   expect(first).toContain('tidegate_cache_limit_bytes{layer="memory"} 100');
+  expect(first).toContain('tidegate_branch_items_total{model="m",step="step branch",side="first"} 2');
+  expect(first).toContain('tidegate_branch_items_total{model="m",step="step branch",side="second"} 5');
   expect(first).toContain('tidegate_sequences_live{model="m"} 3');
   expect(first).toContain('tidegate_sequences_started_total{model="m"} 10');
   expect(first).toContain('tidegate_sequences_ended_total{model="m",why="idle"} 2');
