@@ -1,7 +1,7 @@
 // The hub as the router sees it: one call under a breaker and a measured time. The call itself (protocol, connection,
 // certificates) is behind HubLink; this shell only decides whether it may go out, limits its time and learns from how it
 // ended. Never throws anything but ServingError.
-import type { InferAnswer, InferRequest } from '@tidegate/shared/serving/inference-service.js';
+import type { InferAnswer, InferRequest, ModelMetadata } from '@tidegate/shared/serving/inference-service.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { Log } from '@tidegate/shared/system/log.js';
@@ -26,6 +26,8 @@ export interface HubLink {
    * `hub-unavailable` when it can't be reached or answers wrongly, `cancelled` when the signal aborts.
    */
   infer(request: InferRequest, remainingMs: number, signal: AbortSignal): Promise<InferAnswer>;
+  /** What a model of the hub takes and gives. Rejects as `infer`. */
+  metadata(model: string, version: string | undefined, withinMs: number, signal: AbortSignal): Promise<ModelMetadata>;
 }
 
 interface HubCounts {
@@ -47,6 +49,9 @@ const REQUESTS_OWN: ReadonlySet<string> = new Set([
   'sequence-lost',
   'rate-limited',
 ]);
+
+/** A request that needs it has waited for nothing yet. */
+const METADATA_WITHIN_MS = 5000;
 
 export class HubClient {
   readonly #link: HubLink;
@@ -155,6 +160,12 @@ export class HubClient {
       cancelTimer();
       signal.removeEventListener('abort', onAbort);
     }
+  }
+
+  /** Of a model that the hub has. The breaker keeps it back, and learns nothing from it. Rejects with ServingError. */
+  async metadata(model: string, version: string | undefined, signal: AbortSignal): Promise<ModelMetadata> {
+    if (this.state === 'broken') throw new ServingError('hub-unavailable', 'the hub does not answer now');
+    return this.#link.metadata(model, version, METADATA_WITHIN_MS, signal);
   }
 
   #measure(request: InferRequest, { outputs, provenance }: InferAnswer, startedMs: number): void {

@@ -97,6 +97,14 @@ export class Router implements InferenceService {
     return model.metadata;
   }
 
+  /** Only of models whose inputs may go to the hub. */
+  async metadataElsewhere(name: string, version: string | undefined, signal: AbortSignal): Promise<ModelMetadata> {
+    const { hub, privacy } = this.#modules;
+    const { allowed, rule } = privacy.ask(name, 'fallback');
+    if (hub === undefined || !allowed) throw notFound(name, version, hub && rule);
+    return hub.metadata(name, version, signal);
+  }
+
   modelReady(name: string, version: string | undefined): boolean {
     const model = this.#local(name, version);
     return this.#modules.accepting() && model !== undefined && model.quarantine === undefined;

@@ -31,10 +31,13 @@ export class CountedService implements WholeService {
   readonly #modules: CountedServiceModules;
   /** Absent where the service keeps no state. */
   readonly endSequences?: (scope: string) => void;
+  /** Absent where the service asks nobody. */
+  readonly metadataElsewhere?: NonNullable<InferenceService['metadataElsewhere']>;
 
   constructor(service: WholeService, modules: CountedServiceModules) {
     this.#service = service;
     this.#modules = modules;
+    if (service.metadataElsewhere !== undefined) this.metadataElsewhere = service.metadataElsewhere.bind(service);
     if (service.endSequences !== undefined) this.endSequences = (scope) => service.endSequences?.(scope);
   }
 

@@ -134,6 +134,8 @@ export interface InferenceService {
   ready(): boolean;
   /** Throws ServingError `not-found`. */
   metadata(model: string, version: string | undefined): ModelMetadata;
+  /** Of a model that this server hasn't, and whoever it asks may have. Rejects with ServingError; absent = nobody is asked. */
+  metadataElsewhere?(model: string, version: string | undefined, signal: AbortSignal): Promise<ModelMetadata>;
   modelReady(model: string, version: string | undefined): boolean;
   /** Every model that could be asked for; a service without it offers no repository index. */
   models?(): readonly ModelState[];

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { float32Of, type Tensor } from '@tidegate/shared/tensor/tensor.js';
 import type { InferAnswer } from '@tidegate/shared/serving/inference-service.js';
 import { AgentProcess, examplesFolder, startAgent } from '../support/agent-process.js';
 import { digitInput } from '../support/digit-inputs.js';
@@ -99,6 +100,20 @@ describe('with a hub that answers', () => {
       reason: 'the model is not on this device',
     });
     await expect(ask('nowhere', 1)).rejects.toMatchObject({ code: 'not-found' });
+  });
+
+  it('asks it for what is not on the device by generate too, whose datatypes are the hub’s to say', async () => {
+    const [image] = digitInput(1);
+    const fields = { image: [...float32Of(image as Tensor)], cache: 'bypass' };
+    const generate = (model: string, call = 'generate'): Promise<Response> =>
+      fetch(`${agent.url}/v2/models/${model}/${call}`, { method: 'POST', body: JSON.stringify(fields) });
+    const answer = (await (await generate('elsewhere')).json()) as Record<string, unknown>;
+    expect(answer).toMatchObject({ model_name: 'elsewhere', parameters: { placement: 'hub' } });
+    const { label } = (await (await generate('sure')).json()) as Record<string, unknown>;
+    expect(answer['label']).toBe(label);
+    const streamed = await (await generate('elsewhere', 'generate_stream')).text();
+    expect(JSON.parse(streamed.replace(/^data: /, ''))).toMatchObject({ label });
+    expect((await generate('nowhere')).status).toBe(404);
   });
 
   it('asks it where the caller says so', async () => {

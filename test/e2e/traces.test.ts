@@ -4,6 +4,7 @@ import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { float32Of, type Tensor } from '@tidegate/shared/tensor/tensor.js';
 import { examplesFolder, startAgent, type AgentProcess } from '../support/agent-process.js';
 import { digitInput } from '../support/digit-inputs.js';
 import { runTidegate, startHubProcess, type HubProcess } from '../support/hub-process.js';
@@ -79,6 +80,21 @@ test('one trace holds the agent with cache, queue and run, the hop, and the hub 
   expect(ofAgent.length).toBeGreaterThan(0);
   const { traceId } = await agent.get<{ traceId: string }>('/agent/v1/explain/order-4711');
   expect(traceId).toBe(CALLER.traceId);
+});
+
+test('the hub answers generate to whoever has a token, and tells it by its own name', async () => {
+  const [image] = digitInput(4);
+  const ask = (token: string): Promise<Response> =>
+    fetch(`${hub.url}/v2/models/unsure/generate`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, traceparent: `00-${'f6'.repeat(16)}-${CALLER.spanId}-01` },
+      body: JSON.stringify({ image: [...float32Of(image as Tensor)] }),
+    });
+  expect((await ask('nobody')).status).toBe(401);
+  const answer = (await (await ask(hub.token)).json()) as Record<string, unknown>;
+  expect(answer).toMatchObject({ model_name: 'unsure', parameters: { placement: 'hub' }, label: expect.any(String) });
+  const spans = await spansOf('f6'.repeat(16), 3);
+  expect(spans.map(({ name }) => name)).toContain('POST /v2/models/{model}/generate');
 });
 
 test('a cached answer and a refusal are traced too; what the caller does not want traced is not', async () => {

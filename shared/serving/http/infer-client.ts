@@ -4,10 +4,11 @@
 // certificate with them, are the injected Dispatcher's.
 import { Agent, errors, request as send, type Dispatcher } from 'undici';
 import { HTTP_STATUS, ServingError, type ServingErrorCode } from '../serving-error.js';
-import type { InferAnswer, InferRequest, SequenceAsked } from '../inference-service.js';
+import type { InferAnswer, InferRequest, ModelMetadata, SequenceAsked } from '../inference-service.js';
 import type { Clock } from '../../system/clock.js';
 import { traceHeaders } from '../../tracing/trace-context.js';
 import { parseAnswer } from './parse-answer.js';
+import { parseMetadata } from './parse-metadata.js';
 
 interface InferClientOptions {
   /** Where `/v2` is: `https://hub:9443`. */
@@ -29,6 +30,8 @@ export interface InferClient {
    * `deadline-exceeded` after `remainingMs`, `cancelled` when `signal` aborts.
    */
   infer(request: InferRequest, remainingMs: number, signal: AbortSignal): Promise<InferAnswer>;
+  /** What the model takes and gives. Rejects as `infer` does. */
+  metadata(model: string, version: string | undefined, withinMs: number, signal: AbortSignal): Promise<ModelMetadata>;
   /** True when the server says that it is ready; false for every other answer and for none within `timeoutMs`. */
   ready(timeoutMs: number, signal: AbortSignal): Promise<boolean>;
   close(): Promise<void>;
@@ -40,6 +43,8 @@ export function createInferClient(options: InferClientOptions): InferClient {
 
 /** An error body is a sentence, not a page. */
 const ERROR_BYTES_MAX = 64 * 1024;
+/** Names and shapes of inputs and outputs. */
+const METADATA_BYTES_MAX = 1024 * 1024;
 
 class UndiciInferClient implements InferClient {
   readonly #options: InferClientOptions;
@@ -83,8 +88,7 @@ class UndiciInferClient implements InferClient {
     const { json, body } = encodeRequest(request, remainingMs);
     const limit = this.#limit(remainingMs, signal);
     try {
-      const version = request.version === undefined ? '' : `/versions/${encodeURIComponent(request.version)}`;
-      const answer = await send(`${this.#options.url}/v2/models/${encodeURIComponent(request.model)}${version}/infer`, {
+      const answer = await send(`${this.#urlOf(request.model, request.version)}/infer`, {
         ...this.#common(limit.signal, remainingMs),
         method: 'POST',
         headers: {
@@ -102,6 +106,30 @@ class UndiciInferClient implements InferClient {
     } finally {
       limit.end();
     }
+  }
+
+  async metadata(
+    model: string,
+    version: string | undefined,
+    withinMs: number,
+    signal: AbortSignal,
+  ): Promise<ModelMetadata> {
+    const limit = this.#limit(withinMs, signal);
+    try {
+      const asked = { ...this.#common(limit.signal, withinMs), method: 'GET' as const };
+      const answer = await send(this.#urlOf(model, version), asked);
+      if (answer.statusCode !== 200) throw await refusal(answer);
+      return parseMetadata(await readBounded(answer, METADATA_BYTES_MAX));
+    } catch (error) {
+      throw this.#named(error, limit.late(), signal);
+    } finally {
+      limit.end();
+    }
+  }
+
+  #urlOf(model: string, version: string | undefined): string {
+    const ofVersion = version === undefined ? '' : `/versions/${encodeURIComponent(version)}`;
+    return `${this.#options.url}/v2/models/${encodeURIComponent(model)}${ofVersion}`;
   }
 
   #common(signal: AbortSignal, timeoutMs: number) {

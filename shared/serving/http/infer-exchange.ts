@@ -102,7 +102,11 @@ export class InferExchange {
   ): Promise<SentInfer> {
     const { service, limits, defaultTimeoutMs } = this.#modules;
     if (jsonBytes !== undefined) throw invalid('Inference-Header-Content-Length', 'a body of generate is all JSON');
-    const { id, inputs, options } = parseGenerate(body, headers, service.metadata(model, version));
+    const metadata =
+      service.metadataElsewhere === undefined
+        ? service.metadata(model, version)
+        : (ifHere(() => service.metadata(model, version)) ?? (await service.metadataElsewhere(model, version, signal)));
+    const { id, inputs, options } = parseGenerate(body, headers, metadata);
     const request = makeInferRequest(
       { model, version, id, inputs, outputs: [], options, identity, arrivedMs, trace },
       { defaultTimeoutMs, timeoutMsMax: limits.timeoutMsMax },

@@ -9,7 +9,8 @@ import { ManualClock } from '../../support/manual-clock.js';
 
 it('counts what ended and reads what components count, each time it is scraped', async () => {
   const clock = new ManualClock();
-  const link = { url: 'http://hub', infer: () => Promise.reject(new Error('no')) };
+  const no = (): Promise<never> => Promise.reject(new Error('no'));
+  const link = { url: 'http://hub', infer: no, metadata: no };
   const hub = new HubClient(link, { failuresMax: 1, probeIntervalMs: 1000 }, { clock, log: silentLog });
   let runs = 3;
   const ended = { ended: 4, idle: 2, restarted: 0, lost: 1, closed: 0 };

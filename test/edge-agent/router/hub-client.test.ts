@@ -22,6 +22,7 @@ function setUp() {
         calls.push({ resolve, reject, remainingMs });
         signal.addEventListener('abort', () => reject(new Error('aborted')));
       }),
+    metadata: (model) => Promise.resolve({ name: model, versions: ['1'], platform: '', inputs: [], outputs: [] }),
   };
   const hub = new HubClient(link, { failuresMax: 3, probeIntervalMs: 1000 }, { clock, log: silentLog });
   const ask = (waitMs = 100, signal = new AbortController().signal): Promise<unknown> =>
@@ -137,5 +138,17 @@ describe('HubClient', () => {
     const { calls, ask } = setUp();
     expect(await ask(0)).toBe('hub-unavailable');
     expect(calls).toHaveLength(0);
+  });
+
+  it('says what a model takes while it answers, and asks nothing while it does not', async () => {
+    const { clock, hub, ask } = setUp();
+    const { signal } = new AbortController();
+    expect(await hub.metadata('m', undefined, signal)).toMatchObject({ name: 'm' });
+    for (let i = 0; i < 2; i += 1) {
+      const asked = ask();
+      clock.advance(100);
+      await asked;
+    }
+    await expect(hub.metadata('m', undefined, signal)).rejects.toMatchObject({ code: 'hub-unavailable' });
   });
 });

@@ -76,6 +76,7 @@ function setUp(options: SetUpOptions = {}) {
   const hubRequests: InferRequest[] = [];
   const link = {
     url: 'http://hub',
+    metadata: (name: string) => Promise.resolve({ name, versions: ['4'], platform: '', inputs: [], outputs: [] }),
     infer: (request: InferRequest, _remainingMs: number, signal: AbortSignal): Promise<InferAnswer> => {
       hubRequests.push(request);
       if (options.hub === 'hangs') {
@@ -150,7 +151,7 @@ function setUp(options: SetUpOptions = {}) {
   };
   const refuseUnread = (part: Partial<InferRequest> = {}) =>
     router.refuseUnread('m', undefined, () => ({ inputBytes: undefined, ...request({ inputs: [], ...part }) }));
-  return { clock, runs, hubRequests, finished, explanations, ask, refuseUnread };
+  return { clock, runs, hubRequests, finished, explanations, ask, refuseUnread, router };
 }
 
 describe('Router', () => {
@@ -334,6 +335,18 @@ describe('Router', () => {
     expect(await ask({ model: 'still-to-come' })).toMatchObject({ code: 'not-found' });
     expect(await ask({ model: 'still-to-come', placement: 'hub' })).toMatchObject({ code: 'forbidden' });
     expect(hubRequests).toHaveLength(0);
+  });
+
+  it('asks the hub what a model takes that only it has, unless there is none or the policy forbids it', async () => {
+    const { signal } = new AbortController();
+    const of = (options: SetUpOptions, name: string): Promise<unknown> =>
+      setUp(options).router.metadataElsewhere(name, undefined, signal);
+    expect(await of({}, 'other')).toMatchObject({ name: 'other', versions: ['4'] });
+    await expect(of({ hub: 'none' }, 'other')).rejects.toMatchObject({ code: 'not-found', field: 'model' });
+    await expect(of({}, 'still-to-come')).rejects.toMatchObject({
+      code: 'not-found',
+      message: expect.stringMatching(/privacy.fallback: local/),
+    });
   });
 
   it('keeps inputs here while a version that says so replaces one that did not', async () => {

@@ -98,7 +98,7 @@ function setUp(part: { digest?: string; cuts?: readonly PipelineCut[] } = {}) {
     };
   };
   const hub = new HubClient(
-    { url: 'http://hub', infer },
+    { url: 'http://hub', infer, metadata: () => Promise.reject(new Error('not asked')) },
     { failuresMax: 99, probeIntervalMs: 1000 },
     { clock, log: silentLog },
   );

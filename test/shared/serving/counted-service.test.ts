@@ -62,4 +62,11 @@ describe('a counted service', () => {
     expect(service.refuseUnread('matrix', undefined, head)).toBe(echo.refusedUnread);
     expect(statistics.of('matrix', '1').fail.count).toBe(1);
   });
+
+  test('asks elsewhere where its service does', async () => {
+    expect(counted('edge').metadataElsewhere).toBeUndefined();
+    const theirs = { name: 'theirs', versions: [], platform: '', inputs: [], outputs: [] };
+    Object.assign(echo, { metadataElsewhere: () => Promise.resolve(theirs) });
+    expect(await counted('edge').metadataElsewhere?.('theirs', undefined, signal)).toBe(theirs);
+  });
 });

@@ -53,6 +53,14 @@ describe('against our own server', () => {
     await server.close();
   });
 
+  test('what a model takes and gives, and that there is none', async () => {
+    const { inputs, outputs, versions } = await hub.metadata('matrix', '2', 1000, live());
+    expect(inputs).toEqual([{ name: 'X', datatype: 'FP32', shape: [-1, 4] }]);
+    expect(outputs).toEqual(inputs);
+    expect(versions).toEqual(['1', '2']);
+    expect(await failure(hub.metadata('a/b?', undefined, 1000, live()))).toMatchObject({ code: 'not-found' });
+  });
+
   test('tensors go and come back as bytes, with where they were made', async () => {
     const answer = await hub.infer(request({ outputs: ['OUTPUT0'] }), 1000, live());
     expect(answer.outputs).toEqual([

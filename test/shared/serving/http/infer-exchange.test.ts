@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { InferExchange } from '@tidegate/shared/serving/http/infer-exchange.js';
 import { memoryAccess } from '@tidegate/shared/serving/http/memory-access.js';
 import { BodyBudget } from '@tidegate/shared/serving/http/body-budget.js';
-import { OVER_WEBSOCKET } from '@tidegate/shared/serving/request-trace.js';
+import { OVER_HTTP, OVER_WEBSOCKET } from '@tidegate/shared/serving/request-trace.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { EchoService } from '../../../support/echo-service.js';
 
@@ -34,6 +34,30 @@ test('the connection names the model, or the frame does', async () => {
   for (const nobody of [ask({}, {}), ask({ model: '' }, {}), ask({}, { model_name: '' })]) {
     await expect(nobody).rejects.toMatchObject({ code: 'invalid-argument', field: 'model_name' });
   }
+});
+
+test('generate asks elsewhere for the types of a model that is not here, and only then', async () => {
+  const asked: unknown[] = [];
+  const elsewhere = Object.assign(new EchoService(), {
+    metadataElsewhere: (model: string, version: string | undefined) => {
+      asked.push([model, version]);
+      return Promise.resolve(service.metadata('echo-int8', version));
+    },
+  });
+  const generating = new InferExchange({ service: elsewhere, limits, defaultTimeoutMs: 30_000, clock: systemClock });
+  const generate = (model: string, version?: string): Promise<unknown> => {
+    const body = Buffer.from('{"INPUT0":[1]}');
+    const target = { entrance: OVER_HTTP.generate, headers: {}, model, version, identity: undefined };
+    const arrivedMs = systemClock.monotonicMs();
+    return generating.generate(
+      { ...target, body, jsonBytes: undefined, arrivedMs, memory },
+      new AbortController().signal,
+    );
+  };
+  await generate('echo-fp32');
+  expect(asked).toEqual([]);
+  await expect(generate('theirs', '2')).rejects.toMatchObject({ code: 'not-found' }); // this echo forwards nothing
+  expect(asked).toEqual([['theirs', '2']]);
 });
 
 test('a version is digits, wherever it is named: it becomes a part of paths', async () => {
