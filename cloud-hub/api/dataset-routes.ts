@@ -188,6 +188,23 @@ function changeRoutes(api: Api, { datasets, throughput }: DatasetModules): void 
       return sendMade(reply, await datasets.create(request.body, request.caller.actor));
     },
   );
+  api.delete(
+    '/api/v1/datasets/:name/versions/:version',
+    {
+      config: { scope: 'operate' },
+      schema: {
+        description:
+          'For good, with its files; its number is never given again, and lineage goes on naming it. 409 while a training job that has not ' +
+          'ended uses it.',
+        params: versionParamsSchema,
+        response: { 204: z.undefined() },
+      },
+    },
+    async ({ params, caller }, reply) => {
+      await datasets.delete(params.name, params.version, caller.actor);
+      return reply.code(204).send();
+    },
+  );
   api.post(
     '/api/v1/datasets/:name/versions/:version/read',
     {

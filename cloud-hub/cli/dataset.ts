@@ -29,6 +29,7 @@ export function datasetCommand(context: CliContext): Command {
     .addCommand(showCommand(context))
     .addCommand(diffCommand(context))
     .addCommand(exportCommand(context))
+    .addCommand(deleteCommand(context))
     .addCommand(statsCommand(context));
 }
 
@@ -156,6 +157,25 @@ function diffCommand(context: CliContext): Command {
       const path = `/api/v1/datasets/${encodeURIComponent(before.name)}/diff?${query.toString()}`;
       const diff = await client.get(path, datasetDiffSchema);
       context.stdout.write(json === true ? jsonText(diff) : diffText(diff));
+    });
+}
+
+function deleteCommand(context: CliContext): Command {
+  return new Command('delete')
+    .description('delete versions for good, with their files; not while a training job uses them')
+    .argument('<NAME@VERSION...>', 'VERSION is a number, which is never given again')
+    .addHelpText('after', '\nExample:\n  tidegate dataset delete hard@1 hard@2')
+    .action(async (specs: string[]) => {
+      const versions = specs.map((spec) => {
+        const { name, version = 'latest' } = splitDataset(spec);
+        if (version === 'latest') throw wrongUsage(`say which version: ${name}@1`);
+        return { name, version };
+      });
+      const client = await context.client();
+      for (const { name, version } of versions) {
+        await client.delete(versionPath(name, version));
+        context.stdout.write(`${name}@${version} is deleted\n`);
+      }
     });
 }
 

@@ -45,7 +45,11 @@ async function namedByRows(db: Database, content: ContentStore, files: Files): P
   ];
   for (const { text } of lists) for (const digest of text.match(/sha256:[0-9a-f]{64}/g) ?? []) named.add(digest);
   for (const { id } of await db.selectFrom('samples').select('id').execute()) named.add(id);
-  for (const { digest } of await db.selectFrom('dataset_versions').select('digest').execute()) {
+  for (const { digest } of await db
+    .selectFrom('dataset_versions')
+    .select('digest')
+    .where('deleted_at', 'is', null)
+    .execute()) {
     const { shards } = await readManifest(digest, { files, pathOf: (of) => content.path(of) });
     named.add(digest);
     for (const shard of shards) named.add(shard.digest);

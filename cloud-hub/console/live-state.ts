@@ -4,7 +4,8 @@ import { useEffect, useMemo, useState } from 'preact/hooks';
 import type { Device, LiveEvent, Rollout, Version } from '@tidegate/shared/wire/admin-api.js';
 import { messageOf } from './format.js';
 import type { HubClient } from './hub-client.js';
-import { replace, type Live } from './live-list.js';
+import { replace } from './live-items.js';
+import type { Live } from './live-list.js';
 
 export interface LiveState extends Live {
   readonly devices: readonly Device[];
@@ -62,6 +63,7 @@ function apply(state: typeof EMPTY, event: LiveEvent): typeof EMPTY {
     case 'sample':
     case 'sample-deleted':
     case 'dataset':
+    case 'dataset-deleted':
     case 'job':
       return state; // pages that show them subscribe
   }

@@ -1,4 +1,5 @@
-// Rows of dataset versions, and what the admin API shows of them. A row never changes once it exists.
+// Rows of dataset versions, and what the admin API shows of them. A row never changes once it exists; of
+// one that was deleted only its number is spoken of.
 import type { Selectable, Transaction } from 'kysely';
 import { datasetVersionSchema, type DatasetVersion } from '@tidegate/shared/wire/data-api.js';
 import type { Database, Tables } from '../storage/database.js';
@@ -31,9 +32,20 @@ export async function newestDataset(db: Reading, name: string): Promise<DatasetR
     .selectFrom('dataset_versions')
     .selectAll()
     .where('name', '=', name)
+    .where('deleted_at', 'is', null)
     .orderBy('version', 'desc')
     .limit(1)
     .executeTakeFirst();
+}
+
+/** Of the version that comes next: no number is given twice, deleted ones included. */
+export async function nextDatasetVersion(db: Reading, name: string): Promise<number> {
+  const { newest } = await db
+    .selectFrom('dataset_versions')
+    .select(({ fn }) => fn.max<number | null>('version').as('newest'))
+    .where('name', '=', name)
+    .executeTakeFirstOrThrow();
+  return Number(newest ?? 0) + 1;
 }
 
 /** `version`: a number, or `latest`. Rejects with DataError `not-found`. */
@@ -48,7 +60,9 @@ export async function datasetRow(db: Reading, name: string, version: string): Pr
           .where('name', '=', name)
           .where('version', '=', number ?? 0)
           .executeTakeFirst();
-  if (row !== undefined) return row;
+  if (row?.deleted_at === null) return row;
+  if (row !== undefined)
+    throw new DataError('not-found', `${name}@${row.version} was deleted at ${row.deleted_at}`, { field: 'version' });
   if (version === 'latest') throw new DataError('not-found', `no dataset ${name}`, { field: 'name' });
   throw new DataError('not-found', `no version ${version} of a dataset ${name}`, { field: 'version' });
 }
@@ -65,7 +79,8 @@ export async function listDatasets(
       eb
         .selectFrom('dataset_versions as other')
         .select((of) => of.fn.max('other.version').as('newest'))
-        .whereRef('other.name', '=', 'dataset_versions.name'),
+        .whereRef('other.name', '=', 'dataset_versions.name')
+        .where('other.deleted_at', 'is', null),
     )
     .orderBy('name')
     .limit(query.limit);
@@ -82,6 +97,7 @@ export async function listDatasetVersions(
     .selectFrom('dataset_versions')
     .selectAll()
     .where('name', '=', query.name)
+    .where('deleted_at', 'is', null)
     .orderBy('version', 'desc')
     .limit(query.limit);
   if (query.beforeVersion !== undefined) select = select.where('version', '<', query.beforeVersion);

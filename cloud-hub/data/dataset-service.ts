@@ -27,12 +27,14 @@ import { chooseItems, type Candidate, type ChosenItem } from './dataset-choice.j
 import { diffItems } from './dataset-diff.js';
 import { freezeDataset } from './dataset-freeze.js';
 import { chooseImported, labelImported, readImported } from './imported-items.js';
+import { removeDataset } from './dataset-removal.js';
 import { readManifest } from './dataset-manifest.js';
 import {
   datasetRow,
   listDatasets,
   listDatasetVersions,
   newestDataset,
+  nextDatasetVersion,
   showDataset,
   type DatasetRow,
 } from './dataset-rows.js';
@@ -134,6 +136,11 @@ export class DatasetService {
       const made = { name, model, from: `import ${name}`, heldOut, items, unlabelled: 0, contradicted: 0 };
       return this.#add(made, actor, (trx) => labelImported(trx, request.items, held));
     });
+  }
+
+  /** For good; its number is never given again. Rejects with DataError `not-found`, or `conflict` while a job uses it. */
+  async delete(name: string, version: string, actor: string): Promise<void> {
+    return this.#exclusive(async () => removeDataset(this.#m, await datasetRow(this.#m.db, name, version), actor));
   }
 
   /** `version`: a number or `latest`. Rejects with DataError `not-found`. */
@@ -258,7 +265,7 @@ export class DatasetService {
     }
     await this.#requireRoom(made);
     const frozen = await freezeDataset(made, { content }, this.#closing.signal);
-    const row = rowOf(made, (newest?.version ?? 0) + 1, frozen, new Date(clock.nowMs()).toISOString());
+    const row = rowOf(made, await nextDatasetVersion(db, made.name), frozen, new Date(clock.nowMs()).toISOString());
     const changed = await db
       .transaction()
       .execute(async (trx) => {
@@ -300,6 +307,7 @@ export class DatasetService {
     const { count, bytes } = await this.#m.db
       .selectFrom('dataset_versions')
       .select(({ fn }) => [fn.countAll<number>().as('count'), fn.sum<number | null>('size_bytes').as('bytes')])
+      .where('deleted_at', 'is', null)
       .executeTakeFirstOrThrow();
     const needed = items.reduce((sum, { sizeBytes }) => sum + sizeBytes, Number(bytes ?? 0));
     if (Number(count) < this.#limits.versions && needed <= this.#limits.bytes) return;
@@ -365,6 +373,7 @@ function rowOf(made: NewVersion, version: number, frozen: FrozenFacts, createdAt
     labels: JSON.stringify(Object.fromEntries(labels)),
     size_bytes: frozen.sizeBytes,
     created_at: createdAt,
+    deleted_at: null,
   };
 }
 

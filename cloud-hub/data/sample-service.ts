@@ -22,6 +22,7 @@ import type { SampleIntake } from './sample-intake.js';
 import { samplePicture, type SamplePicture } from './sample-picture.js';
 import { parseSampleQuery } from './sample-query.js';
 import { selectSamples, showSample } from './sample-rows.js';
+import { isHeldByPackage } from './held-by-packages.js';
 import { whereSamples } from './sample-where.js';
 
 interface SampleServiceModules extends SampleChangesModules {
@@ -172,7 +173,8 @@ export class SampleService {
         await audit(tx, { actor, action: 'sample.delete', subject: id, detail }, clock.nowMs());
       });
       events.emit({ kind: 'sample-deleted', id });
-      if (!(await this.#isHeld(id))) await content.remove(id);
+      // A dataset's shard never is of these bytes: it begins with a mark.
+      if (!(await isHeldByPackage(db, id))) await content.remove(id);
     });
   }
 
@@ -182,14 +184,6 @@ export class SampleService {
 
   #change(id: Digest, actor: string, change: SampleChange): Promise<SampleView> {
     return changeSample(this.#m, id, actor, change);
-  }
-
-  /** By a package that has a file of the same bytes. A dataset's shard never is: it begins with a mark. */
-  async #isHeld(id: Digest): Promise<boolean> {
-    const named = `%${id}%`;
-    const version = this.#m.db.selectFrom('versions').select('version').where('manifest', 'like', named);
-    const upload = this.#m.db.selectFrom('uploads').select('id').where('files', 'like', named);
-    return (await version.executeTakeFirst()) !== undefined || (await upload.executeTakeFirst()) !== undefined;
   }
 }
 

@@ -3,7 +3,7 @@
 // what SQLite and PostgreSQL have in common.
 import type { Kysely, Migration } from 'kysely';
 import { auditMigration, type AuditTables } from './tables/audit.js';
-import { dataMigration, sampleStatesMigration, type DataTables } from './tables/data.js';
+import { dataMigration, deletedDatasetsMigration, sampleStatesMigration, type DataTables } from './tables/data.js';
 import { fleetMigration, type FleetTables } from './tables/fleet.js';
 import { mlflowMigration, type MlflowTables } from './tables/mlflow.js';
 import { registryMigration, type RegistryTables } from './tables/registry.js';
@@ -39,4 +39,5 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0010-job-keys': jobKeysMigration,
   '0011-rollout-keys': rolloutKeysMigration,
   '0012-sample-states': sampleStatesMigration,
+  '0013-deleted-datasets': deletedDatasetsMigration,
 };

@@ -244,6 +244,11 @@ export const liveEventSchema = z.union([
   z.object({ kind: z.literal('sample'), sample: sampleSchema }),
   z.object({ kind: z.literal('sample-deleted'), id: sampleSchema.shape.id }),
   z.object({ kind: z.literal('dataset'), dataset: datasetVersionSchema }),
+  z.object({
+    kind: z.literal('dataset-deleted'),
+    name: datasetVersionSchema.shape.name,
+    version: datasetVersionSchema.shape.version,
+  }),
   z.object({ kind: z.literal('job'), job: jobSchema }),
 ]);
 export type LiveEvent = z.infer<typeof liveEventSchema>;

@@ -1,5 +1,5 @@
 // Tables of the data domain: samples that devices captured or an operator imported, and datasets frozen from them. Bodies and shards are
-// in the content store, never here. A dataset version's row never changes once it exists.
+// in the content store, never here. A dataset version's row never changes once it exists, but for its deletion.
 import type { Generated, Kysely, Migration } from 'kysely';
 
 export interface SampleTable {
@@ -49,6 +49,8 @@ export interface DatasetVersionTable {
   readonly labels: string;
   readonly size_bytes: number;
   readonly created_at: string;
+  /** Its files are gone; the row stays, so that its number is not given again and lineage can name it. */
+  readonly deleted_at: Generated<string | null>;
 }
 
 export interface DataTables {
@@ -111,5 +113,11 @@ export const dataMigration: Migration = {
 export const sampleStatesMigration: Migration = {
   up: async (db: Kysely<unknown>): Promise<void> => {
     await db.schema.createIndex('samples_state').on('samples').columns(['state', 'received_at_ms', 'id']).execute();
+  },
+};
+
+export const deletedDatasetsMigration: Migration = {
+  up: async (db: Kysely<unknown>): Promise<void> => {
+    await db.schema.alterTable('dataset_versions').addColumn('deleted_at', 'text').execute();
   },
 };

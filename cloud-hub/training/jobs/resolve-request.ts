@@ -125,7 +125,7 @@ async function pinAll(
 
 async function pin(db: Database, model: string, spec: string, field: string): Promise<FoundDataset> {
   const [name = '', number] = spec.split('@');
-  let select = db.selectFrom('dataset_versions').selectAll().where('name', '=', name);
+  let select = db.selectFrom('dataset_versions').selectAll().where('name', '=', name).where('deleted_at', 'is', null);
   if (number !== undefined) select = select.where('version', '=', Number(number));
   const row = await select.orderBy('version', 'desc').executeTakeFirst();
   if (row === undefined) throw new JobError('not-found', `no dataset ${spec}`, { field });

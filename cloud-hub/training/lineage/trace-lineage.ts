@@ -139,7 +139,8 @@ async function addDataset(
     .where('version', '=', Number(version))
     .executeTakeFirst();
   const counts = row === undefined ? {} : { from: row.query, train: row.train_count, 'held-out': row.held_out_count };
-  if (!drawing.add({ id, kind: 'dataset', title: spec, facts: { use, digest, ...counts } })) return;
+  const deleted = row?.deleted_at == null ? {} : { deleted: row.deleted_at };
+  if (!drawing.add({ id, kind: 'dataset', title: spec, facts: { use, digest, ...counts, ...deleted } })) return;
   for (const { source, count } of await groupsOf({ db, content }, digest)) {
     const samples = `samples:${spec}/${source.id}`;
     drawing.add({ id: samples, kind: 'samples', title: source.title, facts: { ...source.facts, count } });

@@ -279,3 +279,17 @@ describe('export', () => {
     expect(await fs.readFile(join(target, picture), 'utf8')).toBe('edited');
   });
 });
+
+describe('tidegate dataset delete', () => {
+  test('takes versions by number, and says what is gone', async () => {
+    const path = await pictures([61, 62]);
+    await version(['dataset', 'import', path, '--model', 'digits', '--name', 'short']);
+    expect(await run(['dataset', 'delete', 'short'])).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('short@1') as string,
+    });
+    expect(await run(['dataset', 'delete', 'short@1'])).toMatchObject({ code: 0, out: 'short@1 is deleted\n' });
+    const gone = await run(['dataset', 'show', 'short@1']);
+    expect([gone.code, gone.err]).toEqual([1, expect.stringContaining('short@1 was deleted at ')]);
+  });
+});
