@@ -22,6 +22,7 @@ import { split } from './split.mjs';
 import { stoppedHub } from './stopped-hub.mjs';
 import { throughput } from './throughput.mjs';
 import { training } from './training.mjs';
+import { twoModels } from './two-models.mjs';
 import { versionSwitches } from './version-switches.mjs';
 
 /** Name -> what it measures, and a function that gets `{ folder, rounds, roundMs, warmUpMs, quick, peers, say }` and answers results (report.mjs). */
@@ -33,6 +34,7 @@ const ROWS = {
   'load-unload': ['memory after 1,000 loads and 200 that are refused (B21)', loadUnload],
   alternating: ['two models over the memory budget, asked in turns (B22)', alternating],
   fairness: ['a caller beside another at 100 times its rate', fairness],
+  'two-models': ['two models on the same cores, one of them flooded', twoModels],
   hub: ['local answers while the hub is stopped', stoppedHub],
   split: ['a pipeline between a slow device and a hub, over three links', split],
   memory: ['memory of four instances against one, and of an idle agent (P10)', memory],

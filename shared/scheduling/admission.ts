@@ -22,6 +22,8 @@ export interface AdmissionView<T extends PlannedRun> {
   readonly nowMs: number;
   /** When each core is expected to be free; in the past = free now. As many as there are cores, over all models. */
   readonly slotsFreeMs: readonly number[];
+  /** By how much the runs that hold the cores may end later than expected; absent = as a run like the candidate's may. */
+  readonly busyDoubtMs?: number;
   /** Requests of the candidate's graph that wait. */
   readonly queueDepth: number;
   readonly queueDepthMax: number;
@@ -146,14 +148,14 @@ const NOW: End = { expectedMs: 0, boundMs: 0 };
 /**
  * The end of each run when they go in order to the core that is free first. One that waits for a run of its own graph takes the core
  * that is free last before that, and so leaves the others' to those behind it. Of runs one after the other the means add up, the
- * deviations as their squares. A busy core's run is taken to be as uncertain as `like`'s.
+ * deviations as their squares. A busy core's run is as uncertain as the view says, or as `like`'s.
  */
 function playForward(
-  { slotsFreeMs, nowMs }: Pick<AdmissionView<PlannedRun>, 'slotsFreeMs' | 'nowMs'>,
+  { slotsFreeMs, nowMs, busyDoubtMs }: Pick<AdmissionView<PlannedRun>, 'slotsFreeMs' | 'nowMs' | 'busyDoubtMs'>,
   turns: readonly Turn<PlannedRun>[],
   like?: PlannedRun,
 ): End[] {
-  const busy = like === undefined ? 0 : (like.boundMs - like.costMs) ** 2;
+  const busy = like === undefined ? 0 : (busyDoubtMs ?? like.boundMs - like.costMs) ** 2;
   const cores = slotsFreeMs.map((ms) => ({ freeMs: Math.max(ms, nowMs), squares: ms > nowMs ? busy : 0 }));
   const lanes = new Map<PlannedRun['lane'], number[]>();
   return turns.map(({ share }) => {

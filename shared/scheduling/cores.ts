@@ -59,6 +59,12 @@ export class Cores {
     return coresFreeMs(this.count, this.#runs(), nowMs);
   }
 
+  /** By how much a run that holds some of them may end later than expected. */
+  get doubtMs(): number {
+    const doubts = this.#runs().map(({ members }) => members.reduce((sum, one) => sum + one.boundMs - one.costMs, 0));
+    return Math.max(0, ...doubts);
+  }
+
   /** What the waiting runs take all together. */
   get drainMs(): number {
     return this.queue.all.reduce((sum, { costMs, lane }) => sum + costMs * lane.threads, 0) / this.count;

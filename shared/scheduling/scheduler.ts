@@ -219,6 +219,7 @@ export class Scheduler implements Lane {
     const decision = admit<ScheduledRequest>(plan, {
       nowMs,
       slotsFreeMs: this.#cores.freeMs(nowMs),
+      busyDoubtMs: this.#cores.doubtMs,
       queueDepth: this.#waiting,
       queueDepthMax: this.#options.queueDepthMax,
       turns: () => queue.turns(nowMs),

@@ -93,6 +93,12 @@ describe('admit', () => {
     expect(admit({ ...uneven(52), rank: 1003 }, view({ queue }))).toEqual(ADMITTED); // 4 * 10 + sqrt(4) * 6
   });
 
+  it('counts how uncertain the runs of other models are that hold the cores', () => {
+    const busy = { slotsFreeMs: [45], busyDoubtMs: 30 };
+    expect(admit(run(84), view(busy))).toMatchObject({ code: 'would-miss-deadline' });
+    expect(admit(run(85), view(busy))).toEqual(ADMITTED); // 45 + 10 + 30
+  });
+
   it('admits only what a simulated executor then finishes in time', () => {
     const arrival = fc.record({
       gapMs: fc.integer({ min: 0, max: 15 }),
