@@ -3,7 +3,12 @@
 // for its requests (ServedModel's own promise). What `activate` returns is kept, for undoing, until it is closed. Whether a model
 // that is kept is in memory at the moment is the residency's matter.
 import { serveModel } from '@tidegate/shared/serving/open-served-model.js';
-import type { RunObserver, ServedModel, ServedModelOptions } from '@tidegate/shared/serving/served-model.js';
+import type {
+  LoadObserver,
+  RunObserver,
+  ServedModel,
+  ServedModelOptions,
+} from '@tidegate/shared/serving/served-model.js';
 import type { ProviderInUse } from '@tidegate/shared/serving/provider-in-use.js';
 import type { Runtime } from '@tidegate/shared/runtime/graph-runner.js';
 import type { ModelPackage } from '@tidegate/shared/package/model-package.js';
@@ -135,10 +140,15 @@ export class EngineSlots implements ModelSlots, ServingModels {
   }
 
   /** `opened`: the package at the source's path, where somebody has opened it already. */
-  async prepare(source: ModelSource, signal: AbortSignal, opened?: ModelPackage): Promise<LoadedModel> {
+  async prepare(
+    source: ModelSource,
+    signal: AbortSignal,
+    onLoading?: LoadObserver,
+    opened?: ModelPackage,
+  ): Promise<LoadedModel> {
     const { name, version, versionDigest, variant, variantDigest, path } = source;
     const { residency } = this.#modules;
-    const modules = { ...this.#modules, endedSequences: this.#endedSequences };
+    const modules = { ...this.#modules, endedSequences: this.#endedSequences, onLoading };
     const options = { ...this.#options, required: true };
     const pack = opened ?? (await openPackage(path, this.#modules, { name, signal }));
     const { memory } = pack.yaml;

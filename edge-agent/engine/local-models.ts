@@ -43,7 +43,7 @@ export class LocalModels implements ModelControl {
       const { name, version, path } = source;
       const known = { under, version, privacy: pack.yaml.privacy };
       try {
-        this.#slots.activate(await this.#slots.prepare(source, signal, pack));
+        this.#slots.activate(await this.#slots.prepare(source, signal, undefined, pack));
         this.#known.set(name, known);
       } catch (cause) {
         const error = new Error(`model '${name}' (${path}) can't be served: ${messageOf(cause)}`, { cause });
@@ -99,7 +99,7 @@ export class LocalModels implements ModelControl {
         await this.#slots.load(model, signal); // the same files: only into memory, where it had left
         return;
       }
-      const before = this.#slots.activate(await this.#slots.prepare(fresh.source, signal, fresh.pack));
+      const before = this.#slots.activate(await this.#slots.prepare(fresh.source, signal, undefined, fresh.pack));
       const { under, source, pack } = fresh;
       this.#known.set(model, { under, version: source.version, privacy: pack.yaml.privacy });
       if (before !== undefined) await this.#slots.retire(before);

@@ -40,8 +40,15 @@ export interface PreparedModel {
 }
 
 export interface ModelSlots {
-  /** Loads in a spare executor; the active version serves on. Rejects when it can't be loaded, or what its package requires isn't met. */
-  prepare(source: ModelSource, signal: AbortSignal): Promise<PreparedModel>;
+  /**
+   * Loads in a spare executor; the active version serves on. Rejects when it can't be loaded, or what its package requires isn't
+   * met. `onLoading` receives 0..1 by graphs, and what is being done.
+   */
+  prepare(
+    source: ModelSource,
+    signal: AbortSignal,
+    onLoading?: (share: number, doing: string) => void,
+  ): Promise<PreparedModel>;
   /** Makes it the active version; the one before stays loaded and is returned, for undoing. */
   activate(prepared: PreparedModel): PreparedModel | undefined;
   /** Takes the model out of service; requests for it then go to the hub or are refused. */

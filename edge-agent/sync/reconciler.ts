@@ -77,6 +77,8 @@ export interface ReconcilerModules {
 interface StepProgress {
   readonly target: DesiredModel;
   readonly share: number;
+  /** Within a step that says it. */
+  readonly doing?: string | undefined;
 }
 
 /** A passing trouble is over within a minute of its cause (B5: recovers within 60 s after space returns). */
@@ -317,8 +319,8 @@ export class Reconciler {
   async #forward(kind: Exclude<ForwardStep, 'switch'>, target: DesiredModel, signal: AbortSignal): Promise<void> {
     const { runner } = this.#modules;
     if (kind === 'verify') return runner.verify(target, signal);
-    if (kind === 'load') return runner.load(target, signal);
-    const onProgress = (share: number): void => this.#showProgress(target, share);
+    const onProgress = (share: number, doing?: string): void => this.#showProgress(target, share, doing);
+    if (kind === 'load') return runner.load(target, onProgress, signal);
     if (kind === 'warm-up') return runner.warmUp(target, onProgress, signal);
     if (kind === 'self-test') return runner.selfTest(target, onProgress, signal);
     await runner.download(target, needed(this.#input()), onProgress, signal);
@@ -349,10 +351,11 @@ export class Reconciler {
     }
   }
 
-  #showProgress(target: DesiredModel, share: number): void {
-    const before = this.#progress?.share ?? 0;
-    this.#progress = { target, share: Math.min(1, share) };
-    if (Math.floor(share * 10) > Math.floor(before * 10)) this.#modules.changed();
+  #showProgress(target: DesiredModel, share: number, doing?: string): void {
+    const before = this.#progress;
+    this.#progress = { target, share: Math.min(1, share), doing };
+    if (doing !== before?.doing || Math.floor(share * 10) > Math.floor((before?.share ?? 0) * 10))
+      this.#modules.changed();
   }
 
   /** Long steps look up every tick: something that can't wait ends them, and they go on afterwards. */

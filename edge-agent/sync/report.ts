@@ -4,7 +4,12 @@
 import type { ProviderInUse } from '@tidegate/shared/serving/provider-in-use.js';
 import type { DesiredModel, DesiredState } from '@tidegate/shared/wire/desired-state.js';
 import type { DeviceClass } from '@tidegate/shared/wire/device-class.js';
-import { PROVIDER_REASON_MAX, type ReportedModel, type ReportedState } from '@tidegate/shared/wire/reported-state.js';
+import {
+  DOING_MAX,
+  PROVIDER_REASON_MAX,
+  type ReportedModel,
+  type ReportedState,
+} from '@tidegate/shared/wire/reported-state.js';
 import type { ModelSlots } from '../engine/model-slots.js';
 import type { ActivationRecord, ActiveVersion } from '../state/activations.js';
 import { sameActivation } from './plan.js';
@@ -18,13 +23,14 @@ interface ReportInput {
   readonly active: ReadonlyMap<string, ActiveVersion>;
   readonly records: readonly ActivationRecord[];
   readonly slots: Pick<ModelSlots, 'active'>;
-  readonly progress: { readonly target: DesiredModel; readonly share: number } | undefined;
+  readonly progress:
+    { readonly target: DesiredModel; readonly share: number; readonly doing?: string | undefined } | undefined;
   /** The passing trouble that a model's activation waits for, where there is one. */
   readonly trouble: (model: string) => Error | undefined;
 }
 
 /** The others take no time worth a report. */
-const STEPS_WITH_PROGRESS: ReadonlySet<string> = new Set(['download', 'warm-up', 'self-test']);
+const STEPS_WITH_PROGRESS: ReadonlySet<string> = new Set(['download', 'load', 'warm-up', 'self-test']);
 
 /** Everything but `seq`: two equal ones need no second report. */
 export function buildReport(input: ReportInput): Omit<ReportedState, 'seq'> {
@@ -87,6 +93,7 @@ function reportActivation(want: DesiredModel, input: ReportInput): ReportedModel
     state: state === 'superseded' ? 'running' : state,
     attempt,
     ...(underWay && STEPS_WITH_PROGRESS.has(step) && { progress: Math.floor((input.progress?.share ?? 0) * 20) / 20 }),
+    ...(underWay && input.progress?.doing !== undefined && { doing: input.progress.doing.slice(0, DOING_MAX) }),
     ...(error !== undefined && { error: error.slice(0, 2000) }),
   };
 }

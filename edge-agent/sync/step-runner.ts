@@ -113,10 +113,14 @@ export class StepRunner {
     await this.#modules.store.verifyPackage(target.variantDigest, signal);
   }
 
-  /** Loads in a spare executor. A load that ends after the signal did is closed again. */
-  async load(target: DesiredModel, signal: AbortSignal): Promise<void> {
+  /** Loads in a spare executor. A load that ends after the signal did is closed again. `onLoading` as ModelSlots.prepare. */
+  async load(
+    target: DesiredModel,
+    onLoading: (share: number, doing: string) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
     const path = this.#modules.store.packageFolder(target.variantDigest);
-    const loading = this.#modules.slots.prepare(sourceOf(target, path), signal);
+    const loading = this.#modules.slots.prepare(sourceOf(target, path), signal, onLoading);
     const prepared = await unlessAborted(loading, signal, (late) => this.#retire(late));
     this.dropPrepared(target.variantDigest);
     this.#prepared.set(target.variantDigest, prepared);

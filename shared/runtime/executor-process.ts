@@ -151,6 +151,7 @@ export class ExecutorProcess {
         if (this.#pipe.endReason !== undefined) return reject(loadFailed(this.#pipe.endReason));
         signal.addEventListener('abort', onAbort, { once: true });
         this.#loading.set(id, { resolve, reject });
+        options.onPhase?.('loading');
         this.#sendLoad(id, options);
         return undefined;
       });
@@ -267,6 +268,8 @@ export class ExecutorProcess {
       run?.reject(new RuntimeError(message.code, message.message));
     } else if (message.type === 'loaded') {
       this.#takeLoading(message.graph)?.resolve(message);
+    } else if (message.type === 'compiling') {
+      this.#graphs.get(message.graph)?.options.onPhase?.('compiling');
     } else if (message.type === 'load-failed') {
       this.#takeLoading(message.graph)?.reject(new RuntimeError(message.code, message.message));
     }

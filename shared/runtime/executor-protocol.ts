@@ -74,6 +74,8 @@ export type ToExecutor =
 export type FromExecutor =
   | LoadedMessage
   | { readonly type: 'failed'; readonly id: number; readonly code: RuntimeErrorCode; readonly message: string }
+  /** There is nothing compiled to load: that comes first, and may take minutes. */
+  | { readonly type: 'compiling'; readonly graph: number }
   | { readonly type: 'load-failed'; readonly graph: number; readonly code: RuntimeErrorCode; readonly message: string }
   | {
       readonly type: 'result';
@@ -87,6 +89,7 @@ export type FromExecutor =
 const NUMBERED: Readonly<Record<string, readonly string[]>> = {
   load: ['graph'],
   loaded: ['graph'],
+  compiling: ['graph'],
   'load-failed': ['graph'],
   run: ['id', 'graph'],
   forget: ['graph', 'key'],
@@ -125,7 +128,11 @@ export function decodeToExecutor(frame: Frame, shared?: SharedBytes): ToExecutor
 
 /** Reads a frame from an executor. Throws FrameError. */
 export function decodeFromExecutor(frame: Frame, shared?: SharedBytes): FromExecutor {
-  return decode(frame, ['loaded', 'load-failed', 'failed', 'result', 'pong'], shared) as unknown as FromExecutor;
+  return decode(
+    frame,
+    ['loaded', 'compiling', 'load-failed', 'failed', 'result', 'pong'],
+    shared,
+  ) as unknown as FromExecutor;
 }
 
 function decode(frame: Frame, types: readonly string[], shared: SharedBytes | undefined): Record<string, unknown> {

@@ -2,6 +2,7 @@
 // fails its own runs with a retryable error and is replaced at once; runs that come meanwhile wait for the new one within their
 // signal. ONNX Runtime and koffi never enter this process.
 import { availableParallelism } from 'node:os';
+import { basename } from 'node:path';
 import { CrashRecord } from './crash-record.js';
 import { executorFacts, ExecutorPool, loadFacts } from './executor-pool.js';
 import type { ExecutorGraphOptions, ExecutorProcessModules } from './executor-process.js';
@@ -10,6 +11,7 @@ import type {
   GraphRunner,
   GraphRunResult,
   LoadGraphOptions,
+  LoadPhase,
   Runtime,
   SequenceRun,
 } from './graph-runner.js';
@@ -61,8 +63,14 @@ export class ExecutorRuntime implements Runtime {
     const compiledCache = cache === undefined || content === undefined ? undefined : { ...cache, content };
     const { clock } = this.#modules;
     const crashes = options.crashes ?? new CrashRecord(clock);
-    const started = { ...options, intraOpThreads, slots, compiledCache, crashes };
-    const graph = await this.#pool.load(started, signal);
+    const { onPhase, ...kept } = options;
+    const started = { ...kept, intraOpThreads, slots, compiledCache, crashes };
+    const told = (phase: LoadPhase): void => {
+      if (phase === 'compiling')
+        log.info({ label, graph: basename(options.path) }, 'compiling a graph for this machine');
+      onPhase?.(phase);
+    };
+    const graph = await this.#pool.load({ ...started, onPhase: told }, signal);
     const { fallbackReason, engine } = graph.loaded;
     if (fallbackReason !== undefined) {
       log.warn({ label, engine: engine.name, reason: fallbackReason }, 'engine fell back');

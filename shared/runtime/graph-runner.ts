@@ -94,6 +94,9 @@ export interface CompiledCache {
 /** `used`: a compiled graph was loaded; `built`: it was made before; `none`: the plain graph was loaded, for this reason. */
 export type CompiledReport = { readonly kind: 'used' | 'built' } | { readonly kind: 'none'; readonly reason: string };
 
+/** ONNX Runtime doesn't say how far it is; but what it is at. */
+export type LoadPhase = 'loading' | 'compiling';
+
 export interface LoadGraphOptions {
   /** For logs, metrics and the process title: `ocr-line@sha256:ab12`. */
   readonly label: string;
@@ -106,6 +109,8 @@ export interface LoadGraphOptions {
   readonly concurrencyMax?: number | undefined;
   /** Where deaths of its executors are noted; graphs of one model share it. By default each has its own. */
   readonly crashes?: CrashRecord;
+  /** Hears what goes on while it is loaded; `loading` once more after `compiling`. */
+  readonly onPhase?: ((phase: LoadPhase) => void) | undefined;
   /** Asked before the graph is loaded again; what it rejects with counts as a failed load. */
   readonly verify?: () => Promise<void>;
   /** Asked when it was loaded again, on what it runs now; where it throws, the executor is ended, and that counts as a failed load. */

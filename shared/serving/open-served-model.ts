@@ -8,6 +8,7 @@ import { openPackage } from '../package/open-package.js';
 import { UnchangedFiles } from '../package/unchanged-files.js';
 import { CrashRecord } from '../runtime/crash-record.js';
 import type { ProviderReport } from '../runtime/engine.js';
+import type { LoadPhase } from '../runtime/graph-runner.js';
 import { canBatch } from '../scheduling/rows.js';
 import { Scheduler } from '../scheduling/scheduler.js';
 import type { ModelYaml } from '../wire/model-yaml.js';
@@ -22,6 +23,7 @@ import { ServingError } from './serving-error.js';
 import { graphTraits } from './served-graph-file.js';
 import {
   ServedModel,
+  type LoadObserver,
   type ServedModelIdentity,
   type ServedModelModules,
   type ServedModelOptions,
@@ -50,7 +52,7 @@ export async function serveModel(
   modules: ServedModelModules,
   signal: AbortSignal,
 ): Promise<ServedModel> {
-  const { runtime, inspect, clock, onRun } = modules;
+  const { runtime, inspect, clock, onRun, onLoading } = modules;
   let model: ServedModel | undefined;
   const ran = (rows: number, computeUs: number): void => {
     if (model?.testing !== true) onRun?.(identity.name, identity.version, rows, computeUs);
@@ -75,13 +77,14 @@ export async function serveModel(
       const sizeBytes = pack.files.reduce((sum, file) => sum + (read.includes(file.path) ? file.sizeBytes : 0), 0);
       const unchanged = new UnchangedFiles(pack, read);
       const verify = (): Promise<void> => unchanged.check();
+      const onPhase = onLoading && phasesOf(graph, slots.length, graphs.length, onLoading);
       const concurrencyMax = pack.yaml.limits.concurrency;
       const run = { providers, intraOpThreads, concurrencyMax };
       const accept = (provider: ProviderReport): void => {
         const inUse = slots.map((slot) => (slot.graph === graph ? { provider, nodes: slot.nodes } : graphInUse(slot)));
         requireProvider(pack.yaml, inUse, options);
       };
-      const loading = { label, path, timeVaries, ...run, crashes, verify, accept, sizeBytes, ...carrying };
+      const loading = { label, path, timeVaries, ...run, crashes, verify, accept, sizeBytes, onPhase, ...carrying };
       await verify(); // the package may have been opened a while ago
       const runner = await runtime.load(loading, signal);
       deterministic &&= traits.deterministic && state === undefined;
@@ -115,6 +118,17 @@ export async function serveModel(
     await Promise.all(slots.map(({ runner }) => runner.close()));
     throw error;
   }
+}
+
+/** One that compiles is half done by then, as it is loaded once more. */
+function phasesOf(graph: string, done: number, count: number, onLoading: LoadObserver): (phase: LoadPhase) => void {
+  const name = posix.basename(graph);
+  let compiled = false;
+  return (phase) => {
+    const share = (done + (compiled && phase === 'loading' ? 0.5 : 0)) / count;
+    compiled ||= phase === 'compiling';
+    onLoading(share, count === 1 ? `${phase} ${name}` : `${phase} ${name}, ${done + 1} of ${count} graphs`);
+  };
 }
 
 function graphInUse({ runner, nodes }: GraphSlot): GraphInUse {

@@ -61,11 +61,15 @@ export interface ServedModelOptions {
 /** Hears of each run of a model's first graph that ended well, self-tests excepted. */
 export type RunObserver = (model: string, version: string, rows: number, computeUs: number) => void;
 
+/** Hears what loading a model is at, and 0..1 by the graphs that are loaded. */
+export type LoadObserver = (share: number, doing: string) => void;
+
 export interface ServedModelModules {
   readonly runtime: Runtime;
   readonly inspect: OpenPackageDeps['inspect'];
   readonly clock: Clock;
   readonly onRun?: RunObserver | undefined;
+  readonly onLoading?: LoadObserver | undefined;
   /** What all models compute on; without it, each graph as if it were alone. */
   readonly cores?: Cores | undefined;
   /** Why sequences of this model ended, also with versions before this one. */

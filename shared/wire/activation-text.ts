@@ -13,12 +13,17 @@ const DOING: Readonly<Partial<Record<Activation['step'], string>>> = {
   probation: 'on probation',
 };
 
-type Said = Pick<Activation, 'step' | 'state'> & { progress?: number | undefined; error?: string | undefined };
+type Said = Pick<Activation, 'step' | 'state'> & {
+  progress?: number | undefined;
+  doing?: string | undefined;
+  error?: string | undefined;
+};
 
 /** With the error, where it has one. */
-export function activationText({ step, state, progress, error }: Said): string {
+export function activationText({ step, state, progress, doing, error }: Said): string {
   const why = error === undefined ? '' : `: ${error}`;
   if (state !== 'running') return `${step} ${state}${why}`;
   const share = progress === undefined ? '' : ` ${Math.round(progress * 100)}%`;
-  return `${DOING[step] ?? step}${share}${why}`;
+  const what = doing === undefined ? '' : ` (${doing})`;
+  return `${DOING[step] ?? step}${share}${what}${why}`;
 }

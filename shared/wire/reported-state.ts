@@ -18,6 +18,8 @@ export const ACTIVATION_STEPS = [
 
 /** Of what an engine says a provider failed with, so much is reported. */
 export const PROVIDER_REASON_MAX = 500;
+/** And of what a step is at. */
+export const DOING_MAX = 200;
 
 export const reportedModelSchema = z.strictObject({
   name: z.string(),
@@ -47,6 +49,8 @@ export const reportedModelSchema = z.strictObject({
       state: z.enum(['running', 'failed', 'rolled-back', 'needs-attention']),
       /** 0..1 within the step, where known. */
       progress: z.number().min(0).max(1).optional(),
+      /** What a running step is at: `compiling det.onnx, 1 of 3 graphs`. */
+      doing: z.string().max(DOING_MAX).optional(),
       attempt: z.int().min(1),
       error: z.string().max(2000).optional(),
     })

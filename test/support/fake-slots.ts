@@ -44,6 +44,8 @@ export class FakeSlots implements ModelSlots {
   readonly failLoad = new Set<string>();
   readonly failSelfTest = new Set<string>();
   readonly hangLoad = new Set<string>();
+  /** Variant digests whose loading says that it compiles: awaited meanwhile. */
+  readonly compileAtLoad = new Map<string, () => Promise<void>>();
   /** Variant digests that compile at their first run: awaited before each tenth of it. */
   readonly compile = new Map<string, (share: number) => Promise<void>>();
   /** Loaded and not closed. */
@@ -52,7 +54,16 @@ export class FakeSlots implements ModelSlots {
   readonly history: string[] = [];
   readonly #active = new Map<string, FakePrepared>();
 
-  async prepare(source: ModelSource, signal: AbortSignal): Promise<FakePrepared> {
+  async prepare(
+    source: ModelSource,
+    signal: AbortSignal,
+    onLoading?: (share: number, doing: string) => void,
+  ): Promise<FakePrepared> {
+    const compile = this.compileAtLoad.get(source.variantDigest);
+    if (compile !== undefined) {
+      onLoading?.(0.5, 'compiling b.onnx, 2 of 2 graphs');
+      await compile();
+    }
     if (this.hangLoad.has(source.variantDigest)) await new Promise(() => undefined);
     signal.throwIfAborted();
     if (this.failLoad.has(source.variantDigest)) throw new Error('the graph is broken');

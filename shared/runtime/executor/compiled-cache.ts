@@ -42,12 +42,13 @@ interface LoadedSession {
   readonly compiled: CompiledReport;
 }
 
-/** Loads the graph, from the cache where it can. Rejects as Engine.load, and with `not-compiled` where that was asked for. */
+/** Loads the graph, from the cache where it can. Rejects as Engine.load, and with `not-compiled` where that was asked for. `onCompiling` hears before it compiles. */
 export async function loadThroughCache(
   engine: Engine,
   options: LoadOptions,
   cache: CompiledCache,
   signal: AbortSignal,
+  onCompiling: () => void = () => undefined,
 ): Promise<LoadedSession> {
   let reason: string | undefined;
   try {
@@ -60,6 +61,7 @@ export async function loadThroughCache(
       if (found !== undefined) return { session: found, compiled: { kind: 'used' } };
       if (cache.compileApart === true) throw new RuntimeError('not-compiled', 'it is to be compiled apart first');
       if (cache.useOnly === true) throw new Error('it was not kept, and a replacement does not compile');
+      onCompiling();
       await build(engine, options, cache, entry, graphBytes, signal);
       const built = await loadEntry(engine, options, entry, signal);
       if (built !== undefined) return { session: built, compiled: { kind: 'built' } };

@@ -124,7 +124,11 @@ async function load(message: Extract<ToExecutor, { type: 'load' }>): Promise<voi
     const { signal } = held.loading;
     let compiled: CompiledReport | undefined;
     if (compiledCache === undefined) held.session = await engine.load(message, signal);
-    else ({ session: held.session, compiled } = await loadThroughCache(engine, message, compiledCache, signal));
+    else {
+      const compiling = (): void => send({ type: 'compiling', graph });
+      const loading = loadThroughCache(engine, message, compiledCache, signal, compiling);
+      ({ session: held.session, compiled } = await loading);
+    }
     const { session } = held;
     const sessionMs = performance.now() - startedMs;
     const grownBytes = Math.max(0, process.memoryUsage.rss() - bytesBefore);

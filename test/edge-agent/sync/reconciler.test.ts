@@ -62,6 +62,20 @@ describe('when a version compiles at its first run (B19)', () => {
     expect(made.running('digits')).toBe(v2.model.variantDigest);
   });
 
+  it('says what it compiles while it is loaded, and how many of its graphs are done', async () => {
+    const { made, source, v1 } = await withVersion1();
+    const v2 = source.publish('digits', 2, 'two');
+    let seen: ReturnType<typeof made.report>;
+    made.slots.compileAtLoad.set(v2.model.variantDigest, async () => void (seen = made.report('digits')));
+    made.reconciler.accept(desiredState(2, [v2.model]));
+    await made.settled();
+    expect(seen).toMatchObject({
+      running: { variantDigest: v1 },
+      activation: { step: 'load', progress: 0.5, doing: 'compiling b.onnx, 2 of 2 graphs' },
+    });
+    expect(made.report('digits')?.activation).toBeUndefined();
+  });
+
   it('keeps the version before where the new one never gets warm, and says which step took too long', async () => {
     const { made, source, v1 } = await withVersion1();
     await made.stop();

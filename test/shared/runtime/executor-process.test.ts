@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
-import type { GraphRunner } from '@tidegate/shared/runtime/graph-runner.js';
+import type { GraphRunner, LoadPhase } from '@tidegate/shared/runtime/graph-runner.js';
 import { RuntimeError } from '@tidegate/shared/runtime/runtime-error.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
@@ -105,7 +105,7 @@ describe.runIf(process.platform === 'linux')('an executor that shares memory wit
 describe('executors with a cache of compiled graphs', () => {
   let path: string;
   beforeAll(async () => writeWeightyModel((path = join(newFolder(), 'weighty.onnx'))));
-  const open = (folder = newFolder()): (() => Promise<GraphRunner>) => {
+  const open = (folder = newFolder(), onPhase?: (phase: LoadPhase) => void): (() => Promise<GraphRunner>) => {
     const compiledCache = { folder, limitBytes: 2 ** 30 };
     const runtime = new ExecutorRuntime({ clock: systemClock, log: silentLog, compiledCache });
     runtimes.push(runtime);
@@ -115,6 +115,7 @@ describe('executors with a cache of compiled graphs', () => {
       providers: [],
       intraOpThreads: 1,
       concurrency: 1,
+      onPhase,
     } as const;
     return () => runtime.load({ ...options, path }, never);
   };
@@ -132,6 +133,18 @@ describe('executors with a cache of compiled graphs', () => {
     expect(Buffer.compare(again.outputs[0]!.data, outputs[0]!.data)).toBe(0);
     expect(runner.compiled).toEqual({ kind: 'used' });
     expect(runner.sessionMs).toBeGreaterThan(0);
+  });
+
+  it('says what goes on while it loads: compiling may take minutes (B19)', async () => {
+    const phases: LoadPhase[] = [];
+    const load = open(newFolder(), (phase) => void phases.push(phase));
+    const runner = await load();
+    expect(phases.splice(0)).toEqual(['loading', 'compiling', 'loading']);
+    await (await load()).close();
+    expect(phases.splice(0)).toEqual(['loading']);
+    await runner.park();
+    await runner.wake(never);
+    expect(phases).toEqual([]); // nobody watches by then
   });
 
   it('does without where an executor died that had answered nothing', async () => {

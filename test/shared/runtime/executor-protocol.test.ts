@@ -45,6 +45,7 @@ describe('the executor protocol', () => {
     { type: 'failed', id: 7, code: 'run-failed', message: 'why' },
     { type: 'load-failed', graph: 2, code: 'load-failed', message: 'why' },
     { type: 'pong', id: 0 },
+    { type: 'compiling', graph: 2 },
   ])('brings $type from the executor', (message) => {
     expect(decodeFromExecutor(frameOf(encodeMessage(message)))).toMatchObject(message);
   });

@@ -14,6 +14,7 @@ import { silentLog } from '@tidegate/shared/system/log.js';
 import { bytesOf, tensor, type NamedTensor } from '@tidegate/shared/tensor/tensor.js';
 import { digitInput } from '../../support/digit-inputs.js';
 import { temporaryFolders } from '../../support/temporary-folder.js';
+import { writeTwoStagePackage } from '../../support/two-stage-package.js';
 
 const digits = fileURLToPath(new URL('../../../examples/digits', import.meta.url));
 const digest = `sha256:${'0'.repeat(64)}`;
@@ -94,6 +95,18 @@ describe('ServedModel', () => {
     await expect(refused).rejects.toMatchObject({ code: 'not-ready' });
     const forAll = openServedModel(digits, identity, { ...options, required: true, requireGpu: true }, real, signal());
     await expect(forAll).rejects.toThrow(/--require-gpu is on, but the CPU runs it: asked for; name a provider/);
+  });
+
+  it('says which graph it loads, and how many of them are loaded (B19)', async () => {
+    const said: unknown[] = [];
+    const onLoading = (share: number, doing: string): void => void said.push([share, doing]);
+    const modules = { runtime, inspect: inspectGraphFile, clock: systemClock, onLoading };
+    const path = writeTwoStagePackage(temporaryFolder(), 'two');
+    await (await openServedModel(path, identity, options, modules, signal())).close();
+    expect(said).toEqual([
+      [0, 'loading front.onnx, 1 of 2 graphs'],
+      [0.5, 'loading back.onnx, 2 of 2 graphs'],
+    ]);
   });
 
   it("holds callers to its package's limits, and self-tests to none", async () => {
