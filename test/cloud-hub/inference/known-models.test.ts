@@ -6,6 +6,8 @@ import { Residency } from '@tidegate/shared/residency/residency.js';
 import type { InferRequest } from '@tidegate/shared/serving/inference-service.js';
 import type { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
+import { seededRandom } from '@tidegate/shared/system/random.js';
+import { Tracer, type FinishedSpan } from '@tidegate/shared/tracing/span.js';
 import { afterEach, expect, test } from 'vitest';
 import { settle } from '../../support/fake-graph-runner.js';
 import { ManualClock } from '../../support/manual-clock.js';
@@ -23,7 +25,7 @@ class Hub {
   readonly closed: number[] = [];
   /** Versions that hold what sequences carry. */
   readonly live = new Set<number>();
-  infer: () => Promise<void> = async () => undefined;
+  infer: (request: Parameters<LoadedModel['infer']>[0]) => Promise<void> = async () => undefined;
   failures = 0;
   peak = 0;
 
@@ -61,8 +63,8 @@ class Hub {
       get holdsState() {
         return live.has(version);
       },
-      infer: async () => {
-        await this.infer();
+      infer: async (request) => {
+        await this.infer(request);
         return { outputs: [], queueUs: 0, computeUs: 1, confidence: undefined };
       },
       park: async () => void running.delete(version),
@@ -73,10 +75,15 @@ class Hub {
     };
   }
 
-  ask(version: number, timeoutMs = 30_000, keepAliveMs?: number): Promise<'answered' | ServingError> {
+  ask(
+    version: number,
+    timeoutMs = 30_000,
+    keepAliveMs?: number,
+    part: Partial<InferRequest> = {},
+  ): Promise<'answered' | ServingError> {
     const variant = { model: 'm', version, variantDigest: `sha256:${version}`, manifest: { files: [] } };
     const entry = { variant, yaml: { pipeline: [{ graph: 'm.onnx' }], memory: { keepAliveMs } } };
-    const request = { deadlineMs: this.clock.monotonicMs() + timeoutMs } as InferRequest;
+    const request = { deadlineMs: this.clock.monotonicMs() + timeoutMs, ...part } as InferRequest;
     return this.models.infer(entry as unknown as CatalogueEntry, request, new AbortController().signal).then(
       () => 'answered' as const,
       (error: unknown) => error as ServingError,
@@ -111,6 +118,20 @@ test('opens a version once for all who wait, and again where that failed', async
   expect(await hub.answer(1)).toBe('answered');
   expect(hub.opened).toEqual([1, 1]);
   expect(hub.models.inMemory()).toEqual([{ model: 'm', version: 1, bytes: SIZE }]);
+});
+
+test('tells the trace which side a branch of the pipeline took', async () => {
+  hub = new Hub({});
+  hub.infer = async ({ onChoice }) => onChoice?.({ step: 'step branch', held: 2, of: 3 });
+  const spans: FinishedSpan[] = [];
+  const tracer = new Tracer(1, { clock: hub.clock, random: seededRandom(1), take: (span) => spans.push(span) });
+  const trace = tracer.begin(undefined, 'ask', { kind: 'server' });
+  const asked = hub.ask(1, undefined, undefined, { trace });
+  await hub.pass(LOAD_MS + 100);
+  expect(await asked).toBe('answered');
+  trace.span?.end();
+  const events = spans.find(({ name }) => name === 'ask')?.events.map(({ name }) => name);
+  expect(events).toEqual(['step branch: its first side for 2 of 3 items']);
 });
 
 test('keeps to the memory budget: who is worth least leaves, stays known, and is only woken again', async () => {
