@@ -32,6 +32,8 @@ const ENTRY_PER_GRAPH = 2;
 /** What is left of the volume to others, and how much of it the cache may be whatever its limit. */
 const KEPT_FREE_BYTES = 256 << 20;
 const VOLUME_SHARE = 0.1;
+/** A volume with less is full. */
+const FULL_BYTES = 1 << 20;
 const VERIFIED = 'verified';
 const UNFINISHED = '.building-';
 const UNFINISHED_MAX_AGE_MS = 3_600_000;
@@ -93,8 +95,7 @@ async function loadEntry(
   if (!(await exists(join(entry, MANIFEST)))) return undefined;
   try {
     await verify(entry);
-    const now = new Date();
-    await fs.utimes(join(entry, MANIFEST), now, now); // when it was used last
+    await note(join(entry, MANIFEST), (path) => fs.utimes(path, new Date(), new Date())); // when it was used last
     return await engine.load({ ...options, path: join(entry, COMPILED_GRAPH), compiled: true }, signal);
   } catch (error) {
     console.error(`executor: a compiled graph is of no use: ${error instanceof Error ? error.message : String(error)}`);
@@ -125,6 +126,10 @@ async function build(
     await fs.rename(unfinished, entry).catch(async (error: unknown) => {
       if (!(await exists(join(entry, MANIFEST)))) throw error; // another executor was faster: its entry does
     });
+  } catch (cause) {
+    const left = await fs.statfs(cache.folder);
+    if (left.bavail * left.bsize > FULL_BYTES) throw cause;
+    throw new Error('the volume became full while it was compiled', { cause }); // the engine says only that it could not write
   } finally {
     await fs.rm(unfinished, { recursive: true, force: true });
   }
@@ -173,7 +178,15 @@ async function verify(entry: string): Promise<void> {
     if ((await fs.stat(path)).size !== expected.sizeBytes) throw new Error(`${name} has another size`);
     if (!known && (await describe(path)).sha256 !== expected.sha256) throw new Error(`${name} is damaged`);
   }
-  if (!known && boot !== undefined) await fs.writeFile(join(entry, VERIFIED), boot, { mode: 0o600 });
+  if (!known && boot !== undefined)
+    await note(join(entry, VERIFIED), (path) => fs.writeFile(path, boot, { mode: 0o600 }));
+}
+
+/** What is written down about an entry, where it can be: on a full or read-only volume the entry itself is as good as before. */
+async function note(path: string, write: (path: string) => Promise<void>): Promise<void> {
+  await write(path).catch((error: unknown) =>
+    console.error(`executor: ${path} could not be written: ${String(error)}`),
+  );
 }
 
 async function describe(path: string): Promise<{ sizeBytes: number; sha256: string }> {

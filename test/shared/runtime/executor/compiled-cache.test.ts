@@ -1,7 +1,10 @@
 // The cache of compiled graphs over both engines: equal answers, and the plain graph whatever happens to what is kept (B19).
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Engine } from '@tidegate/shared/runtime/engine.js';
 import type { CompiledCache, CompiledReport } from '@tidegate/shared/runtime/graph-runner.js';
 import { createBindingEngine } from '@tidegate/shared/runtime/executor/binding/engine.js';
@@ -14,6 +17,30 @@ import { weightyFeeds, writeWeightyModel } from '../../../support/weighty-model.
 const never = new AbortController().signal;
 const newFolder = temporaryFolders('compiled-cache');
 const MIB = 1 << 20;
+const mounted: string[] = [];
+afterAll(() => mounted.forEach((path) => execFileSync('umount', [path])));
+
+/** Undefined where mounting isn't allowed. */
+function mountVolume(): string | undefined {
+  const path = mkdtempSync(join(tmpdir(), 'tidegate-compiled-'));
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=320m', 'tmpfs', path], { stdio: 'pipe' });
+  } catch {
+    return undefined; // no root, or no right to mount
+  }
+  mounted.push(path);
+  return path;
+}
+
+async function fillUp(volume: string): Promise<void> {
+  const ballast = await fs.open(join(volume, 'ballast'), 'w');
+  const chunk = Buffer.alloc(4 * MIB, 1);
+  const full = async (): Promise<never> => {
+    for (;;) await ballast.writeFile(chunk);
+  };
+  await full().catch(() => undefined);
+  await ballast.close();
+}
 
 describe.each([
   ['capi', createCapiEngine],
@@ -80,6 +107,36 @@ describe.each([
     expect(await load(cache)).toEqual({ kind: 'built' });
     expect(await load(cache)).toEqual({ kind: 'used' });
   });
+
+  policy('is used where nothing can be written down about it: a full or read-only volume', async () => {
+    const cache = newCache();
+    await load(cache);
+    const verified = join(await entryOf(cache), 'verified');
+    await fs.rm(verified);
+    await fs.mkdir(verified); // as after a restart of the device, and not to be written
+    expect(await load(cache)).toEqual({ kind: 'used' });
+  });
+
+  const volume = name === 'capi' ? mountVolume() : undefined;
+  it.runIf(volume !== undefined)(
+    'loads the plain graph where the volume becomes full meanwhile, and leaves nothing there',
+    async () => {
+      const cache = { ...newCache(), folder: join(volume!, 'engine-cache') };
+      const filling: Engine = Object.assign(Object.create(engine) as Engine, {
+        load: async (...[asked, signal]: Parameters<Engine['load']>) => {
+          if (asked.saveTo !== undefined) await fillUp(volume!);
+          return engine.load(asked, signal);
+        },
+      });
+      const { session, compiled } = await loadThroughCache(filling, options(), cache, never);
+      expect(compiled).toEqual({ kind: 'none', reason: 'the volume became full while it was compiled' });
+      expect(await session.run(weightyFeeds(3), [], never)).toHaveLength(expected.length);
+      await session.close();
+      expect(await entriesOf(cache)).toEqual([]);
+      await fs.rm(join(volume!, 'ballast'));
+      expect(await load(cache)).toEqual({ kind: 'built' });
+    },
+  );
 
   policy('keeps entries apart by content, and removes what was not used for longest', async () => {
     const first = newCache();
