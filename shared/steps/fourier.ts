@@ -27,9 +27,11 @@ export class RealFourier {
   #im: Float64Array;
   #nextRe: Float64Array;
   #nextIm: Float64Array;
-  /** Of one butterfly, and the roots of unity of each radix. */
-  readonly #inRe = new Float64Array(8);
-  readonly #inIm = new Float64Array(8);
+  /** Of one butterfly of an odd radix. */
+  readonly #sumRe = new Float64Array(4);
+  readonly #sumIm = new Float64Array(4);
+  readonly #gapRe = new Float64Array(4);
+  readonly #gapIm = new Float64Array(4);
   readonly #cosines: Float64Array;
   readonly #sines: Float64Array;
   readonly #roots = new Map(RADICES.map((radix) => [radix, circle(radix, radix)]));
@@ -69,7 +71,7 @@ export class RealFourier {
   #run(pass: Pass): void {
     if (pass.radix === 2) this.#runTwo(pass);
     else if (pass.radix === 4) this.#runFour(pass);
-    else this.#runAny(pass);
+    else this.#runOdd(pass);
     [this.#re, this.#nextRe] = [this.#nextRe, this.#re];
     [this.#im, this.#nextIm] = [this.#nextIm, this.#im];
   }
@@ -130,29 +132,51 @@ export class RealFourier {
     }
   }
 
-  #runAny({ radix, groups, stride, cosines, sines }: Pass): void {
+  /** An odd radix: terms from both ends go together, as their roots are conjugate. */
+  #runOdd({ radix, groups, stride, cosines, sines }: Pass): void {
     const roots = this.#roots.get(radix)!;
-    const [re, im, inRe, inIm] = [this.#re, this.#im, this.#inRe, this.#inIm];
-    const [nextRe, nextIm] = [this.#nextRe, this.#nextIm];
+    const half = (radix - 1) / 2;
+    const [re, im, nextRe, nextIm] = [this.#re, this.#im, this.#nextRe, this.#nextIm];
+    const [sumRe, sumIm, gapRe, gapIm] = [this.#sumRe, this.#sumIm, this.#gapRe, this.#gapIm];
     for (let p = 0; p < groups; p += 1) {
       for (let q = 0; q < stride; q += 1) {
-        for (let k = 0; k < radix; k += 1) {
-          const from = q + stride * (p + groups * k);
-          inRe[k] = re[from]!;
-          inIm[k] = im[from]!;
+        const from = q + stride * p;
+        const to = q + stride * radix * p;
+        let allRe = re[from]!;
+        let allIm = im[from]!;
+        for (let j = 1; j <= half; j += 1) {
+          const a = from + stride * groups * j;
+          const b = from + stride * groups * (radix - j);
+          sumRe[j] = re[a]! + re[b]!;
+          sumIm[j] = im[a]! + im[b]!;
+          gapRe[j] = re[a]! - re[b]!;
+          gapIm[j] = im[a]! - im[b]!;
+          allRe += sumRe[j]!;
+          allIm += sumIm[j]!;
         }
-        for (let k = 0; k < radix; k += 1) {
-          let sumRe = inRe[0]!;
-          let sumIm = inIm[0]!;
-          for (let j = 1, root = k; j < radix; j += 1, root = root + k < radix ? root + k : root + k - radix) {
-            sumRe += inRe[j]! * roots.cosines[root]! - inIm[j]! * roots.sines[root]!;
-            sumIm += inRe[j]! * roots.sines[root]! + inIm[j]! * roots.cosines[root]!;
+        nextRe[to] = allRe;
+        nextIm[to] = allIm;
+        for (let k = 1; k <= half; k += 1) {
+          let evenRe = re[from]!;
+          let evenIm = im[from]!;
+          let oddRe = 0;
+          let oddIm = 0;
+          for (let j = 1, root = k; j <= half; j += 1, root = root + k < radix ? root + k : root + k - radix) {
+            const cos = roots.cosines[root]!;
+            const sin = roots.sines[root]!;
+            evenRe += sumRe[j]! * cos;
+            evenIm += sumIm[j]! * cos;
+            oddRe -= gapIm[j]! * sin;
+            oddIm += gapRe[j]! * sin;
           }
-          const cos = cosines[p * radix + k]!;
-          const sin = sines[p * radix + k]!;
-          const to = q + stride * (radix * p + k);
-          nextRe[to] = sumRe * cos - sumIm * sin;
-          nextIm[to] = sumRe * sin + sumIm * cos;
+          const c1 = cosines[p * radix + k]!;
+          const s1 = sines[p * radix + k]!;
+          const c2 = cosines[p * radix + radix - k]!;
+          const s2 = sines[p * radix + radix - k]!;
+          nextRe[to + stride * k] = (evenRe + oddRe) * c1 - (evenIm + oddIm) * s1;
+          nextIm[to + stride * k] = (evenRe + oddRe) * s1 + (evenIm + oddIm) * c1;
+          nextRe[to + stride * (radix - k)] = (evenRe - oddRe) * c2 - (evenIm - oddIm) * s2;
+          nextIm[to + stride * (radix - k)] = (evenRe - oddRe) * s2 + (evenIm - oddIm) * c2;
         }
       }
     }
