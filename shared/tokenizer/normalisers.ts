@@ -1,11 +1,14 @@
 // What a tokenizer does to a text before it splits it: the normalizers of Hugging Face's tokenizer.json by name, as its Rust
 // implementation computes them. Pure; each takes time in proportion to the text, and no file can make a text grow without end.
 import { z } from 'zod';
+import { characterMap } from './character-map.js';
 import { KNOWN_PATTERNS } from './known-patterns.js';
 import { TokenizerError } from './tokenizer-error.js';
 
 const LIMIT_PARTS = 16;
 const LIMIT_CONTENT = 64;
+/** In base64; SentencePiece's own has 320 KB. */
+const LIMIT_TABLE_LENGTH = 16 * 1024 * 1024;
 /** UTF-16 units that a text may grow to. */
 const LIMIT_LENGTH = 1 << 22;
 /** ICU sorts marks that follow each other in quadratic time; longer runs are normalised in parts, and are no text anyway. */
@@ -41,6 +44,7 @@ const single = z.discriminatedUnion('type', [
   }),
   z.strictObject({ type: z.literal('Strip'), strip_left: z.boolean(), strip_right: z.boolean() }),
   z.strictObject({ type: z.literal('Replace'), pattern: patternSchema, content: z.string().max(LIMIT_CONTENT) }),
+  z.strictObject({ type: z.literal('Precompiled'), precompiled_charsmap: z.string().max(LIMIT_TABLE_LENGTH) }),
   z.strictObject({ type: z.literal('Prepend'), prepend: z.string().max(LIMIT_CONTENT) }),
 ]);
 type Single = z.infer<typeof single>;
@@ -92,6 +96,8 @@ function one(settings: Single): Normalise {
       const pattern = patternOf(settings.pattern);
       return (text) => text.replaceAll(pattern, () => settings.content);
     }
+    case 'Precompiled':
+      return characterMap(settings.precompiled_charsmap, 'normalizer.precompiled_charsmap', LIMIT_LENGTH);
     case 'Prepend':
       return (text) => (text === '' ? '' : settings.prepend + text);
     default:

@@ -8,7 +8,7 @@ import { byteTokens, entriesOf, isTurn, type WordModel } from './word-model.js';
 /** SentencePiece's penalty of an unknown character below the worst token. */
 const UNKNOWN_PENALTY = 10;
 /** In UTF-16 units; SentencePiece's default is 16 characters. A word takes lookups in proportion to it. */
-const LIMIT_TOKEN_LENGTH = 128;
+const LIMIT_TOKEN_LENGTH = 64;
 
 export const unigramSchema = z.strictObject({
   type: z.literal('Unigram'),

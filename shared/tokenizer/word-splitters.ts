@@ -20,7 +20,10 @@ const single = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('Metaspace'),
     replacement: z.string().min(1).max(2),
-    prepend_scheme: z.enum(['always', 'first', 'never']).default('always'),
+    prepend_scheme: z.enum(['always', 'first', 'never']).optional(),
+    /** How older files say whether, and what: always, and the replacement. */
+    add_prefix_space: z.boolean().default(true),
+    str_rep: z.string().max(2).optional(),
     split: z.boolean().default(true),
   }),
   z.strictObject({ type: z.literal('Digits'), individual_digits: z.boolean().default(false) }),
@@ -91,7 +94,8 @@ function one(settings: Single): SplitWords {
 }
 
 function metaspace(settings: Extract<Single, { type: 'Metaspace' }>, piece: string, atStart: boolean): string[] {
-  const { replacement, prepend_scheme: scheme, split } = settings;
+  const { replacement, split, add_prefix_space: prefixes } = settings;
+  const scheme = settings.prepend_scheme ?? (prefixes ? 'always' : 'never');
   let text = piece.replaceAll(' ', () => replacement);
   const prepends = scheme === 'always' || (scheme === 'first' && atStart);
   if (prepends && !text.startsWith(replacement)) text = replacement + text;

@@ -1,4 +1,4 @@
-"""Writes ten tokenizers into a folder, and to cases.json what they make of random texts: FOLDER COUNT SEED."""
+"""Writes eleven tokenizers into a folder, and to cases.json what they make of random texts: FOLDER COUNT SEED."""
 
 import json
 import random

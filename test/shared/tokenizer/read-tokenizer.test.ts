@@ -25,7 +25,11 @@ describe('readTokenizer', () => {
       { normalizer: { type: 'Replace', pattern: { Regex: '(a|a)*$' }, content: '' } },
       /^normalizer\.pattern\.Regex: is none/,
     ],
-    [{ normalizer: { type: 'Precompiled', precompiled_charsmap: '' } }, /^normalizer\.type: /],
+    [
+      { normalizer: { type: 'Precompiled', precompiled_charsmap: '' } },
+      /^normalizer\.precompiled_charsmap: is no table of characters/,
+    ],
+    [{ normalizer: { type: 'Nmt' } }, /^normalizer\.type: /],
     [{ normalizer: { type: 'Sequence', normalizers: [{ type: 'Script' }] } }, /^normalizer\.normalizers\.0\.type: /],
     [{ pre_tokenizer: { type: 'ByteLevel', seed: 1 } }, /^pre_tokenizer\.seed: is not known here/],
     [
@@ -80,6 +84,19 @@ describe('readTokenizer', () => {
     const read = async (bytes: Uint8Array): Promise<readonly number[]> =>
       (await readTokenizer(bytes)).encode('the tide turns', undefined, options).ids;
     expect(await read(older)).toEqual(await read(Buffer.from(text)));
+  });
+
+  it('reads how older files say that a space goes before each word', async () => {
+    const splitter = { type: 'Metaspace', replacement: '_', str_rep: '_' };
+    const model = { type: 'WordPiece', unk_token: '?', vocab: { '?': 0, _a: 1, a: 2 } };
+    const ids = async (more: object): Promise<readonly number[]> =>
+      (await readTokenizer(encode({ model, pre_tokenizer: { ...splitter, ...more } }))).encode('a a', undefined, {
+        maxLength: 9,
+        addSpecialTokens: true,
+      }).ids;
+    expect(await ids({ add_prefix_space: true })).toEqual([1, 1]);
+    expect(await ids({ add_prefix_space: false })).toEqual([2, 1]);
+    expect(await ids({ prepend_scheme: 'never' })).toEqual([2, 1]);
   });
 
   it('lets no file make a text grow without end', async () => {
