@@ -17,6 +17,7 @@ import { PEERS } from './peers/peers.mjs';
 import { stopAll } from './processes.mjs';
 import { asText } from './report.mjs';
 import { save } from './save.mjs';
+import { sharedExecutors } from './shared-executors.mjs';
 import { servingWhileTraining } from './serving-while-training.mjs';
 import { split } from './split.mjs';
 import { stoppedHub } from './stopped-hub.mjs';
@@ -37,6 +38,7 @@ const ROWS = {
   'two-models': ['two models on the same cores, one of them flooded', twoModels],
   hub: ['local answers while the hub is stopped', stoppedHub],
   split: ['a pipeline between a slow device and a hub, over three links', split],
+  sharing: ['eight small models in one executor against eight', sharedExecutors],
   memory: ['memory of four instances against one, and of an idle agent (P10)', memory],
   ocr: ['full OCR against RapidOCR', ocr],
   switches: ['answers while versions switch (B17)', versionSwitches],

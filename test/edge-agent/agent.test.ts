@@ -1,5 +1,5 @@
 // The whole agent in one process with real executors: its own routes, metrics, and switching versions under load.
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -158,6 +158,31 @@ describe('the agent', () => {
     expect(agent.slots.names()).toEqual([]);
     expect((await get('/agent/v1/cache')).body['layers']).toMatchObject({ memory: { entries: 0, sizeBytes: 0 } });
     await expect(ask(1)).rejects.toMatchObject({ code: 'not-found' });
+  });
+});
+
+describe('models that have proven themselves on this device', () => {
+  const executorsOf = async (mode: 'run' | 'serve', flags: object): Promise<number> => {
+    const modules = { clock: systemClock, log: silentLog, version: '9.9.9', mode, hub: undefined, observers: [] };
+    const one = createAgent(readAgentSettings({ flags: { dataDir: folder, ...flags }, environment: {} }), modules);
+    for (const name of ['one', 'two']) {
+      const model = { ...source('1'), name, variantDigest: sha256(name) };
+      one.slots.activate(await one.slots.prepare(model, signal()));
+    }
+    const count = one.slots.executorPids.size;
+    await one.close(5000);
+    return count;
+  };
+
+  it('share an executor from the next start of `run` on, unless --share-executors is off', async () => {
+    const known = (name: string): object => ({
+      [`${sha256(name)} digits.onnx`]: { proven: true, crashed: false, runUs: 500 },
+    });
+    const document = { release: '9.9.9', graphs: { ...known('one'), ...known('two') } };
+    await writeFile(join(folder, 'executor-trust.json'), JSON.stringify(document));
+    expect(await executorsOf('run', {})).toBe(1);
+    expect(await executorsOf('run', { shareExecutors: 'off' })).toBe(2);
+    expect(await executorsOf('serve', {})).toBe(2); // keeps nothing of it
   });
 });
 
