@@ -7,6 +7,7 @@
 // But a caller who has had its share is no reason to refuse one who hasn't: what the request would make late, or has no room
 // beside, is displaced where its turn comes after the request's and it is another caller's. The heavy caller's excess is
 // refused, if need be a little later; the light caller is served as if the other weren't there.
+import { sharesCores } from './core-use.js';
 import type { Share, Turn } from './fair-shares.js';
 import { HEAVY_TIMES } from './recent-use.js';
 
@@ -147,7 +148,7 @@ const NOW: End = { expectedMs: 0, boundMs: 0 };
 
 /**
  * The end of each run when they go in order to the core that is free first. One that waits for a run of its own graph takes the core
- * that is free last before that, and so leaves the others' to those behind it. Of runs one after the other the means add up, the
+ * that is free last before that, and so leaves the others' to those behind it. A short one that nobody waits before shares a core. Of runs one after the other the means add up, the
  * deviations as their squares. A busy core's run is as uncertain as the view says, or as `like`'s.
  */
 function playForward(
@@ -158,13 +159,19 @@ function playForward(
   const busy = like === undefined ? 0 : (busyDoubtMs ?? like.boundMs - like.costMs) ** 2;
   const cores = slotsFreeMs.map((ms) => ({ freeMs: Math.max(ms, nowMs), squares: ms > nowMs ? busy : 0 }));
   const lanes = new Map<PlannedRun['lane'], number[]>();
+  let nobodyBefore = true;
   return turns.map(({ share }) => {
     const { lane, threads = 1, costMs, boundMs } = share;
-    const own = lane !== undefined && lane.slots * threads < cores.length ? slotsOf(lane, lanes, nowMs) : undefined;
+    const few = lane !== undefined && lane.slots * threads < cores.length;
+    let own = few ? slotsOf(lane, lanes, nowMs) : undefined;
     const fromMs = own?.[0] ?? nowMs;
     const core = cores.reduce((best, other) => (isBetter(other.freeMs, best.freeMs, fromMs) ? other : best));
-    const endMs = Math.max(core.freeMs, fromMs) + costMs;
-    core.freeMs = endMs;
+    const long = nobodyBefore && lane !== undefined && sharesCores(costMs, core.freeMs - nowMs);
+    if (long) own ??= slotsOf(lane, lanes, nowMs);
+    const shares = long && (own?.[0] ?? Infinity) <= nowMs;
+    nobodyBefore &&= shares || core.freeMs <= nowMs || fromMs > nowMs;
+    const endMs = shares ? nowMs + 2 * costMs : Math.max(core.freeMs, fromMs) + costMs;
+    core.freeMs = shares ? core.freeMs + costMs : endMs;
     core.squares += (boundMs - costMs) ** 2;
     if (own !== undefined) own.splice(0, 1, endMs);
     own?.sort((a, b) => a - b);
@@ -172,7 +179,7 @@ function playForward(
       const next = cores.reduce((earliest, other) => (other.freeMs < earliest.freeMs ? other : earliest));
       next.freeMs = Math.max(next.freeMs, endMs);
     }
-    return { expectedMs: endMs, boundMs: endMs + Math.sqrt(core.squares) };
+    return { expectedMs: endMs, boundMs: endMs + (shares ? 2 * (boundMs - costMs) : Math.sqrt(core.squares)) };
   });
 }
 

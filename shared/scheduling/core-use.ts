@@ -4,6 +4,9 @@
 //   A run begins while a core is free, the first in turn first (fair-shares.ts): no core is idle while anybody waits for it. One that
 //   computes on more cores than are free begins all the same and shares them for a while: waiting for the others would idle those, and
 //   letting shorter ones go first could go on for ever.
+//   A short run doesn't wait for long ones: where a core will be free only after many times its own time, it begins at once, and the kernel
+//   gives it its part. It ends within twice its time, and the others end later by no more than that time. So a small model beside a
+//   large one is as quick as if the kernel alone shared the cores out.
 //   Who waits for a run of its own graph, which has all it may have, lets others go first; who waits for a core doesn't.
 //   A run that takes far longer than expected keeps nobody waiting: its executor may be stopped, hung or loading again, and until that
 //   is found out its cores count as free (field lesson B20: other models are untouched).
@@ -13,6 +16,8 @@ const OVERDUE_TIMES = 4;
 const OVERDUE_MS_MIN = 30;
 /** Of a run whose time nobody knows yet. */
 const OVERDUE_UNKNOWN_MS = 1000;
+/** So many times its own time is more than a run waits for a core. */
+const SHARES_FROM = 4;
 /**
  * While runs are so short, the way to the executor and back costs as much as they do: one more is sent ahead and waits there.
  * Longer ones are held back, where they can still be batched, overtaken and cancelled for nothing.
@@ -52,6 +57,19 @@ export function coresFreeMs(count: number, runs: readonly OccupyingCores[], nowM
   return free;
 }
 
+/** Doesn't a run that takes so long wait, where a core is expected to be free only then? */
+export function sharesCores(costMs: number, waitMs: number): boolean {
+  return costMs > 0 && waitMs >= SHARES_FROM * costMs;
+}
+
+interface CoresView {
+  readonly count: number;
+  /** Less than 0 where runs share cores. */
+  readonly free: number;
+  /** Until one is expected to be free. */
+  readonly waitMs: number;
+}
+
 interface Contender {
   /** Expected time of its run; 0 = unknown. */
   readonly costMs: number;
@@ -62,14 +80,14 @@ interface Contender {
 /** From `turns`, the order in which they have their turns; undefined where all must wait. */
 export function nextToBegin<T extends { readonly share: Contender }>(
   turns: readonly T[],
-  coreIsFree: boolean,
+  { count, free, waitMs }: CoresView,
 ): T | undefined {
   for (const turn of turns) {
     const { costMs, lane } = turn.share;
     const left = lane.slots - lane.runs.size;
     if (left === 0 && costMs > 0 && costMs < SEND_AHEAD_BELOW_MS) return turn;
-    if (left > 0) return coreIsFree ? turn : undefined;
-    if (!coreIsFree) return undefined;
+    if (left > 0) return free > 0 || (free > -count && sharesCores(costMs, waitMs)) ? turn : undefined;
+    if (free <= 0) return undefined;
   }
   return undefined;
 }

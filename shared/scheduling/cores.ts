@@ -2,10 +2,10 @@
 // shell: core-use.ts says what begins next, fair-shares.ts whose turn it is, make-way.ts which run is ended for a light caller. What
 // computes elsewhere, on a GPU, has cores of its own (`apart`).
 //
-// Invariant: a request waits only while its graph has all the runs that it may have, or every core computes for somebody whose
-// turn was before its own, or waits for one that is not overdue.
+// Invariant: a request waits only while its graph has all the runs that it may have, or every core is held by a run that isn't
+// overdue, and that is not many times as long as its own.
 import type { Clock } from '../system/clock.js';
-import { busyCores, coresFreeMs, nextToBegin, overdueMs } from './core-use.js';
+import { busyCores, coresFreeMs, nextToBegin, overdueMs, sharesCores } from './core-use.js';
 import { makeWay } from './make-way.js';
 import { hopeless } from './refusals.js';
 import type { Run } from './running-runs.js';
@@ -76,9 +76,10 @@ export class Cores {
     while (this.queue.length > 0) {
       const nowMs = this.#clock.monotonicMs();
       const free = this.count - busyCores(this.#runs(), nowMs);
-      if (free <= 0 && ![...this.#lanes].some((lane) => lane.runs.size === lane.slots)) break; // nor is anything sent ahead
+      const maySendAhead = [...this.#lanes].some((lane) => lane.runs.size === lane.slots);
+      if (free <= 0 && !maySendAhead && (free <= -this.count || !this.#somebodyWaits)) break;
       const turns = this.queue.turns(nowMs);
-      const next = nextToBegin(turns, free > 0);
+      const next = nextToBegin(turns, { count: this.count, free, waitMs: this.#waitMs(nowMs) });
       if (next === undefined) break;
       const { lane } = next.share;
       const candidates = turns.filter((turn) => turn.share.lane === lane);
@@ -101,6 +102,7 @@ export class Cores {
     const { lane } = item;
     const own = lane.runs.size >= lane.slots; // then another graph's run is none of its business
     if (!own && busyCores(this.#runs(), nowMs) < this.count) return;
+    if (!own && sharesCores(item.costMs, this.#waitMs(nowMs))) return;
     if (this.queue.turns(nowMs)[0]?.share !== item) return;
     const lanes = own ? [lane] : [...this.#lanes];
     const runs = lanes.flatMap((other) => other.runs.all.map((run) => occupying(run, other)));
@@ -109,6 +111,16 @@ export class Cores {
       if (beganMs !== undefined) this.queue.used(item.account, (nowMs - beganMs) * ending.threads, nowMs);
       ending.makeWay(run);
     }
+  }
+
+  /** For a core, and not for a run of its own graph to end? */
+  get #somebodyWaits(): boolean {
+    return this.queue.all.some(({ lane }) => lane.runs.size < lane.slots);
+  }
+
+  /** Until a core is expected to be free. */
+  #waitMs(nowMs: number): number {
+    return Math.min(...this.freeMs(nowMs)) - nowMs;
   }
 
   #runs(): Run<ScheduledRequest>[] {
@@ -136,7 +148,7 @@ export class Cores {
   #watch(): void {
     this.#stopWatching?.();
     this.#stopWatching = undefined;
-    if (!this.queue.all.some(({ lane }) => lane.runs.size < lane.slots)) return;
+    if (!this.#somebodyWaits) return;
     const nowMs = this.#clock.monotonicMs();
     const due = this.#runs().map((run) => overdueMs(run));
     const atMs = Math.min(...due.filter((ms) => ms > nowMs));

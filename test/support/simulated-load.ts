@@ -98,17 +98,28 @@ export async function simulateLoad(
   return { callers: seen, goodShare: (answered * meanMs) / (forMs * concurrency), repeated: scheduler.counts.repeated };
 }
 
+/** Calls back when so many milliseconds of work are done; the answer stops it. */
+export type Compute = (ms: number, done: () => void) => () => void;
+
 /** As an executor does it: what is sent beyond the slots waits inside, and a run that is ended frees its slot a little later. */
-class SlottedRunner extends FakeGraphRunner {
+export class SlottedRunner extends FakeGraphRunner {
   readonly #waiting: (() => void)[] = [];
   readonly #time: ManualClock;
   readonly #durationMs: (rows: number) => number;
+  readonly #compute: Compute;
   #busy = 0;
 
-  constructor(clock: ManualClock, concurrency: number, durationMs: (rows: number) => number) {
+  /** `compute`: by default, as on a core of its own. */
+  constructor(
+    clock: ManualClock,
+    concurrency: number,
+    durationMs: (rows: number) => number,
+    compute: Compute = (ms, done) => clock.after(ms, done),
+  ) {
     super(clock, { concurrency });
     this.#time = clock;
     this.#durationMs = durationMs;
+    this.#compute = compute;
   }
 
   override run(feeds: readonly NamedTensor[], _: readonly string[], signal: AbortSignal): Promise<GraphRunResult> {
@@ -120,7 +131,7 @@ class SlottedRunner extends FakeGraphRunner {
       const begin = (): void => {
         this.#busy += 1;
         const ms = this.#durationMs(feeds[0]?.shape[0] ?? 1);
-        const cancel = this.#time.after(ms, () => {
+        const cancel = this.#compute(ms, () => {
           signal.removeEventListener('abort', onAbort);
           free();
           resolve({ outputs: feeds.map((feed) => ({ ...feed, name: 'y' })), computeUs: 1000 * ms });
@@ -149,7 +160,7 @@ class SlottedRunner extends FakeGraphRunner {
 const ENDING_MS = 1;
 
 /** Time passes in steps, so that what a timer sets off happens at its time. */
-async function pass(clock: ManualClock, ms: number): Promise<void> {
+export async function pass(clock: ManualClock, ms: number): Promise<void> {
   const untilMs = clock.monotonicMs() + ms;
   for (;;) {
     const nextMs = clock.nextMs ?? Infinity;
@@ -160,7 +171,7 @@ async function pass(clock: ManualClock, ms: number): Promise<void> {
   clock.advance(Math.max(0, untilMs - clock.monotonicMs()));
 }
 
-function poisson({ name, perSecond, timeoutsMs }: SimulatedCaller, forMs: number, random: () => number) {
+export function poisson({ name, perSecond, timeoutsMs }: SimulatedCaller, forMs: number, random: () => number) {
   const arrivals: { atMs: number; caller: string; timeoutMs: number }[] = [];
   for (let atMs = 0; ;) {
     atMs -= (Math.log(random()) / perSecond) * 1000;
@@ -170,7 +181,7 @@ function poisson({ name, perSecond, timeoutsMs }: SimulatedCaller, forMs: number
 }
 
 /** Numbers over 0 and under 1. */
-function seeded(seed: number): () => number {
+export function seeded(seed: number): () => number {
   let state = seed;
   return () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;

@@ -33,7 +33,8 @@ describe('nextToBegin', () => {
   const turn = (name: string, size: number, slots: number, costMs = 30) => ({
     share: { name, costMs, lane: { runs: { size }, slots } },
   });
-  const next = (turns: ReturnType<typeof turn>[], coreIsFree = true) => nextToBegin(turns, coreIsFree)?.share.name;
+  const next = (turns: ReturnType<typeof turn>[], coreIsFree = true, waitMs = 10) =>
+    nextToBegin(turns, { count: 2, free: coreIsFree ? 1 : 0, waitMs })?.share.name;
 
   it('is the first in turn while a core is free', () => {
     expect(next([turn('a', 0, 1), turn('b', 0, 1)])).toBe('a');
@@ -51,6 +52,15 @@ describe('nextToBegin', () => {
     expect(next([turn('a', 2, 2, 0)], false)).toBeUndefined();
     expect(next([turn('a', 3, 2, 5)], false)).toBeUndefined(); // one is
     expect(next([turn('a', 1, 2, 5)], false)).toBeUndefined(); // it would compute at once
+  });
+
+  it('shares a core with a run that has four times as long to go, a few at a time', () => {
+    expect(next([turn('a', 1, 2, 5)], false, 20)).toBe('a');
+    expect(next([turn('a', 1, 2, 5)], false, 19)).toBeUndefined();
+    expect(next([turn('a', 1, 2, 0)], false, 1000)).toBeUndefined(); // nobody knows how short it is
+    expect(next([turn('b', 0, 2, 50), turn('a', 1, 2, 5)], false, 20)).toBeUndefined(); // it is not its turn
+    expect(nextToBegin([turn('a', 1, 2, 5)], { count: 2, free: -1, waitMs: 20 })).toBeDefined();
+    expect(nextToBegin([turn('a', 1, 2, 5)], { count: 2, free: -2, waitMs: 20 })).toBeUndefined();
   });
 
   it('never goes before who waits for a core, sent ahead or not', () => {

@@ -147,6 +147,18 @@ describe('the runs of several models', () => {
     expect(machine.cores.report).toMatchObject({ busy: 4, waiting: 0 });
   });
 
+  it('that are short share a core with long ones, and are admitted as such', async () => {
+    const machine = new Machine(1);
+    const [a, b] = [await machine.model('a', 100), await machine.model('b', 5)];
+    void a.ask();
+    void a.ask();
+    const short = b.ask({ timeoutMs: 15 });
+    await settle();
+    expect(machine.cores.report).toEqual({ count: 1, busy: 2, waiting: 1 });
+    await machine.pass(15);
+    expect(await short).toBe('answered');
+  });
+
   it('that compute elsewhere wait for no core', async () => {
     const machine = new Machine(1, new Map([['x', 3]]));
     const [a, gpu] = [await machine.model('a', 30), await machine.model('g', 30, { cores: machine.cores.apart(1) })];
@@ -207,11 +219,11 @@ describe('callers of different models', () => {
 
   it('make way for one that had next to nothing, whatever model they keep busy', async () => {
     const machine = new Machine(1);
-    const [a, b] = [await machine.model('a', 100), await machine.model('b', 10)];
+    const [a, b] = [await machine.model('a', 100), await machine.model('b', 30)];
     for (let i = 0; i < 8; i += 1) void a.ask({ caller: 'x' });
-    await machine.pass(320);
+    await machine.pass(520);
     const light = b.ask({ caller: 'y', timeoutMs: 200 }); // a's run has 80 ms to go
-    await machine.pass(12);
+    await machine.pass(32);
     expect(await light).toBe('answered');
     expect(a.scheduler.counts.repeated).toBe(1);
   });
