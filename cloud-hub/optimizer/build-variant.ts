@@ -18,17 +18,25 @@ interface BuiltVariant {
   readonly reason: string | undefined;
 }
 
-/** Builds `variant` of the package into `folder`, which must not exist. Rejects with the worker's error or the signal's reason. */
+/**
+ * Builds `variant` of the package into `folder`, which must not exist. `unjudged`: graphs that no golden runs, and so stay as they are. Rejects
+ * with the worker's error or the signal's reason.
+ */
 export async function buildVariant(
   pack: ModelPackage,
   variant: string,
   folder: string,
   signal: AbortSignal,
+  unjudged: ReadonlySet<string> = new Set(),
 ): Promise<BuiltVariant> {
   const graphs = graphsOf(pack);
   const replaced: string[] = [];
   const reasons: string[] = [];
   for (const graph of graphs) {
+    if (unjudged.has(graph)) {
+      reasons.push(`${graph}: no golden runs it`);
+      continue;
+    }
     const { reason } = await inWorker({ variant, from: pack.pathOf(graph), to: join(folder, graph) }, signal);
     if (reason === undefined) replaced.push(graph);
     else reasons.push(graphs.length === 1 ? reason : `${graph}: ${reason}`);

@@ -21,9 +21,14 @@ import {
 
 const TOLD_EVERY_MS = 1000;
 
+interface LoadedPackage extends LoadedVariant {
+  readonly graphs: readonly { readonly graph: string; readonly counts: { readonly runs: number } }[];
+  close(): Promise<void>;
+}
+
 interface OptimizeModules {
   /** Loads a package in executors of its own, as it is served, without `heavy`. */
-  readonly load: (pack: ModelPackage, signal: AbortSignal) => Promise<LoadedVariant & { close(): Promise<void> }>;
+  readonly load: (pack: ModelPackage, signal: AbortSignal) => Promise<LoadedPackage>;
   readonly clock: Clock;
   /** Name of the class of the machine that `load` runs models on: the rows hold for it only. */
   readonly deviceClass: string;
@@ -41,6 +46,8 @@ interface Tried {
 }
 
 interface Fp32Measured {
+  /** Graphs that its goldens don't reach, behind a branch. */
+  readonly unjudged: ReadonlySet<string>;
   readonly measured: Scored;
   readonly sizeBytes: number;
   /** Collected over all pairs. */
@@ -65,8 +72,9 @@ export async function optimizePackage(
   const { result: base, loadMs } = await timed(modules, () => modules.load(pack, signal));
   const { clock } = modules;
   const measured = await base.runGoldens(signal, goldensTold('fp32', onProgress, clock)).finally(() => base.close());
+  const unjudged = new Set(base.graphs.flatMap(({ graph, counts }) => (counts.runs === 0 ? [graph] : [])));
   const sizeBytes = sizeOf(pack);
-  const fp32: Fp32Measured = { measured, sizeBytes, latenciesMs: [] };
+  const fp32: Fp32Measured = { unjudged, measured, sizeBytes, latenciesMs: [] };
   const tried: Tried[] = [];
   for (const { variant } of PASSES) {
     onProgress(`making ${variant}`);
@@ -101,7 +109,7 @@ async function tryVariant(
   const metric = pack.yaml.goldens?.metric ?? 'exact';
   let row: Row = { variant };
   try {
-    const { reason } = await buildVariant(pack, variant, folder, signal);
+    const { reason } = await buildVariant(pack, variant, folder, signal, fp32.unjudged);
     if (reason !== undefined) return { row, verdict: { outcome: 'not-applicable', reason } };
     const built = await openPackage(folder, { inspect: inspectGraphFile }, { signal });
     row = { ...row, sizeBytes: sizeOf(built) };

@@ -179,4 +179,38 @@ describe('optimizePackage', { timeout: 60_000 }, () => {
     expect(chosen(blind)).toEqual(['fp32']);
     expect(blind.get('fp16-weights')?.report.reason).toBe('no goldens to judge its accuracy by');
   });
+
+  it('leaves a graph as it is that no golden runs, behind a branch', async () => {
+    const ends = [makeValue('x', 1, [1, 64]), makeValue('large', 1, [1, 64])] as const;
+    const product = makeGraph(
+      [makeNode('MatMul', ['x', 'w'], ['large'])],
+      [ends[0]],
+      [ends[1]],
+      [floats('w', [64, 64], 1)],
+    );
+    const sum = makeNode('ReduceSum', ['x'], ['sure'], { attributes: { keepdims: 0n } });
+    const gate = makeGraph([sum], [ends[0]], [makeValue('sure', 1, [])]);
+    const folder = newFolder();
+    const branch = { step: 'branch', inputs: ['sure', 'large', 'x'], outputs: ['y'], with: { below: 0 } };
+    const yaml = {
+      ...{
+        name: 'fixture',
+        licence: 'Apache-2.0',
+        pipeline: [{ graph: 'gate.onnx' }, { graph: 'large.onnx' }, branch],
+      },
+      inputs: [{ name: 'x', datatype: 'FP32', shape: [1, 64] }],
+      outputs: [{ name: 'y', datatype: 'FP32', shape: [1, 64] }],
+      goldens: { file: 'goldens.json', output: 'y', metric: 'max-abs-error', threshold: 0 },
+    };
+    const data = Array(64).fill(1);
+    const golden = { id: 'sure', inputs: { x: { datatype: 'FP32', shape: [1, 64], data } }, expected: data };
+    await fs.writeFile(join(folder, 'model.yaml'), JSON.stringify(yaml));
+    await fs.writeFile(join(folder, 'goldens.json'), JSON.stringify([golden]));
+    await fs.writeFile(join(folder, 'gate.onnx'), Buffer.concat(encodeModel(makeModel(gate))));
+    await fs.writeFile(join(folder, 'large.onnx'), Buffer.concat(encodeModel(makeModel(product))));
+    expect((await optimize(folder)).get('int8-weights')?.report).toMatchObject({
+      outcome: 'not-applicable',
+      reason: expect.stringContaining('large.onnx: no golden runs it') as string,
+    });
+  });
 });
