@@ -1,6 +1,7 @@
 // Where a request is answered: pure decisions, before and after the device has tried. What a privacy policy forbids no
 // caller can allow; what a caller forbids is never done; and a device that can answer well does.
-import type { PlacementRequest } from '@tidegate/shared/serving/inference-service.js';
+import type { AnsweredBy } from '@tidegate/shared/cache/cache-key.js';
+import type { InferRequest, PlacementRequest } from '@tidegate/shared/serving/inference-service.js';
 import type { ServingErrorCode } from '@tidegate/shared/serving/serving-error.js';
 import type { MayLeave } from '../privacy/may-leave.js';
 
@@ -84,6 +85,14 @@ export function rescue(view: RescueView): { readonly place: 'local' | 'hub'; rea
 /** May the hub have a part of a request that is answered here? */
 export function maySplit({ asked, privacy, hub }: PlaceView): boolean {
   return (asked === 'auto' || asked === 'split') && privacy.allowed && hub === 'reachable';
+}
+
+/** Whose kept answer is wanted, and whose is as good: who asks for a split gets one. */
+export function answerers(
+  { placement }: Pick<InferRequest, 'placement'>,
+  split: AnsweredBy | undefined,
+): readonly [AnsweredBy, AnsweredBy | undefined] {
+  return placement === 'split' && split !== undefined ? [split, undefined] : ['edge', split];
 }
 
 function askHub(view: PlaceView, reason: string): PlaceDecision {

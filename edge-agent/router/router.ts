@@ -28,7 +28,7 @@ import { askUnderSpan } from './hub-hop.js';
 import { hubWaitMs } from './hub-wait.js';
 import type { ModelControl } from './model-control.js';
 import { onlyRunsHere } from './only-runs-here.js';
-import { maySplit, place, rescue, type PlaceView, type RescueView } from './place.js';
+import { answerers, maySplit, place, rescue, type PlaceView, type RescueView } from './place.js';
 import { answerOf, computedOf, fromHub, ofVersion, whyComputed, withReason } from './provenance.js';
 import { RequestTrail, type RequestEnd } from './request-trail.js';
 import { Splitting, type SplitPlan } from './splitting.js';
@@ -140,15 +140,20 @@ export class Router implements InferenceService {
     this.#modules.models.endSequences(scope);
   }
 
-  refuseUnread(name: string, version: string | undefined, head: () => RequestHead): ServingError | undefined {
+  refuseUnread(
+    name: string,
+    version: string | undefined,
+    deadlineMs: number,
+    head: () => RequestHead,
+  ): ServingError | undefined {
     const model = this.#local(name, version);
-    if (model?.crowded !== true) return undefined;
+    if (model?.crowded(deadlineMs) !== true) return undefined;
     const request = head();
-    const { models, cache } = this.#modules;
+    const { models, cache, hub } = this.#modules;
     const sure = onlyRunsHere(request, model, {
       inMemory: models.inMemory(model),
       aside: cache.isAside(name),
-      hubMayAnswer: this.#elsewhereMs(this.#view(request, model, false)) !== undefined,
+      hubMayAnswer: hub !== undefined && this.#elsewhereMs(this.#view(request, model, false)) !== undefined,
     });
     const refusal = sure ? model.refusal(request) : undefined;
     if (refusal === undefined) return undefined;
@@ -424,14 +429,6 @@ export class Router implements InferenceService {
     const model = this.#modules.models.serving(name, sequence);
     return version === undefined || model?.identity.version === version ? model : undefined;
   }
-}
-
-/** Whose kept answer is wanted, and whose is as good: who asks for a split gets one. */
-function answerers(
-  { placement }: InferRequest,
-  split: AnsweredBy | undefined,
-): readonly [AnsweredBy, AnsweredBy | undefined] {
-  return placement === 'split' && split !== undefined ? [split, undefined] : ['edge', split];
 }
 
 function isNotFound(error: unknown): boolean {

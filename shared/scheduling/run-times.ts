@@ -14,6 +14,7 @@ const SLOWEST_PACE = 4;
 interface Measure {
   meanMs: number;
   deviationMs: number;
+  /** Runs that ended by themselves; 0 = `meanMs` is what they take at least. */
   count: number;
   lastMs: number;
 }
@@ -52,7 +53,7 @@ export class RunTimes {
     this.#perByteMs = this.#perByteMs === undefined ? perByte : this.#perByteMs + GAIN * (perByte - this.#perByteMs);
     const byRows = this.#rowsOf(shape);
     const known = byRows.get(rows);
-    if (known === undefined) {
+    if (known === undefined || known.count === 0) {
       byRows.set(rows, { meanMs: ms, deviationMs: ms / 4, count: 1, lastMs: nowMs });
       return;
     }
@@ -67,6 +68,18 @@ export class RunTimes {
     known.meanMs += GAIN * (ms - known.meanMs);
     known.count += 1;
     known.lastMs = nowMs;
+  }
+
+  /**
+   * Notes that a run was ended after `ms`, which is all that is known of such runs until one ends by itself: else a device too slow
+   * for what it is asked would admit all, end all at their deadlines, and never learn.
+   */
+  atLeast(shape: RunShape, rows: number, ms: number, nowMs: number): void {
+    const byRows = this.#rowsOf(shape);
+    const known = byRows.get(rows);
+    if (known !== undefined && (known.count > 0 || known.meanMs >= ms)) return;
+    this.#lastMs = nowMs;
+    byRows.set(rows, { meanMs: ms, deviationMs: 0, count: 0, lastMs: nowMs });
   }
 
   /** Undefined before the first run of the graph. Rows not measured lie between their measured neighbours. */

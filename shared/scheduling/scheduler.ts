@@ -35,6 +35,8 @@ import { isPadded, SharingProof, type PaddingState } from './sharing-proof.js';
 const HEAVY_BATCH_GROWTH = 1.25;
 /** However much time a request has, those that come so much later are no more urgent. */
 const PATIENCE_MS = 10_000;
+/** Times that what waits and runs may take, deviations and turns included, before a deadline is looked at closely. */
+const AHEAD_MARGIN = 3;
 /** A request that runs again goes before others of its rank. */
 const BEFORE_EQUALS = 1e-6;
 
@@ -149,10 +151,10 @@ export class Scheduler implements Lane {
 
   /**
    * The refusal of a request of which only this is known, where it would be refused with whatever it carries: no feeds of `bytes`
-   * ever took less than what it is judged by. Counts as refused. Undefined = its feeds decide, or nobody waits.
+   * ever took less than what it is judged by. Counts as refused. Undefined = its feeds decide.
    */
   refusal(work: UnreadWork): ServingError | undefined {
-    if (this.#closed || !this.crowded) return undefined;
+    if (this.#closed) return undefined;
     const least = this.#times.least(work.bytes);
     const { plan, decision } = this.#admission(work, least, this.#clock.monotonicMs());
     if (!decision.admit) return this.#turnedAway(plan, decision);
@@ -160,9 +162,13 @@ export class Scheduler implements Lane {
     return undefined;
   }
 
-  /** Does anybody wait for the cores? */
-  get crowded(): boolean {
-    return this.#cores.queue.length > 0;
+  /** Could `refusal` find anything against a request with this deadline? Takes a microsecond, unlike admission itself. */
+  crowded(deadlineMs: number): boolean {
+    if (this.#waiting >= this.#options.queueDepthMax / 2) return true;
+    const nowMs = this.#clock.monotonicMs();
+    const busyMs = Math.max(...this.#cores.freeMs(nowMs)) - nowMs;
+    const aheadMs = this.#cores.drainMs + busyMs + (this.#times.least(undefined)?.meanMs ?? 0);
+    return nowMs + AHEAD_MARGIN * aheadMs > deadlineMs;
   }
 
   get counts(): SchedulerCounts {
@@ -271,6 +277,9 @@ export class Scheduler implements Lane {
       for (const member of members) this.#cores.queue.ended(member, (coreMs * member.rows) / rows, endedMs);
       this.#deliver(run, result.outputs, result.computeUs, beganMs, rows);
     } catch (cause) {
+      const nowMs = this.#clock.monotonicMs();
+      if (run.abort.signal.aborted && run.timed && run.beganMs !== undefined)
+        this.#times.atLeast(first.shape, rows, nowMs - run.beganMs, nowMs);
       if (run.makesWay) this.#repeat(run);
       else this.#recover(run, cause);
     } finally {

@@ -76,10 +76,15 @@ export class CountedService implements WholeService {
       .map(({ name, version }) => this.#modules.statistics.of(name, version));
   }
 
-  refuseUnread(model: string, version: string | undefined, head: () => RequestHead): ServingError | undefined {
+  refuseUnread(
+    model: string,
+    version: string | undefined,
+    deadlineMs: number,
+    head: () => RequestHead,
+  ): ServingError | undefined {
     let request: InferRequest | undefined;
     const beganMs = this.#modules.clock.monotonicMs();
-    const refusal = this.#service.refuseUnread?.(model, version, () => (request = head()));
+    const refusal = this.#service.refuseUnread?.(model, version, deadlineMs, () => (request = head()));
     if (refusal !== undefined && request !== undefined) this.#count(request, undefined, beganMs);
     return refusal;
   }

@@ -151,9 +151,15 @@ export interface InferenceService {
   endSequences?(scope: string): void;
   /**
    * Asked when the head of a request has come and its body has not: the refusal that it would get with whatever it carries,
-   * undefined where that is not sure. The request has ended with it. `head` is called only where it may come to that.
+   * undefined where that is not sure. The request has ended with it. `deadlineMs` is the head's; `head` is called only where
+   * it may come to that.
    */
-  refuseUnread?(model: string, version: string | undefined, head: () => RequestHead): ServingError | undefined;
+  refuseUnread?(
+    model: string,
+    version: string | undefined,
+    deadlineMs: number,
+    head: () => RequestHead,
+  ): ServingError | undefined;
   /** Throws ServingError. Settles before the request's deadline, or soon after the signal aborts. */
   infer(request: InferRequest, signal: AbortSignal): Promise<InferAnswer>;
 }

@@ -342,9 +342,9 @@ export class ServedModel {
     }
   }
 
-  /** May `refusal` find anything? Costs nothing to ask. */
-  get crowded(): boolean {
-    return this.#limits.rated || this.#slots.some(({ scheduler }) => scheduler.crowded);
+  /** Could `refusal` find anything against a request with this deadline (monotonic)? Costs next to nothing to ask. */
+  crowded(deadlineMs: number): boolean {
+    return this.#limits.rated || this.#slots.some(({ scheduler }) => scheduler.crowded(deadlineMs));
   }
 
   /**

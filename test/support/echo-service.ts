@@ -131,7 +131,12 @@ export class EchoService implements InferenceService {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  refuseUnread(_model: string, _version: string | undefined, head: () => RequestHead): ServingError | undefined {
+  refuseUnread(
+    _model: string,
+    _version: unknown,
+    _deadlineMs: number,
+    head: () => RequestHead,
+  ): ServingError | undefined {
     if (this.refusedUnread !== undefined) this.requests.push(head());
     return this.refusedUnread;
   }

@@ -37,11 +37,17 @@ export function refuseUnread(head: Head, modules: RefuseUnreadModules): ServingE
     return { inputBytes: inputBytes(headers), ...asked };
   };
   try {
-    return service.refuseUnread?.(head.model, head.version, request);
+    return service.refuseUnread?.(head.model, head.version, deadlineMs(head, modules), request);
   } catch (error) {
     if (error instanceof ServingError) return undefined; // a header is wrong, and a parameter in the body may say it right
     throw error;
   }
+}
+
+/** As makeInferRequest has it, without reading the other options; what is no number is told later. */
+function deadlineMs({ headers, arrivedMs }: Head, { limits, defaultTimeoutMs }: RefuseUnreadModules): number {
+  const statedUs = Number(headers['tidegate-timeout']);
+  return arrivedMs + (statedUs > 0 ? Math.min(statedUs / 1000, limits.timeoutMsMax) : defaultTimeoutMs);
 }
 
 /** What is behind the JSON of a body that isn't compressed: undefined where that doesn't tell the inputs' size. */

@@ -63,7 +63,7 @@ function fakeModel(options: SetUpOptions, runs: { count: number }): ServedModel 
     cuts: [],
     holds: () => options.stateful ?? false,
     counts: { queueDepth: options.queueDepth ?? 0 },
-    crowded: options.refusal !== undefined,
+    crowded: () => options.refusal !== undefined,
     refusal: () => options.refusal,
     infer,
     metadata: { name: 'm' },
@@ -150,7 +150,7 @@ function setUp(options: SetUpOptions = {}) {
     );
   };
   const refuseUnread = (part: Partial<InferRequest> = {}) =>
-    router.refuseUnread('m', undefined, () => ({ inputBytes: undefined, ...request({ inputs: [], ...part }) }));
+    router.refuseUnread('m', undefined, 0, () => ({ inputBytes: undefined, ...request({ inputs: [], ...part }) }));
   return { clock, runs, hubRequests, finished, explanations, ask, refuseUnread, router };
 }
 

@@ -78,3 +78,16 @@ it('does not judge an unread request by its bytes where lengths that differ a li
   times.observe(ofLength(23), 1, 12, 0);
   expect(times.least(22 * 8)?.meanMs).toBe(10); // not eleven rows of length 2
 });
+
+it('takes what a run that was ended had taken for the least, until one ends by itself', () => {
+  const times = new RunTimes();
+  const shape = { key: 'a', rowBytes: 4 };
+  times.atLeast(shape, 1, 60, 0);
+  times.atLeast(shape, 1, 20, 0);
+  expect(times.estimate(shape, 1)).toEqual({ meanMs: 60, boundMs: 60 });
+  times.atLeast(shape, 1, 100, 0);
+  expect(times.estimate(shape, 1)?.meanMs).toBe(100);
+  times.observe(shape, 1, 40, 0); // it had only waited for a core
+  times.atLeast(shape, 1, 30_000, 0); // it hung
+  expect(times.estimate(shape, 1)?.meanMs).toBe(40);
+});

@@ -143,15 +143,18 @@ describe('Scheduler', () => {
     const refusal = (timeoutMs: number, caller = '', bytes?: number) =>
       scheduler.refusal({ deadlineMs: clock.monotonicMs() + timeoutMs, priority: 0, caller, bytes })?.code;
     for (let i = 0; i < 5; i += 1) await play(clock, ask(i));
-    expect(refusal(1)).toBeUndefined(); // nobody waits: its feeds decide
+    const crowded = (timeoutMs: number) => scheduler.crowded(clock.monotonicMs() + timeoutMs);
+    expect([refusal(1), crowded(1), crowded(100)]).toEqual(['would-miss-deadline', true, false]); // no run is so short
     const busy = [ask(1), ask(2)];
     expect([refusal(30), refusal(100)]).toEqual(['would-miss-deadline', undefined]);
+    expect([crowded(30), crowded(1000)]).toEqual([true, false]);
     const bytes = feedOf(1)[0]!.data.byteLength;
     expect([refusal(70), refusal(70, '', 3 * bytes)]).toEqual([undefined, 'would-miss-deadline']); // three rows
     busy.push(ask(3), ask(4));
     // The other's is let in: one of the heavier caller's would have to go for it.
+    expect(crowded(10_000)).toBe(true);
     expect([refusal(10_000), refusal(10_000, 'other')]).toEqual(['queue-full', undefined]);
-    expect(scheduler.counts).toMatchObject({ refused: 3, queueDepth: 3 });
+    expect(scheduler.counts).toMatchObject({ refused: 4, queueDepth: 3 });
     await play(clock, Promise.all(busy));
     expect([runner.runs.length, clock.timerCount]).toEqual([9, 0]);
   });
@@ -165,6 +168,16 @@ describe('Scheduler', () => {
     const codes = await play(clock, Promise.all(asked));
     expect(codes.filter((code) => code === 'deadline-exceeded').length).toBeGreaterThanOrEqual(2);
     expect(runner.runs.length).toBeLessThanOrEqual(5 + 2);
+  });
+
+  it('learns from runs that end at their deadlines that it is too slow for them', async () => {
+    const { clock, ask, scheduler } = setUp({ durationMs: () => 200 }, { maxRows: 1 });
+    const early = [ask(1, 100), ask(2, 100), ask(3, 100)];
+    const codes = await Promise.all(early.map((one) => play(clock, codeOf(one))));
+    expect(codes).toEqual(early.map(() => 'deadline-exceeded'));
+    expect(await codeOf(ask(4, 90))).toBe('would-miss-deadline');
+    expect(await play(clock, codeOf(ask(5, 1000)))).toBe('answered');
+    expect([await codeOf(ask(6, 150)), scheduler.counts.runs]).toEqual(['would-miss-deadline', 2]);
   });
 
   it('lets one through to an idle executor, however slow the runs were', async () => {

@@ -57,9 +57,9 @@ describe('a counted service', () => {
   test('a refusal before the body was read counts too, and only then', () => {
     const service = counted('edge');
     const head = () => ({ ...request('matrix', { inputs: [] }), inputBytes: undefined });
-    expect(service.refuseUnread('matrix', undefined, head)).toBeUndefined();
+    expect(service.refuseUnread('matrix', undefined, 0, head)).toBeUndefined();
     echo.refusedUnread = new ServingError('queue-full', 'full');
-    expect(service.refuseUnread('matrix', undefined, head)).toBe(echo.refusedUnread);
+    expect(service.refuseUnread('matrix', undefined, 0, head)).toBe(echo.refusedUnread);
     expect(statistics.of('matrix', '1').fail.count).toBe(1);
   });
 

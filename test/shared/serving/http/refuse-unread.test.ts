@@ -16,8 +16,9 @@ const head = (headers: Record<string, string>) => ({
 it('shows the service what path and headers say, when it wants to know', () => {
   let seen: RequestHead | undefined;
   const service = {
-    refuseUnread: (_: string, __: unknown, read: () => RequestHead) => {
+    refuseUnread: (_: string, __: unknown, deadlineMs: number, read: () => RequestHead) => {
       seen = read();
+      expect(deadlineMs).toBe(seen.deadlineMs);
       return full;
     },
   };
@@ -26,6 +27,8 @@ it('shows the service what path and headers say, when it wants to know', () => {
   expect(seen).toMatchObject({ model: 'm', version: '2', deadlineMs: 105, caller: 'till', priority: 3, inputs: [] });
   expect(refuseUnread({ ...head(headers), identity: 'token:ci' }, { service, ...modules })).toBe(full);
   expect(seen?.caller).toBe('token:ci');
+  for (const timeout of ['0', '99000000000', ''])
+    refuseUnread(head({ 'tidegate-timeout': timeout }), { service, ...modules });
   const bytes = { 'content-length': '1100', 'inference-header-content-length': '100' };
   const sizes = [bytes, { ...bytes, 'content-encoding': 'gzip' }, { 'content-length': '1100' }].map((more) => {
     refuseUnread(head(more), { service, ...modules });
@@ -36,7 +39,7 @@ it('shows the service what path and headers say, when it wants to know', () => {
 
 it('reads the body where the service does not look, or a header is wrong that the body may say right', () => {
   expect(refuseUnread(head({}), { service: {}, ...modules })).toBeUndefined();
-  const service = { refuseUnread: (_: string, __: unknown, read: () => RequestHead) => (read(), full) };
+  const service = { refuseUnread: (_: string, __: unknown, ___: number, read: () => RequestHead) => (read(), full) };
   expect(refuseUnread(head({ 'tidegate-timeout': 'soon' }), { service, ...modules })).toBeUndefined();
   const broken = { refuseUnread: () => assertNever() };
   expect(() => refuseUnread(head({}), { service: broken, ...modules })).toThrow(TypeError);
