@@ -19,7 +19,9 @@ export function estimatedBytes(
   { pipeline }: Pick<ModelYaml, 'pipeline'>,
   files: readonly { readonly sizeBytes: number }[],
 ): number {
-  const graphs = new Set(pipeline.flatMap((node) => ('graph' in node ? [node.graph] : []))).size;
+  const graphs = pipeline.flatMap((node) => ('graph' in node ? [node] : []));
+  const alone = new Set(graphs.flatMap(({ graph, state }) => (state === undefined ? [] : graph))).size;
+  const together = graphs.some(({ state }) => state === undefined) ? 1 : 0; // runtime/placement-policy.ts
   const fileBytes = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  return Math.round(graphs * EXECUTOR_BYTES + fileBytes * WEIGHTS_FACTOR);
+  return Math.round((alone + together) * EXECUTOR_BYTES + fileBytes * WEIGHTS_FACTOR);
 }

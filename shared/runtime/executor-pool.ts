@@ -115,7 +115,8 @@ export class ExecutorPool {
     { label, slots, intraOpThreads }: ExecutorGraphOptions,
     open: OpenExecutor['kind'] | undefined,
   ): ExecutorProcess {
-    const process = new ExecutorProcess({ label, slots, intraOpThreads }, this.#modules);
+    const named = open === 'proven' ? 'proven models' : label;
+    const process = new ExecutorProcess({ label: named, slots, intraOpThreads }, this.#modules);
     if (open === undefined) return process;
     this.#open.set(process, open);
     void process.ended.then(() => this.#open.delete(process));

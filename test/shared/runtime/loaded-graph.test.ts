@@ -1,4 +1,5 @@
 // Graphs in one executor, over real processes: what ends one of them, what ends all, and whom an end is laid to (B20).
+import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { CrashRecord } from '@tidegate/shared/runtime/crash-record.js';
@@ -66,6 +67,22 @@ describe('a graph in an executor that holds others', () => {
     await again.close();
     expect((await executor.ended).code).toBe('closed');
   });
+
+  it.runIf(process.platform === 'linux')(
+    'computes with the threads of the executor: no others come with it (B23)',
+    async () => {
+      const executor = start();
+      const threads = (): number => readdirSync(`/proc/${executor.pid}/task`).length;
+      const one = await load('matmul', executor);
+      await sumsOf(one);
+      const before = threads();
+      const more = await Promise.all(['slow', 'matmul', 'slow'].map((name) => load(name, executor)));
+      await Promise.all(
+        more.flatMap((graph) => (graph.label === 'slow' ? graph.run(slow(5), [], never, 1) : sumsOf(graph))),
+      );
+      expect(threads()).toBe(before);
+    },
+  );
 
   it('is not blamed for a run of another that hangs, and its own run may be tried again (B20)', async () => {
     const executor = start();
