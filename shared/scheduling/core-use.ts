@@ -40,13 +40,15 @@ export function overdueMs({ beganMs = Infinity, expectedMs }: OccupyingCores): n
 
 /** Cores that compute; more than there are where runs share them. */
 export function busyCores(runs: readonly OccupyingCores[], nowMs: number): number {
-  const holding = runs.filter((run) => run.beganMs !== undefined && overdueMs(run) > nowMs);
-  return holding.reduce((sum, { threads }) => sum + threads, 0);
+  let busy = 0;
+  for (const run of runs) if (run.beganMs !== undefined && overdueMs(run) > nowMs) busy += run.threads;
+  return busy;
 }
 
 /** When each of `count` cores is expected to be free, what waits inside executors counted in. */
 export function coresFreeMs(count: number, runs: readonly OccupyingCores[], nowMs: number): number[] {
-  const free = Array.from({ length: count }, () => nowMs);
+  const free = new Array<number>(count).fill(nowMs);
+  if (runs.length === 0) return free;
   const holding = runs.filter((run) => overdueMs(run) > nowMs);
   const waitsInside = ({ beganMs }: OccupyingCores): number => (beganMs === undefined ? 1 : 0);
   for (const { beganMs, expectedMs, threads } of holding.sort((a, b) => waitsInside(a) - waitsInside(b))) {

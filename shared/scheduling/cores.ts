@@ -34,6 +34,8 @@ export class Cores {
   readonly #clock: Clock;
   /** Those that have runs. */
   readonly #lanes = new Set<Lane>();
+  /** The runs of all lanes, until one begins or ends. */
+  #known: readonly Run<ScheduledRequest>[] | undefined;
   /** Ends the wait for the next run that may be overdue. */
   #stopWatching: (() => void) | undefined;
 
@@ -72,7 +74,7 @@ export class Cores {
 
   /** Begins what can begin. `timed` is false where a run before was ended: its cores may be free a little later. */
   dispatch(timed = true): void {
-    this.#shedHopeless();
+    if (this.queue.length > 0) this.#shedHopeless();
     while (this.queue.length > 0) {
       const nowMs = this.#clock.monotonicMs();
       const free = this.count - busyCores(this.#runs(), nowMs);
@@ -85,13 +87,15 @@ export class Cores {
       const candidates = turns.filter((turn) => turn.share.lane === lane);
       const slots = Math.min(lane.slots - lane.runs.size, Math.ceil(free / lane.threads));
       this.#lanes.add(lane);
-      lane.begin({ ...this.queue.nextInTurn(nowMs, candidates), freeSlots: Math.max(1, slots), timed });
+      this.#known = undefined;
+      lane.begin({ freeSlots: Math.max(1, slots), timed, ...this.queue.nextInTurn(nowMs, candidates) });
     }
     this.#watch();
   }
 
   /** A run of the lane has ended. */
   ended(lane: Lane, timed: boolean): void {
+    this.#known = undefined;
     if (lane.runs.size === 0) this.#lanes.delete(lane);
     this.dispatch(timed);
   }
@@ -123,8 +127,9 @@ export class Cores {
     return Math.min(...this.freeMs(nowMs)) - nowMs;
   }
 
-  #runs(): Run<ScheduledRequest>[] {
-    return [...this.#lanes].flatMap((lane) => lane.runs.all);
+  #runs(): readonly Run<ScheduledRequest>[] {
+    this.#known ??= [...this.#lanes].flatMap((lane) => lane.runs.all);
+    return this.#known;
   }
 
   /**
@@ -148,7 +153,7 @@ export class Cores {
   #watch(): void {
     this.#stopWatching?.();
     this.#stopWatching = undefined;
-    if (!this.#somebodyWaits) return;
+    if (this.queue.length === 0 || !this.#somebodyWaits) return;
     const nowMs = this.#clock.monotonicMs();
     const due = this.#runs().map((run) => overdueMs(run));
     const atMs = Math.min(...due.filter((ms) => ms > nowMs));
