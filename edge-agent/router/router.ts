@@ -1,5 +1,5 @@
 // The agent's inference service: every request is answered from the cache, on the device, or by the hub, and says which and
-// why. A thin shell: place.ts and hub-wait.ts decide, the cache, the model's scheduler and the hub client act, and every
+// why. A thin shell: place.ts decides, the cache, the model's scheduler and the hub's answers (hub-answers.ts) act, and every
 // step is noted for `explain` and told to telemetry.
 import type {
   InferAnswer,
@@ -15,21 +15,20 @@ import { SequencePlaces } from '@tidegate/shared/serving/sequence-places.js';
 import type { ServedModel } from '@tidegate/shared/serving/served-model.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
-import type { CacheOutcome, ComputedAnswer, FlightContext } from '@tidegate/shared/cache/answer-cache.js';
+import type { CacheOutcome, ComputedAnswer } from '@tidegate/shared/cache/answer-cache.js';
 import type { DeviceCache } from '../cache/device-cache.js';
-import type { AnsweredBy } from '@tidegate/shared/cache/cache-key.js';
 import type { SharedLayer } from '../cache/shared-layer.js';
 import type { PrivacyDecisions } from '../privacy/privacy-decisions.js';
 import type { AnswerObserver } from '../telemetry/answer-observer.js';
 import { Computing, type HeldModels } from './computing.js';
 import type { Explanations } from './explanations.js';
+import { HubAnswers } from './hub-answers.js';
 import type { HubClient } from './hub-client.js';
-import { askUnderSpan } from './hub-hop.js';
-import { hubWaitMs } from './hub-wait.js';
+import { KeptAnswers } from './kept-answers.js';
 import type { ModelControl } from './model-control.js';
 import { onlyRunsHere } from './only-runs-here.js';
-import { answerers, maySplit, place, rescue, type PlaceView, type RescueView } from './place.js';
-import { answerOf, computedOf, fromHub, ofVersion, whyComputed, withReason } from './provenance.js';
+import { answerers, maySplit, place, type PlaceView, type RescueView } from './place.js';
+import { answerOf, whyComputed } from './provenance.js';
 import { RequestTrail, type RequestEnd } from './request-trail.js';
 import { Splitting, type SplitPlan } from './splitting.js';
 
@@ -66,16 +65,12 @@ const RESCUED = new Set<string>([
   'not-ready',
 ] satisfies RescueView['trouble'][]);
 
-/** What a hub is taken to need that was never asked. */
-const HUB_UNMEASURED_MS = 200;
-
-/** Of a run that renews a stale answer: the scheduler's lowest level, behind all who wait. */
-const RENEWAL_PRIORITY = 10;
-
 export class Router implements InferenceService {
   readonly #modules: RouterModules;
   /** Sequences that the hub answers. */
   readonly #atHub = new SequencePlaces<'hub'>();
+  readonly #kept: KeptAnswers;
+  readonly #hubAnswers: HubAnswers;
   readonly #computing: Computing;
   /** Undefined where there is no hub. */
   readonly #splitting: Splitting | undefined;
@@ -83,6 +78,8 @@ export class Router implements InferenceService {
   constructor(modules: RouterModules) {
     this.#modules = modules;
     const { hub, clock } = modules;
+    this.#kept = new KeptAnswers(modules);
+    this.#hubAnswers = new HubAnswers({ ...modules, kept: this.#kept });
     this.#computing = new Computing(modules);
     this.#splitting = hub && new Splitting({ computing: this.#computing, hub, clock });
   }
@@ -153,7 +150,7 @@ export class Router implements InferenceService {
     const sure = onlyRunsHere(request, model, {
       inMemory: models.inMemory(model),
       aside: cache.isAside(name),
-      hubMayAnswer: hub !== undefined && this.#elsewhereMs(this.#view(request, model, false)) !== undefined,
+      hubMayAnswer: hub !== undefined && this.#hubAnswers.elsewhereMs(this.#view(request, model, false)) !== undefined,
     });
     const refusal = sure ? model.refusal(request) : undefined;
     if (refusal === undefined) return undefined;
@@ -195,7 +192,7 @@ export class Router implements InferenceService {
       const reason = decision.place === 'hub' ? decision.reason : '';
       trail.note(`asking the hub: ${reason}`);
       const remainingMs = request.deadlineMs - this.#modules.clock.monotonicMs();
-      return this.#askHub(request, model, reason, remainingMs, trail, signal);
+      return this.#hubAnswers.ask(request, model, reason, remainingMs, trail, signal);
     }
     if (request.sequence !== undefined) this.#atHub.forget(request.model, request.sequence);
     trail.note(`here: the model is on the device${request.placement === 'local' ? ', and placement local' : ''}`);
@@ -220,11 +217,11 @@ export class Router implements InferenceService {
     try {
       const splits = plan !== undefined && maySplit(view) ? this.#splitting : undefined;
       const [first, second] = answerers(request, splits && plan && splits.keptAs(plan));
-      outcome = await this.#cached(request, model, first, signal, second, async (asked, flight, inner) => {
+      outcome = await this.#kept.answer(request, model, first, signal, second, async (asked, flight, inner) => {
         if (flight.renewal !== undefined)
           return { ...(await this.#computing.answer(asked, model, flight, undefined, inner)), keptAs: 'edge' };
         trail.note(whyComputed(request, model));
-        const elsewhereMs = (): number | undefined => this.#elsewhereMs(now());
+        const elsewhereMs = (): number | undefined => this.#hubAnswers.elsewhereMs(now());
         const whole = (ended: AbortSignal): Promise<ComputedAnswer> =>
           this.#computing.answer(request, model, { ...flight, elsewhereMs }, trail, ended);
         const answer = await (plan === undefined || splits === undefined || !maySplit(now())
@@ -237,7 +234,14 @@ export class Router implements InferenceService {
       if (!(error instanceof ServingError) || !RESCUED.has(error.code)) throw error;
       const trouble = error.code as RescueView['trouble'];
       trail.note(`the device: ${error.message}`);
-      return this.#rescueError(request, model, { ...now(), trouble, detail: error.message }, error, trail, signal);
+      return this.#hubAnswers.insteadOf(
+        request,
+        model,
+        { ...now(), trouble, detail: error.message },
+        error,
+        trail,
+        signal,
+      );
     }
     const local = answerOf(request, outcome);
     if (outcome.aside) trail.note('the cache stands aside: for this model it costs more than it saves');
@@ -255,150 +259,14 @@ export class Router implements InferenceService {
         ? { unshared: true, ...local }
         : local;
     const detail = `confidence ${confidence.toFixed(2)} under ${threshold.toFixed(2)}`;
-    return this.#improve(request, model, { ...now(), trouble: 'low-confidence', detail }, local, trail, signal);
-  }
-
-  /** The device could not answer: the hub may, in all the time that is left. Else the device's own error stands. */
-  async #rescueError(
-    request: InferRequest,
-    model: ServedModel,
-    view: RescueView,
-    error: ServingError,
-    trail: RequestTrail,
-    signal: AbortSignal,
-  ): Promise<InferAnswer> {
-    const decision = rescue(view);
-    const remainingMs = request.deadlineMs - this.#modules.clock.monotonicMs();
-    if (decision.place === 'local' || (this.#modules.hub?.times.meanMs ?? 0) > remainingMs) throw error;
-    trail.note(`asking the hub: ${decision.reason}`);
-    try {
-      return await this.#askHub(request, model, decision.reason, remainingMs, trail, signal);
-    } catch (cause) {
-      trail.note(`the hub: ${messageOf(cause)}`);
-      if (signal.aborted) throw cause;
-      throw new ServingError(error.code, `${error.message}; the hub: ${messageOf(cause)}`, {
-        cause,
-        ...(error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs }),
-      });
-    }
-  }
-
-  /** The device has an answer of low confidence: the hub's is better, if it comes soon. */
-  async #improve(
-    request: InferRequest,
-    model: ServedModel,
-    view: RescueView,
-    local: InferAnswer,
-    trail: RequestTrail,
-    signal: AbortSignal,
-  ): Promise<InferAnswer> {
-    const { hub, clock } = this.#modules;
-    const decision = rescue(view);
-    if (decision.place === 'local' || hub === undefined) return withReason(local, decision.reason);
-    const waitMs = hubWaitMs(hub.times, request.deadlineMs - clock.monotonicMs());
-    trail.note(`asking the hub for at most ${Math.round(waitMs)} ms: ${decision.reason}`);
-    try {
-      return await this.#askHub(request, model, decision.reason, waitMs, trail, signal);
-    } catch (error) {
-      if (signal.aborted) throw error;
-      trail.note(`the hub: ${messageOf(error)}`);
-      return withReason(local, `${view.detail}; ${messageOf(error)}, so the device's answer stands`);
-    }
-  }
-
-  async #askHub(
-    request: InferRequest,
-    model: ServedModel | undefined,
-    reason: string,
-    waitMs: number,
-    trail: RequestTrail,
-    signal: AbortSignal,
-  ): Promise<InferAnswer> {
-    const { hub, clock } = this.#modules;
-    if (hub === undefined) throw new ServingError('hub-unavailable', 'this agent has no hub');
-    const version = request.version ?? this.#versionAtHub(request, model);
-    const forHub: InferRequest = { ...request, placement: 'auto', version }; // where it may run has been decided here
-    const ask = async (inner: AbortSignal): Promise<InferAnswer> => {
-      const startMs = clock.monotonicMs();
-      const answer = await askUnderSpan(hub, forHub, waitMs, trail.span, inner).catch((error: unknown) => {
-        if (version === request.version || !isNotFound(error)) throw error;
-        trail.note(`the hub has no version ${version}: asking for its newest`);
-        const leftMs = waitMs - (clock.monotonicMs() - startMs);
-        return askUnderSpan(hub, { ...forHub, version: undefined }, leftMs, trail.span, inner);
-      });
-      trail.hubAnswered(clock.monotonicMs() - startMs, answer.provenance);
-      return answer;
-    };
-    if (model === undefined) return fromHub(await ask(signal), reason);
-    let asked: InferAnswer | undefined;
-    const outcome = await this.#cached(forHub, model, 'hub', signal, undefined, async (request, flight, inner) => {
-      if (flight.renewal !== undefined) return computedOf(await hub.ask(request, waitMs, inner), model.identity);
-      asked = await ask(inner);
-      return computedOf(asked, model.identity);
-    });
-    const answer = asked === undefined ? answerOf(request, outcome, reason) : fromHub(asked, reason);
-    return ofVersion(answer, model.identity);
-  }
-
-  /** The hub is to answer as this device would; a sequence goes on there with the version that it began with. */
-  #versionAtHub({ sequence }: InferRequest, model: ServedModel | undefined): string | undefined {
-    const goesOn = sequence !== undefined && !sequence.start;
-    return this.#modules.hubVersions && !goesOn ? model?.identity.version : undefined;
-  }
-
-  /** How soon the hub could answer instead, were the device not ready; undefined = it may not be asked. */
-  #elsewhereMs(view: PlaceView): number | undefined {
-    const { hub } = this.#modules;
-    const { place } = rescue({ ...view, trouble: 'not-ready', detail: '' });
-    return hub === undefined || place === 'local' ? undefined : (hub.times.meanMs ?? HUB_UNMEASURED_MS);
-  }
-
-  async #cached(
-    request: InferRequest,
-    model: ServedModel,
-    answeredBy: AnsweredBy,
-    signal: AbortSignal,
-    orAnsweredBy: AnsweredBy | undefined,
-    compute: (request: InferRequest, flight: FlightContext, signal: AbortSignal) => Promise<ComputedAnswer>,
-  ): Promise<CacheOutcome> {
-    const { model: name, inputs, outputs, parameters, cache: mode, cacheTags: tags, maxStalenessMs } = request;
-    const { enabled: wanted, ttlMs, staleWhileRevalidateMs } = model.yaml.cache;
-    const enabled = wanted && model.deterministic;
-    const looking = enabled && mode === 'use' ? request.trace?.span?.child('cache') : undefined;
-    const outcome = await this.#modules.cache.answer(
-      {
-        variantDigest: model.identity.variantDigest,
-        answeredBy,
-        inputs,
-        outputs,
-        parameters,
-        ...(tags === undefined ? {} : { tags }),
-      },
-      {
-        model: name,
-        enabled,
-        mode,
-        ttlMs,
-        staleWhileRevalidateMs,
-        maxStalenessMs,
-        deadlineMs: request.deadlineMs,
-        orAnsweredBy,
-        mayRenew: () =>
-          answeredBy !== 'hub'
-            ? model.counts.queueDepth === 0 && this.#modules.models.inMemory(model)
-            : this.#modules.hub?.state === 'reachable',
-      },
-      (inner, flight) => {
-        looking?.end({ attributes: { 'tidegate.cache.result': 'miss' } });
-        const { renewal } = flight;
-        const asked = renewal === undefined ? request : { ...request, ...renewal, priority: RENEWAL_PRIORITY };
-        return compute(asked, flight, inner);
-      },
+    return this.#hubAnswers.betterThan(
+      request,
+      model,
+      { ...now(), trouble: 'low-confidence', detail },
+      local,
+      trail,
       signal,
     );
-    const result = outcome.layer === undefined ? 'joined an equal request' : 'hit';
-    looking?.end({ attributes: { 'tidegate.cache.result': result, 'tidegate.cache.layer': outcome.layer } });
-    return outcome;
   }
 
   #view(request: InferRequest, model: ServedModel | undefined, canSplit: boolean): PlaceView {
@@ -431,15 +299,7 @@ export class Router implements InferenceService {
   }
 }
 
-function isNotFound(error: unknown): boolean {
-  return error instanceof ServingError && error.code === 'not-found';
-}
-
 function notFound(name: string, version: string | undefined, why?: string): ServingError {
   const what = version === undefined ? `model '${name}'` : `model '${name}' version ${version}`;
   return new ServingError('not-found', `${what}: ${why ?? 'not on this device'}`, { field: 'model' });
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
