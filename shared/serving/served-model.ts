@@ -6,14 +6,13 @@
 import { availableParallelism } from 'node:os';
 import type { ModelPackage } from '../package/model-package.js';
 import type { OpenPackageDeps } from '../package/open-package.js';
-import { runGoldenInputs, runGoldens, type GoldensResult, type InferGolden } from '../package/run-goldens.js';
+import type { GoldensResult } from '../package/run-goldens.js';
 import type { CrashRecord, Quarantine } from '../runtime/crash-record.js';
-import type { EngineCapabilities, Provider, ProviderReport } from '../runtime/engine.js';
-import type { CompiledReport, GraphPlace, GraphRunner, Runtime } from '../runtime/graph-runner.js';
+import type { Provider, ProviderReport } from '../runtime/engine.js';
+import type { Runtime } from '../runtime/graph-runner.js';
 import type { RestartLimits } from '../runtime/restart-policy.js';
 import type { Cores } from '../scheduling/cores.js';
 import type { SchedulerCounts } from '../scheduling/scheduler.js';
-import type { PaddingState } from '../scheduling/sharing-proof.js';
 import type { Clock } from '../system/clock.js';
 import type { Log } from '../system/log.js';
 import type { NamedTensor } from '../tensor/tensor.js';
@@ -21,12 +20,15 @@ import type { Digest } from '../wire/digest.js';
 import type { ModelYaml } from '../wire/model-yaml.js';
 import type { EndedSequences } from './ended-sequences.js';
 import { evaluateRequest, inTime, type GraphSlot, type PipelineRequest } from './evaluate-request.js';
+import { graphReport, type GraphReport } from './graph-report.js';
 import type { ModelDetails, ModelMetadata, RequestHead, SequenceAsked } from './inference-service.js';
+import { modelDetails } from './model-details.js';
 import { ModelLimits } from './model-limits.js';
 import type { Pipeline } from './pipeline.js';
 import type { PipelineCut } from './pipeline-cuts.js';
 import { provePaddings, type UnprovenPadding } from './prove-padding.js';
 import { providerInUse, ranOn, type ProviderInUse, type RanOn } from './provider-in-use.js';
+import { SelfTests } from './self-tests.js';
 import type { SequenceCounts, Sequences, SequenceTurn } from './sequences.js';
 import { ServingError } from './serving-error.js';
 import { summedCounts } from './summed-counts.js';
@@ -96,27 +98,6 @@ export interface ModelAnswer {
   readonly unshared?: boolean;
 }
 
-interface ServedGraph {
-  readonly graph: string;
-  readonly pid: number | undefined;
-  /** Graphs in its executor and why they share it, or don't; null while it is in none. */
-  readonly executor: Omit<GraphPlace, 'pid'> | null;
-  readonly engine: string;
-  readonly engineVersion: string;
-  readonly capabilities: EngineCapabilities;
-  readonly provider: ProviderReport;
-  readonly loadMs: number;
-  readonly sessionMs: number | undefined;
-  /** Whether the engine cache had it, or why not; undefined where there is no cache. */
-  readonly compiled: CompiledReport | undefined;
-  readonly concurrency: number;
-  /** Of one run. */
-  readonly threads: number;
-  readonly counts: SchedulerCounts;
-  /** Absent where the package doesn't ask for it. */
-  readonly padding?: PaddingState;
-}
-
 /** What is known of a model only once its package has been read and its graphs loaded. */
 interface LoadedParts {
   readonly pack: ModelPackage;
@@ -147,16 +128,16 @@ export class ServedModel {
   readonly #sequences: Sequences | undefined;
   readonly #clock: Clock;
   readonly #limits: ModelLimits;
+  readonly #selfTests: SelfTests;
   /** What answers say, and the account of each graph that it was made from. */
   #ranOn: { readonly from: readonly ProviderReport[]; readonly says: RanOn } | undefined;
-  #selfTests = 0;
   #closing = false;
   #onIdle: (() => void) | undefined;
   #onClosed: () => void = () => undefined;
 
   /** By serveModel (open-served-model.ts). */
   constructor(identity: ServedModelIdentity, options: ServedModelOptions, parts: LoadedParts, clock: Clock) {
-    const { pack, slots, crashes, pipeline, deterministic, labels, sequences } = parts;
+    const { pack, slots, crashes, pipeline, deterministic, sequences } = parts;
     this.#pack = pack;
     this.identity = identity;
     this.#options = options;
@@ -171,30 +152,10 @@ export class ServedModel {
     const rates = options.limited === true ? pack.yaml.limits : {};
     const inFlightMax = options.queueDepthMax + 2 * availableParallelism();
     this.#limits = new ModelLimits({ model: identity.name, rates, inFlightMax }, clock);
+    this.#selfTests = new SelfTests(pack, this, clock);
     this.closed = new Promise((resolve) => (this.#onClosed = resolve));
-    const { inputs, outputs, inner } = pipeline;
-    const platform = pack.hasYaml ? 'tidegate_package' : 'onnxruntime_onnx';
-    this.metadata = { name: identity.name, versions: [identity.version], platform, inputs, outputs, inner };
-    this.details = {
-      metadata: this.metadata,
-      version: identity.version,
-      batchRowsMax: slots.length === 0 ? 1 : Math.min(...slots.map(({ batchRowsMax }) => batchRowsMax)),
-      cached: pack.yaml.cache.enabled && deterministic,
-      instances: slots.map(({ graph, runner }) => ({
-        graph,
-        count: runner.concurrency,
-        kind: runner.provider.runs === 'cpu' ? 'cpu' : 'gpu',
-      })),
-      labels,
-      ...(sequences === undefined
-        ? {}
-        : {
-            sequences: {
-              idleTimeoutMs: pack.yaml.sequences.idleTimeoutMs,
-              state: slots.flatMap(({ state }) => state ?? []),
-            },
-          }),
-    };
+    this.details = modelDetails(identity, parts);
+    this.metadata = this.details.metadata;
   }
 
   /** Its sequences keep state here, from their start to their end. */
@@ -227,9 +188,9 @@ export class ServedModel {
     this.#sequences?.endScope(scope);
   }
 
-  /** True while the goldens run. */
+  /** True while it is tried: by its goldens, or by whoever loaded it. */
   get testing(): boolean {
-    return this.#selfTests > 0;
+    return this.#selfTests.running;
   }
 
   get yaml(): ModelYaml {
@@ -255,23 +216,8 @@ export class ServedModel {
     return says;
   }
 
-  get graphs(): readonly ServedGraph[] {
-    return this.#slots.map(({ graph, runner, scheduler }) => ({
-      graph,
-      pid: runner.pid,
-      executor: placeOf(runner),
-      engine: runner.engine.name,
-      engineVersion: runner.engine.version,
-      capabilities: runner.engine.capabilities,
-      provider: runner.provider,
-      loadMs: runner.loadMs,
-      sessionMs: runner.sessionMs,
-      compiled: runner.compiled,
-      concurrency: runner.concurrency,
-      threads: runner.threads,
-      counts: scheduler.counts,
-      ...(scheduler.padding === undefined ? {} : { padding: scheduler.padding }),
-    }));
+  get graphs(): readonly GraphReport[] {
+    return this.#slots.map(graphReport);
   }
 
   /** Would parking it lose what sequences carry? */
@@ -361,53 +307,23 @@ export class ServedModel {
   }
 
   /** The package's goldens through this model as it serves. Passed with count 0 where it has none. */
-  async runGoldens(signal: AbortSignal, onProgress?: (done: number, count: number) => void): Promise<GoldensResult> {
-    const progress = onProgress === undefined ? {} : { onProgress };
-    return this.#testing(GOLDEN_TIMEOUT_MS, (infer) =>
-      runGoldens(this.#pack, infer, { clock: this.#clock, signal, ...progress }),
-    );
+  runGoldens(signal: AbortSignal, onProgress?: (done: number, count: number) => void): Promise<GoldensResult> {
+    return this.#selfTests.runGoldens(signal, onProgress);
   }
 
   /** As provePaddings says, of its own goldens. */
-  async provePadding(signal: AbortSignal): Promise<UnprovenPadding | undefined> {
-    const ask = (onFeeds: PipelineRequest['onFeeds']): Promise<void> =>
-      this.#testing(
-        GOLDEN_TIMEOUT_MS,
-        (infer) => runGoldenInputs(this.#pack, infer, PADDING_GOLDENS_MAX, { signal, onProgress: () => undefined }),
-        onFeeds,
-      );
-    return provePaddings(this.#slots, ask, signal);
+  provePadding(signal: AbortSignal): Promise<UnprovenPadding | undefined> {
+    return provePaddings(this.#slots, (onFeeds) => this.#selfTests.feed(onFeeds, signal), signal);
   }
 
   /** Runs some of the goldens' inputs, whatever comes out: what compiles at a first run has then compiled. */
-  async warmUp(signal: AbortSignal, onProgress: (done: number, count: number) => void): Promise<void> {
-    await this.#testing(WARM_UP_RUN_MS, (infer) =>
-      runGoldenInputs(this.#pack, infer, WARM_UP_RUNS_MAX, { signal, onProgress }),
-    );
+  warmUp(signal: AbortSignal, onProgress: (done: number, count: number) => void): Promise<void> {
+    return this.#selfTests.warmUp(signal, onProgress);
   }
 
   /** Answers once, for whoever loaded it: nothing is counted. Rejects as `infer`. */
-  async trial(inputs: readonly NamedTensor[], signal: AbortSignal): Promise<ModelAnswer> {
-    return this.#testing(GOLDEN_TIMEOUT_MS, (_, ask) => ask(inputs, [], signal));
-  }
-
-  async #testing<T>(
-    timeoutMs: number,
-    test: (infer: InferGolden, ask: AskTest) => Promise<T>,
-    onFeeds?: PipelineRequest['onFeeds'],
-  ): Promise<T> {
-    const ask: AskTest = (inputs, outputs, inner) => {
-      const deadlineMs = this.#clock.monotonicMs() + timeoutMs;
-      const sequence = { id: 'golden', scope: 'goldens', start: true, end: true }; // each begins with the initial state
-      const heard = onFeeds === undefined ? {} : { onFeeds };
-      return this.infer({ inputs, outputs, deadlineMs, priority: 0, sequence, ...heard }, inner);
-    };
-    this.#selfTests += 1;
-    try {
-      return await test(async (...asked) => (await ask(...asked)).outputs, ask);
-    } finally {
-      this.#selfTests -= 1;
-    }
+  trial(inputs: readonly NamedTensor[], signal: AbortSignal): Promise<ModelAnswer> {
+    return this.#selfTests.trial(inputs, signal);
   }
 
   /** Frees what its executors use, once their runs have ended; what is known of the model stays. */
@@ -462,17 +378,3 @@ export class ServedModel {
     return computed ? { ranOn: this.ranOn, unshared: alone && this.#graphAlone, ...answer } : answer;
   }
 }
-
-function placeOf({ place }: GraphRunner): Omit<GraphPlace, 'pid'> | null {
-  if (place === undefined) return null;
-  const { graphs, memoryShare, reason } = place;
-  return { graphs, memoryShare: Number(memoryShare.toFixed(3)), reason };
-}
-
-type AskTest = (...asked: Parameters<InferGolden>) => Promise<ModelAnswer>;
-
-const GOLDEN_TIMEOUT_MS = 60_000;
-/** One run of a warm-up: it may compile (B19). Who waits for all of them has a limit of their own. */
-const WARM_UP_RUN_MS = 1_800_000;
-const WARM_UP_RUNS_MAX = 8;
-const PADDING_GOLDENS_MAX = 64;
