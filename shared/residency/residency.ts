@@ -8,6 +8,7 @@ import { ServingError } from '../serving/serving-error.js';
 import type { Clock } from '../system/clock.js';
 import type { Log } from '../system/log.js';
 import { Changes } from './changes.js';
+import { MeasuredMemory, type MemorySource } from './measured-memory.js';
 import { decideRoom, decideShrink, type Memory, type Occupant } from './residency-policy.js';
 import {
   noEvictions,
@@ -44,13 +45,9 @@ interface ResidencyOptions {
   readonly modelsMax?: number | undefined;
 }
 
-interface ResidencyModules {
+interface ResidencyModules extends MemorySource {
   readonly clock: Clock;
   readonly log: Log;
-  /** Bytes that a process uses; undefined where it is gone or the system doesn't tell. */
-  readonly memoryOf: (pid: number) => Promise<number | undefined>;
-  /** The server's own process, and others whose memory counts beside the models'. */
-  readonly ownPids: () => readonly number[];
 }
 
 interface MemoryReport {
@@ -72,17 +69,18 @@ export class Residency {
   readonly #modules: ResidencyModules;
   readonly #all = new Set<Resident>();
   readonly #byModel = new WeakMap<object, Resident>();
+  readonly #measured: MeasuredMemory;
   readonly #closing = new AbortController();
   /** Of who is in memory. */
   readonly #changes: Changes;
   #waiting = 0;
-  #ownBytes = 0;
   readonly #totals = { loads: 0, evictions: noEvictions(), refusals: 0, overBudget: 0 };
   #stopLooking: (() => void) | undefined;
 
   constructor(options: ResidencyOptions, modules: ResidencyModules) {
     this.#options = options;
     this.#modules = modules;
+    this.#measured = new MeasuredMemory(modules);
     this.#changes = new Changes(modules.clock);
   }
 
@@ -178,9 +176,10 @@ export class Residency {
   }
 
   get report(): MemoryReport {
-    const usedBytes = this.#occupants().reduce((sum, { bytes }) => sum + bytes, this.#ownBytes);
+    const { ownBytes } = this.#measured;
+    const usedBytes = this.#occupants().reduce((sum, { bytes }) => sum + bytes, ownBytes);
     const { limitBytes } = this.#options;
-    return { budgetBytes: limitBytes ?? null, usedBytes, ownBytes: this.#ownBytes, ...this.#totals };
+    return { budgetBytes: limitBytes ?? null, usedBytes, ownBytes, ...this.#totals };
   }
 
   close(): void {
@@ -381,22 +380,8 @@ export class Residency {
     );
   }
 
-  /** Reads what the server and each executor use now; what models share is divided among them. */
-  async #read(): Promise<void> {
-    const { memoryOf, ownPids } = this.#modules;
-    const own = await Promise.all(ownPids().map((pid) => memoryOf(pid)));
-    this.#ownBytes = sumOf(own) || this.#ownBytes;
-    const ofExecutors = new Map<number, Promise<number | undefined>>(); // each once, whoever shares it
-    for (const resident of this.#occupants()) {
-      if (resident.model?.quarantine !== undefined && resident.state === 'resident') resident.state = 'on demand';
-      const { model } = resident;
-      const parts = (model?.pids ?? []).map(async (pid) => {
-        if (!ofExecutors.has(pid)) ofExecutors.set(pid, memoryOf(pid));
-        return ((await ofExecutors.get(pid)) ?? 0) * (model?.memoryShareOf(pid) ?? 1);
-      });
-      const bytes = Math.round(sumOf(await Promise.all(parts)));
-      if (bytes > 0) resident.bytes = bytes;
-    }
+  #read(): Promise<void> {
+    return this.#measured.read(() => this.#occupants());
   }
 
   #occupants(): Resident[] {
@@ -405,14 +390,10 @@ export class Residency {
 
   #memory(): Memory {
     const { limitBytes = Infinity, modelsMax = Infinity } = this.#options;
-    return { limitBytes, modelsMax, ownBytes: this.#ownBytes };
+    return { limitBytes, modelsMax, ownBytes: this.#measured.ownBytes };
   }
 }
 
 function doesNotFit(refusal: ServingError): DoesNotFitError {
   return new DoesNotFitError(refusal.code, refusal.message);
-}
-
-function sumOf(sizes: readonly (number | undefined)[]): number {
-  return sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0);
 }
