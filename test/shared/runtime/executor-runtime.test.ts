@@ -1,4 +1,5 @@
 // The runtime over real executor processes: many runs at once, death, hanging, replacement, closing, the parent's death.
+// What sequences carry: executor-state.test.ts.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -110,70 +111,6 @@ describe('the executor runtime', () => {
       tags.map((tag) => tagOf(runner.run(slow(tag % 7, [tag, -tag]), [], new AbortController().signal))),
     );
     expect(answers).toEqual(tags.map((tag) => [tag, -tag]));
-  });
-
-  describe('of a graph with state', () => {
-    const state = {
-      initial: [tensor('total', 'FP32', [1], bytesOf(Float32Array.of(0)))],
-      carried: new Map([['total_next', 'total']]),
-    };
-    const open = (engine?: 'capi' | 'binding'): Promise<GraphRunner> => {
-      const options = { label: 'sum', path: fixture('running-sum'), providers: ['cpu'], intraOpThreads: 1 } as const;
-      return start(HANG_LIMITS, engine).load({ ...options, concurrency: 2, state }, never);
-    };
-    const add = async (
-      runner: GraphRunner,
-      sequence: { key: number; step: number },
-      x: number,
-      [rounds, signal]: [number, AbortSignal] = [1, never],
-    ): Promise<number> => {
-      const feeds = [
-        tensor('x', 'FP32', [1], bytesOf(Float32Array.of(x))),
-        tensor('rounds', 'INT64', [], bytesOf(BigInt64Array.of(BigInt(rounds)))),
-      ];
-      return float32Of((await runner.run(feeds, ['sum'], signal, sequence)).outputs[0]!)[0]!;
-    };
-
-    it.each(['capi', 'binding'] as const)('keeps it in the executor, apart for each sequence (%s)', async (engine) => {
-      const runner = await open(engine);
-      expect(runner.engine.name).toBe(`ort-${engine}`);
-      const sums = await Promise.all(
-        [1, 2, 3, 4].map(async (key) => {
-          for (let step = 0; step < 20; step += 1) await add(runner, { key, step }, key);
-          return add(runner, { key, step: 20 }, 0);
-        }),
-      );
-      expect(sums).toEqual([20, 40, 60, 80]);
-      runner.forget?.(1);
-      expect((await errorOf(add(runner, { key: 1, step: 21 }, 1))).code).toBe('state-lost');
-      expect(await add(runner, { key: 2, step: 21 }, 2)).toBe(42);
-    });
-
-    it('goes on after a run that was given up, from where its caller was told that it is', async () => {
-      const runner = await open();
-      await add(runner, { key: 1, step: 0 }, 5);
-      const controller = new AbortController();
-      const given = add(runner, { key: 1, step: 1 }, 100, [FOREVER, controller.signal]);
-      setTimeout(() => controller.abort(), 20);
-      expect((await errorOf(given)).code).toBe('cancelled');
-      expect(await add(runner, { key: 1, step: 1 }, 1)).toBe(6);
-    });
-
-    it('says that it is lost when the executor dies, and never begins again by itself', async () => {
-      const runner = await open();
-      await add(runner, { key: 1, step: 0 }, 5);
-      process.kill(runner.pid!, 'SIGKILL');
-      expect(await add(runner, { key: 2, step: 0 }, 7).catch(() => add(runner, { key: 2, step: 0 }, 7))).toBe(7);
-      expect((await errorOf(add(runner, { key: 1, step: 1 }, 1))).code).toBe('state-lost');
-      expect(await add(runner, { key: 3, step: 0 }, 1)).toBe(1);
-    });
-
-    it("is refused with the model's load where the graph can't carry it", async () => {
-      const wrong = { ...state, carried: new Map([['nothing', 'total']]) };
-      const options = { label: 'sum', path: fixture('running-sum'), providers: ['cpu'], intraOpThreads: 1 } as const;
-      const error = await errorOf(start().load({ ...options, state: wrong }, never));
-      expect(error.message).toMatch(/output "nothing" is not an output of the model/);
-    });
   });
 
   it("says the engine's reason when a graph can't be loaded", async () => {
