@@ -22,7 +22,7 @@ const SHARES_FROM = 4;
  * While runs are so short, the way to the executor and back costs as much as they do: one more is sent ahead and waits there.
  * Longer ones are held back, where they can still be batched, overtaken and cancelled for nothing.
  */
-const SEND_AHEAD_BELOW_MS = 20;
+export const SEND_AHEAD_BELOW_MS = 20;
 
 interface OccupyingCores {
   /** When it began to compute; undefined while it waits inside its executor for a run of its graph to end. */

@@ -5,7 +5,7 @@
 // Invariant: a request waits only while its graph has all the runs that it may have, or every core is held by a run that isn't
 // overdue, and that is not many times as long as its own.
 import type { Clock } from '../system/clock.js';
-import { busyCores, coresFreeMs, nextToBegin, overdueMs, sharesCores } from './core-use.js';
+import { busyCores, coresFreeMs, nextToBegin, overdueMs, SEND_AHEAD_BELOW_MS, sharesCores } from './core-use.js';
 import { makeWay } from './make-way.js';
 import { hopeless } from './refusals.js';
 import type { Run } from './running-runs.js';
@@ -86,9 +86,10 @@ export class Cores {
       const { lane } = next.share;
       const candidates = turns.filter((turn) => turn.share.lane === lane);
       const slots = Math.min(lane.slots - lane.runs.size, Math.ceil(free / lane.threads));
+      const longestMs = lane.runs.size < lane.slots ? Infinity : SEND_AHEAD_BELOW_MS;
       this.#lanes.add(lane);
       this.#known = undefined;
-      lane.begin({ freeSlots: Math.max(1, slots), timed, ...this.queue.nextInTurn(nowMs, candidates) });
+      lane.begin({ freeSlots: Math.max(1, slots), longestMs, timed, ...this.queue.nextInTurn(nowMs, candidates) });
     }
     this.#watch();
   }

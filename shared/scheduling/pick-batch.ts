@@ -28,6 +28,8 @@ interface BatchPolicy {
   readonly freeSlots: number;
   /** A batch may take so many times as long as its first member alone; absent = as long as it likes. */
   readonly growthMax?: number;
+  /** A batch may take so long; its first member alone takes what it takes. Absent = as long as it likes. */
+  readonly longestMs?: number;
   /** Requests that differ in a length may share a run, of whose elements this share may be padding; absent = they may not. */
   readonly maxWaste?: number | undefined;
 }
@@ -73,7 +75,7 @@ export function pickBatch<W extends Waiting>(
     if (estimate === undefined) break; // nothing measured yet: the first run goes alone
     if (members.length === 1) {
       aloneMs = estimate.meanMs;
-      longestMs = estimate.meanMs * (policy.growthMax ?? Infinity);
+      longestMs = Math.min(policy.longestMs ?? Infinity, estimate.meanMs * (policy.growthMax ?? Infinity));
       continue;
     }
     aloneMs += times.estimate(waiting.shape, waiting.rows)?.meanMs ?? Infinity;

@@ -69,6 +69,8 @@ export interface NextRun {
   readonly heavy: boolean;
   /** Runs that could begin now, this one included: waiting rows are shared out among them. */
   readonly freeSlots: number;
+  /** What its requests may take together; one alone takes what it takes. */
+  readonly longestMs: number;
   /** False where its cores may be free a little later. */
   readonly timed: boolean;
 }

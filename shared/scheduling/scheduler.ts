@@ -243,11 +243,11 @@ export class Scheduler implements Lane {
     return new ServingError(code, `refused: ${reason}`, { retryAfterMs });
   }
 
-  begin({ members: candidates, heavy, freeSlots, timed }: NextRun): void {
+  begin({ members: candidates, heavy, freeSlots, longestMs, timed }: NextRun): void {
     const nowMs = this.#clock.monotonicMs();
     const { batches, inTrial, maxWaste } = this.#sharing;
     const maxRows = batches && !inTrial ? this.#options.maxRows : 1;
-    const policy = { maxRows, freeSlots, growthMax: heavy ? HEAVY_BATCH_GROWTH : Infinity, maxWaste };
+    const policy = { maxRows, freeSlots, growthMax: heavy ? HEAVY_BATCH_GROWTH : Infinity, longestMs, maxWaste };
     const members = this.#sharing.choose(pickBatch(candidates, this.#times, policy, nowMs));
     for (const member of members) {
       this.#dequeue(member);

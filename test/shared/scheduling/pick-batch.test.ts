@@ -59,6 +59,12 @@ describe('pickBatch', () => {
     expect([onCpu, onGpu].map((times) => pickBatch(waiting(8), times, beside, 0).length)).toEqual([1, 4]);
   });
 
+  it('takes no longer than it may, but for a request that takes longer by itself', () => {
+    const times = measured({ 1: 10, 2: 12, 4: 16, 8: 24 });
+    const members = (longestMs: number): number => pickBatch(waiting(8), times, { ...policy, longestMs }, 0).length;
+    expect([24, 20, 12, 5].map(members)).toEqual([8, 4, 2, 1]);
+  });
+
   it('goes past an odd shape at the head of the queue instead of cutting the batch behind it', () => {
     const gains = measured({ 1: 10, 2: 12, 4: 16, 8: 24 });
     const odd: Waiting = { shape: { key: 'odd', rowBytes: 4 }, rows: 1, deadlineMs: 1e6, alone: false };

@@ -229,6 +229,16 @@ describe('Scheduler', () => {
     expect(await bad).toBe('failed');
   });
 
+  it('sends no batch ahead that takes long itself, so that whoever comes need not wait for it', async () => {
+    const { clock, runner, ask } = setUp({ durationMs: (rows) => 8 + 2 * rows });
+    for (let i = 0; i < 3; i += 1) await play(clock, Promise.all(Array.from({ length: 60 }, () => ask(i, 60_000))));
+    runner.runs.length = 0;
+    const first = ask(1);
+    const others = Array.from({ length: 9 }, () => ask(2));
+    await play(clock, Promise.all([first, ...others]));
+    expect(runner.runs.map(({ rows }) => rows)).toEqual([1, 1, 4, 4]); // 24 ms for eight, 16 for four
+  });
+
   it('sends one more ahead of short runs, none ahead of long ones', async () => {
     for (const [durationMs, inFlight] of [
       [5, 2],
