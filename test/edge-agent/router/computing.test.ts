@@ -14,6 +14,7 @@ import { tensor } from '@tidegate/shared/tensor/tensor.js';
 import { modelYamlSchema } from '@tidegate/shared/wire/model-yaml.js';
 import { bareYaml } from '../../support/bare-package.js';
 import { settle } from '../../support/fake-graph-runner.js';
+import { inferRequest } from '../../support/infer-request.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { parse } from 'yaml';
 
@@ -70,21 +71,9 @@ function device(hub: Map<string, SharedAnswer>, answers: 'hub' | 'none' = 'hub',
   });
   const computing = new Computing({ models: { hold: () => () => undefined }, cache, shared, privacy, clock });
   const ask = async (input: number, part: Partial<InferRequest> = {}): Promise<CacheOutcome> => {
-    const request: InferRequest = {
-      model: 'm',
-      version: undefined,
-      id: undefined,
-      inputs: [tensor('x', 'UINT8', [1], Uint8Array.of(input))],
-      outputs: [],
-      deadlineMs: clock.monotonicMs() + 10_000,
-      priority: 0,
-      placement: 'auto',
-      cache: 'use',
-      maxStalenessMs: undefined,
-      parameters: {},
-      ...part,
-    };
-    const { inputs, outputs, parameters, deadlineMs, maxStalenessMs, cache: mode } = request;
+    const inputs = [tensor('x', 'UINT8', [1], Uint8Array.of(input))];
+    const request = inferRequest({ inputs, deadlineMs: clock.monotonicMs() + 10_000, ...part });
+    const { outputs, parameters, deadlineMs, maxStalenessMs, cache: mode } = request;
     const outcome = await cache.answer(
       { variantDigest: 'd', answeredBy: 'edge', inputs, outputs, parameters },
       {

@@ -14,6 +14,7 @@ import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import { tensor } from '@tidegate/shared/tensor/tensor.js';
 import { settle } from '../../support/fake-graph-runner.js';
+import { inferRequest } from '../../support/infer-request.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
 interface SetUpOptions {
@@ -70,20 +71,7 @@ function setUp({ hub: does = 'answers', hubLacks, hubVersions = true }: SetUpOpt
   const { signal } = leaves;
   type Run = (request: InferRequest, trail: RequestTrail) => Promise<InferAnswer>;
   const told = async (part: Partial<InferRequest>, run: Run) => {
-    const request = {
-      model: 'm',
-      version: undefined,
-      id: 'r1',
-      inputs: [tensor('x', 'UINT8', [1], Uint8Array.of(7))],
-      outputs: [],
-      deadlineMs: clock.monotonicMs() + 10_000,
-      priority: 0,
-      placement: 'auto',
-      cache: 'use',
-      maxStalenessMs: undefined,
-      parameters: {},
-      ...part,
-    } as InferRequest;
+    const request = inferRequest({ id: 'r1', deadlineMs: clock.monotonicMs() + 10_000, ...part });
     const trail = new RequestTrail(request, { observers: [], onEnd: () => undefined, explanations, clock });
     try {
       const answer = await run(request, trail);

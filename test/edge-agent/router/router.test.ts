@@ -17,6 +17,7 @@ import { tensor } from '@tidegate/shared/tensor/tensor.js';
 import { modelYamlSchema } from '@tidegate/shared/wire/model-yaml.js';
 import { privacySchema } from '@tidegate/shared/wire/privacy.js';
 import { settle } from '../../support/fake-graph-runner.js';
+import { inferRequest } from '../../support/infer-request.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
 interface SetUpOptions {
@@ -120,20 +121,8 @@ function setUp(options: SetUpOptions = {}) {
     clock,
     accepting: () => true,
   });
-  const request = (part: Partial<InferRequest> = {}): InferRequest => ({
-    model: 'm',
-    version: undefined,
-    id: 'r1',
-    inputs: [tensor('x', 'UINT8', [1], Uint8Array.of(7))],
-    outputs: [],
-    deadlineMs: clock.monotonicMs() + 10_000,
-    priority: 0,
-    placement: 'auto',
-    cache: 'use',
-    maxStalenessMs: undefined,
-    parameters: {},
-    ...part,
-  });
+  const request = (part: Partial<InferRequest> = {}): InferRequest =>
+    inferRequest({ id: 'r1', deadlineMs: clock.monotonicMs() + 10_000, ...part });
   const ask = (part: Partial<InferRequest> = {}) => {
     const answered = router.infer(request(part), new AbortController().signal);
     return answered.then(

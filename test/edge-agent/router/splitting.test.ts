@@ -12,6 +12,7 @@ import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import { tensor, type NamedTensor } from '@tidegate/shared/tensor/tensor.js';
 import { settle } from '../../support/fake-graph-runner.js';
+import { inferRequest } from '../../support/infer-request.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
 /** A picture of 600 KB, 16 KB of features, an answer of 16 bytes; each value carries what it was made from in its first byte. */
@@ -108,20 +109,8 @@ function setUp(part: { digest?: string; cuts?: readonly PipelineCut[] } = {}) {
   };
   const splitting = new Splitting({ computing, hub, clock });
   const explanations = new Explanations();
-  const requestOf = (more: Partial<InferRequest> = {}): InferRequest => ({
-    model: 'm',
-    version: undefined,
-    id: undefined,
-    inputs: [value('picture')],
-    outputs: [],
-    deadlineMs: clock.monotonicMs() + 30_000,
-    priority: 0,
-    placement: 'auto',
-    cache: 'use',
-    maxStalenessMs: undefined,
-    parameters: {},
-    ...more,
-  });
+  const requestOf = (more: Partial<InferRequest> = {}): InferRequest =>
+    inferRequest({ inputs: [value('picture')], deadlineMs: clock.monotonicMs() + 30_000, ...more });
   /** Answers one request in simulated time. */
   const ask = async (
     more: Partial<InferRequest> = {},

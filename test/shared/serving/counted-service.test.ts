@@ -5,22 +5,12 @@ import { InferenceStatistics } from '@tidegate/shared/serving/inference-statisti
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { EchoService } from '../../support/echo-service.js';
+import { inferRequest } from '../../support/infer-request.js';
 
 const signal = new AbortController().signal;
-const request = (model: string, part: Partial<InferRequest> = {}): InferRequest => ({
-  model,
-  version: undefined,
-  id: undefined,
-  inputs: [{ name: 'X', datatype: 'FP32', shape: [3, 4], data: new Uint8Array(48) }],
-  outputs: [],
-  deadlineMs: Infinity,
-  priority: 0,
-  placement: 'auto',
-  cache: 'use',
-  maxStalenessMs: undefined,
-  parameters: {},
-  ...part,
-});
+const inputs = [{ name: 'X', datatype: 'FP32', shape: [3, 4], data: new Uint8Array(48) }] as const;
+const request = (model: string, part: Partial<InferRequest> = {}): InferRequest =>
+  inferRequest({ model, inputs, ...part });
 
 let echo: EchoService;
 let statistics: InferenceStatistics;

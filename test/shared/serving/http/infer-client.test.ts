@@ -8,6 +8,7 @@ import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { encodeBytes } from '@tidegate/shared/tensor/bytes.js';
 import { bytesOf, tensor } from '@tidegate/shared/tensor/tensor.js';
+import { inferRequest } from '../../../support/infer-request.js';
 import { startOipServer, type OipServer } from '../../../support/oip-server.js';
 
 const live = (): AbortSignal => new AbortController().signal;
@@ -16,20 +17,8 @@ const client = (url: string, answerBytesMax = 1 << 20): InferClient =>
   createInferClient({ url, clock: systemClock, answerBytesMax });
 
 function request(extra: Partial<InferRequest> = {}): InferRequest {
-  return {
-    model: 'echo-fp32',
-    version: undefined,
-    id: undefined,
-    inputs: [tensor('INPUT0', 'FP32', [2], bytesOf(new Float32Array([1, 2])))],
-    outputs: [],
-    deadlineMs: 0,
-    priority: 0,
-    placement: 'auto',
-    cache: 'use',
-    maxStalenessMs: undefined,
-    parameters: {},
-    ...extra,
-  };
+  const inputs = [tensor('INPUT0', 'FP32', [2], bytesOf(new Float32Array([1, 2])))];
+  return inferRequest({ model: 'echo-fp32', inputs, deadlineMs: 0, ...extra });
 }
 
 async function failure(promise: Promise<unknown>): Promise<ServingError> {
