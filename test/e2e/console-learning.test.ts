@@ -11,7 +11,7 @@ import { bytesOf, tensor, type NamedTensor } from '@tidegate/shared/tensor/tenso
 import { inputsDigest } from '@tidegate/shared/wire/sample.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { examplesFolder, runAgent, startAgent, type AgentProcess } from '../support/agent-process.js';
-import { CHROMIUM, hasChromium, openBrowser } from '../support/browser.js';
+import { CHROMIUM, hasChromium, openBrowser, problemsOf } from '../support/browser.js';
 import { runTidegate, startHubProcess, type HubProcess } from '../support/hub-process.js';
 import { handwrittenDigits } from '../support/training-jobs.js';
 
@@ -37,7 +37,7 @@ function digits(): { inputs: NamedTensor[]; label: string }[] {
 describe.skipIf(!hasChromium)('the console, learning', () => {
   const folder = mkdtempSync(join(tmpdir(), 'tidegate-console-learning-'));
   const truth = new Map(digits().map(({ inputs, label }) => [inputsDigest(inputs), label]));
-  const problems: string[] = [];
+  let problems: readonly string[];
   let hub: HubProcess;
   let agent: AgentProcess;
   let browser: Browser;
@@ -81,11 +81,7 @@ describe.skipIf(!hasChromium)('the console, learning', () => {
     browser = await openBrowser();
     page = await browser.newPage();
     page.setDefaultTimeout(20_000);
-    page.on('pageerror', (error) => problems.push(String(error)));
-    page.on('console', (message) => {
-      const askedFor = /status of 4(00|22)/.test(message.text()); // a refused label, a wrong condition
-      if (message.type() === 'error' && !askedFor) problems.push(message.text());
-    });
+    problems = problemsOf(page, [400, 422]); // a wrong condition, a refused label
     page.on('dialog', (dialog) => void dialog.accept());
     await page.goto(`${hub.url}/`);
     await page.getByLabel('Access token').fill(hub.token);

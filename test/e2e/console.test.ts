@@ -5,7 +5,7 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { assemble } from '../../examples/ocr-line/assemble.mjs';
 import { examplesFolder } from '../support/agent-process.js';
-import { CHROMIUM, hasChromium, openBrowser } from '../support/browser.js';
+import { CHROMIUM, hasChromium, openBrowser, problemsOf } from '../support/browser.js';
 import { writeBlobPackage } from '../support/blob-package.js';
 import { runTidegate, startHubProcess, type HubProcess } from '../support/hub-process.js';
 
@@ -16,7 +16,7 @@ describe.skipIf(!hasChromium)('the console', () => {
   let hub: HubProcess;
   let browser: Browser;
   let page: Page;
-  const problems: string[] = [];
+  let problems: readonly string[];
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'tidegate-console-'));
@@ -26,10 +26,7 @@ describe.skipIf(!hasChromium)('the console', () => {
     await runTidegate(hub, ['model', 'publish', await writeBlobPackage(join(folder, 'blobs'))]);
     browser = await openBrowser();
     page = await browser.newPage();
-    page.on('pageerror', (error) => problems.push(String(error)));
-    page.on('console', (message) => {
-      if (message.type() === 'error') problems.push(message.text());
-    });
+    problems = problemsOf(page, [400, 401]); // a picture that is none, a wrong token
   });
   afterAll(async () => {
     await browser?.close();
@@ -42,7 +39,6 @@ describe.skipIf(!hasChromium)('the console', () => {
     await page.getByLabel('Access token').fill('wrong');
     await page.getByRole('button', { name: 'Sign in' }).click();
     await page.getByText('a valid bearer token is needed').waitFor();
-    problems.length = 0; // the browser logs the 401 that was asked for
     await page.getByLabel('Access token').fill(hub.token);
     await page.getByRole('button', { name: 'Sign in' }).click();
     await page.locator('.live.on').waitFor();
@@ -74,7 +70,6 @@ describe.skipIf(!hasChromium)('the console', () => {
     await page.locator('.drop input').setInputFiles(file);
     await page.locator('.error').waitFor();
     expect(await page.locator('.error').textContent()).toMatch(/picture/);
-    problems.length = 0; // the browser logs the 400 that was asked for
     const good = await readFile(join(examplesFolder, 'ocr-line/goldens/clean-02.webp'));
     await page.locator('.drop input').setInputFiles({ name: 'y.webp', mimeType: 'image/webp', buffer: good });
     await page.locator('[data-output=text]').waitFor();
