@@ -8,7 +8,9 @@ const alias = {
   '@tidegate/edge-agent/': source('edge-agent'),
   '@tidegate/cloud-hub/': source('cloud-hub'),
 };
-const slow = { testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false, pool: 'forks' as const };
+// What is awaited by polling comes in milliseconds; a second, the default, is too short where a busy machine takes its time.
+const patient = { expect: { poll: { timeout: 15_000 } } };
+const slow = { ...patient, testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false, pool: 'forks' as const };
 
 export default defineConfig({
   test: {
@@ -22,6 +24,7 @@ export default defineConfig({
           maxWorkers: 2, // one less than the cores is the default: on two cores, half the machine
           testTimeout: 20_000,
           hookTimeout: 30_000,
+          ...patient,
         },
       },
       { resolve: { alias }, test: { name: 'tidy', include: ['test/tidy.test.ts'], testTimeout: 60_000 } },

@@ -65,9 +65,13 @@ it.runIf(process.platform === 'linux')('uses next to no processor time while nob
   const pids = [agent.child.pid, ...models.flatMap(({ graphs }) => graphs.map(({ pid }) => pid))];
   expect(pids).toHaveLength(4);
   const usedMs = (): number => pids.reduce<number>((sum, pid) => sum + processorMs(pid ?? 0), 0);
-  const before = usedMs();
-  await new Promise((resolve) => setTimeout(resolve, 1500));
-  expect(usedMs() - before).toBeLessThan(150); // a tenth of a core; threads that spin take all that there are
+  const inOneWindow = async (): Promise<number> => {
+    const before = usedMs();
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    return usedMs() - before;
+  };
+  // A tenth of a core; threads that spin take all that there are, in every window. The first may hold what the load before left to do.
+  await expect.poll(inOneWindow).toBeLessThan(150);
 });
 
 /** Of user and system time, all threads of the process, in steps of 10 ms. */
