@@ -34,8 +34,11 @@ export interface AdmissionView<T extends PlannedRun> {
   readonly turnsWith: (candidate: PlannedRun) => readonly Turn<T | PlannedRun>[];
   /** Monotonic time of the newest measurement. */
   readonly lastObservedMs: number;
-  /** Had the candidate's caller many times as much lately as another one (recent-use.ts)? */
-  readonly heavy: boolean;
+  /**
+   * The part of the cores' time that those have who are light beside the candidate's caller (recent-use.ts), and go before it; 0 = it
+   * isn't heavy.
+   */
+  readonly lightShare: () => number;
 }
 
 export type AdmissionDecision<T> =
@@ -53,6 +56,10 @@ export type AdmissionDecision<T> =
 
 /** An idle executor takes one request in so long whatever the estimate says: else one slow run would refuse all others forever. */
 const PROBE_INTERVAL_MS = 1000;
+/** They come by chance, so there may be more of them than usual. */
+const RESERVED_TIMES = 2;
+/** However much they have, a heavy caller may have half. */
+const LIGHT_SHARE_MAX = 0.5;
 /** More are not looked for at once: who is late then is told so a little later. */
 const DISPLACED_MAX = 8;
 
@@ -67,7 +74,9 @@ export function admit<T extends PlannedRun>(candidate: PlannedRun, view: Admissi
 
   let order = view.turnsWith(candidate);
   const displaced: T[] = [];
-  const room = view.heavy ? view.queueDepthMax * (1 - 1 / HEAVY_TIMES) : view.queueDepthMax;
+  const lightShare = view.lightShare();
+  const heavy = lightShare > 0;
+  const room = heavy ? view.queueDepthMax * (1 - 1 / HEAVY_TIMES) : view.queueDepthMax;
   const full = view.queueDepth >= room;
   if (full) {
     const last = order.findLast(({ share }) => share.lane === candidate.lane);
@@ -82,7 +91,7 @@ export function admit<T extends PlannedRun>(candidate: PlannedRun, view: Admissi
     const ends = playForward(view, order, candidate);
     const at = order.findIndex(({ share }) => share === candidate);
     const { boundMs } = ends[at] ?? NOW;
-    const latestMs = boundMs + (view.heavy ? reserveMs(boundMs - nowMs, candidate) : 0);
+    const latestMs = boundMs + (heavy ? reserveMs(boundMs - nowMs, candidate, lightShare) : 0);
     if (latestMs > candidate.deadlineMs) return late(latestMs, candidate.deadlineMs, nowMs);
     const atRisk = order.flatMap((turn, i) => {
       const end = ends[i] ?? NOW;
@@ -113,8 +122,9 @@ function yieldsTo<T extends Share>(turn: Turn<T>, order: readonly Turn<T>[], can
 }
 
 /** What a heavy caller's request leaves of its time for the light callers that may come and go first, and to run twice. */
-function reserveMs(waitMs: number, { costMs }: PlannedRun): number {
-  return waitMs / HEAVY_TIMES + 2 * costMs;
+function reserveMs(waitMs: number, { costMs }: PlannedRun, lightShare: number): number {
+  const share = Math.min(LIGHT_SHARE_MAX, RESERVED_TIMES * lightShare);
+  return waitMs * Math.max(1 / HEAVY_TIMES, share / (1 - share)) + 2 * costMs;
 }
 
 /** Those who wait and are expected to end in time if the candidate doesn't come. */

@@ -111,8 +111,8 @@ export class Cores {
     if (this.queue.turns(nowMs)[0]?.share !== item) return;
     const lanes = own ? [lane] : [...this.#lanes];
     const runs = lanes.flatMap((other) => other.runs.all.map((run) => occupying(run, other)));
-    const use = (account: string): number => this.queue.use.of(account, nowMs);
-    for (const { run, lane: ending, beganMs } of makeWay(item, { nowMs, runs, use })) {
+    const isHeavy = this.queue.use.heavyBeside(item.account, item.costMs, nowMs);
+    for (const { run, lane: ending, beganMs } of makeWay(item, { nowMs, runs, isHeavy })) {
       if (beganMs !== undefined) this.queue.used(item.account, (nowMs - beganMs) * ending.threads, nowMs);
       ending.makeWay(run);
     }

@@ -6,17 +6,10 @@
 // What it costs is bounded: who makes others repeat a run had less than a tenth of their time, and the time that they lose counts
 // as its own, so all that is lost is less than a tenth; and a run makes way only while its requests have the time to run again.
 
-import { HEAVY_TIMES } from './recent-use.js';
-
 /** Ending a run and beginning the next takes about so long: less is not gained. */
 const LEAST_GAIN_MS = 2;
 /** Nor is the run repeated for less than this part of the newcomer's own. */
 const LEAST_GAIN_SHARE = 0.15;
-
-interface Newcomer {
-  readonly account: string;
-  readonly costMs: number;
-}
 
 export interface OccupyingRun {
   readonly accounts: readonly string[];
@@ -35,18 +28,18 @@ interface MakeWayView<R extends OccupyingRun> {
   readonly nowMs: number;
   /** All whose place it could have, and those that wait inside executors for such a place. */
   readonly runs: readonly R[];
-  /** Milliseconds that a caller had lately (recent-use.ts). */
-  readonly use: (account: string) => number;
+  /** Had this caller many times as much lately as the newcomer will have had (recent-use.ts)? */
+  readonly isHeavy: (account: string) => boolean;
 }
 
 /** The runs to be ended, in this order; none where the newcomer must wait. */
-export function makeWay<R extends OccupyingRun>(newcomer: Newcomer, view: MakeWayView<R>): readonly R[] {
-  const { nowMs, runs, use } = view;
-  const heavyMs = HEAVY_TIMES * (use(newcomer.account) + newcomer.costMs);
+export function makeWay<R extends OccupyingRun>(
+  newcomer: { readonly costMs: number },
+  view: MakeWayView<R>,
+): readonly R[] {
+  const { nowMs, runs, isHeavy } = view;
   const yields = ({ accounts, mayRepeat, deadlineMs, expectedMs }: R): boolean =>
-    mayRepeat &&
-    accounts.every((account) => account !== newcomer.account && use(account) >= heavyMs) &&
-    nowMs + newcomer.costMs + 2 * expectedMs <= deadlineMs;
+    mayRepeat && accounts.every(isHeavy) && nowMs + newcomer.costMs + 2 * expectedMs <= deadlineMs;
   const ahead = runs.filter((run) => run.beganMs === undefined);
   if (!ahead.every(yields)) return [];
   const computing = runs.filter((run) => run.beganMs !== undefined);

@@ -231,7 +231,7 @@ export class Scheduler implements Lane {
       turns: () => queue.turns(nowMs),
       turnsWith: (candidate) => queue.turnsWith(candidate, nowMs),
       lastObservedMs: this.#times.lastObservedMs,
-      heavy: queue.use.heavy(nowMs)(plan.account),
+      lightShare: () => queue.use.lightRate(plan.account, nowMs) / this.#cores.count,
     });
     return { plan, decision };
   }

@@ -4,11 +4,16 @@ import { BEFORE_ALL, expectedMs, FairShares, type Share, type Turn } from './fai
 import { RecentUse } from './recent-use.js';
 import { TenantShares } from './tenant-shares.js';
 
+/** What sums of fractions leave of nothing. */
+const ROUNDING_MS = 1e-6;
+
 export class WaitingQueue<T extends Share> {
   readonly #shares: FairShares;
   readonly #byRank: T[] = [];
   readonly #tenants = new TenantShares();
-  readonly #use = new RecentUse();
+  /** What the waiting requests of each account are counted, all together. */
+  readonly #waitingMs = new Map<string, number>();
+  readonly #use = new RecentUse((account) => this.#waitingMs.get(account) ?? 0);
   /** What the runs under way were counted. */
   readonly #counted = new Map<T, number>();
 
@@ -49,13 +54,22 @@ export class WaitingQueue<T extends Share> {
   /** After its equals. */
   add(item: T, rank = item.rank): void {
     this.#byRank.splice(insertionIndex(this.#byRank, rank), 0, item);
+    this.#waits(item, expectedMs(item));
   }
 
   /** False when it isn't there. */
   remove(item: T): boolean {
     const at = this.#byRank.indexOf(item);
-    if (at >= 0) this.#byRank.splice(at, 1);
-    return at >= 0;
+    if (at < 0) return false;
+    this.#byRank.splice(at, 1);
+    this.#waits(item, -expectedMs(item));
+    return true;
+  }
+
+  #waits({ account }: T, ms: number): void {
+    const sumMs = (this.#waitingMs.get(account) ?? 0) + ms;
+    if (sumMs > ROUNDING_MS) this.#waitingMs.set(account, sumMs);
+    else this.#waitingMs.delete(account);
   }
 
   /** In the order in which they will run. */
@@ -90,7 +104,8 @@ export class WaitingQueue<T extends Share> {
     this.#tenants.turns(account, shares);
 
   #isLight(nowMs: number): (share: Share) => boolean {
-    return ({ account, costMs }) => this.#use.isLight(account, costMs, nowMs);
+    const isLight = this.#use.isLight(nowMs);
+    return ({ account, costMs }) => isLight(account, costMs);
   }
 
   /** A run of it begins. A light caller's is not counted: it goes before the heavy ones until it had a tenth of what they had. */
@@ -101,7 +116,7 @@ export class WaitingQueue<T extends Share> {
       this.#tenants.ended(item, 0);
     }
     this.#tenants.began(item);
-    const countedMs = this.#use.isLight(item.account, item.costMs, nowMs) ? 0 : expectedMs(item);
+    const countedMs = this.#isLight(nowMs)(item) ? 0 : expectedMs(item);
     this.#counted.set(item, countedMs);
     this.#shares.began(item, countedMs);
   }
@@ -120,7 +135,7 @@ export class WaitingQueue<T extends Share> {
     this.#use.add(account, ms, nowMs);
   }
 
-  get use(): Pick<RecentUse, 'of' | 'heavy'> {
+  get use(): Pick<RecentUse, 'heavyBeside' | 'lightRate'> {
     return this.#use;
   }
 }

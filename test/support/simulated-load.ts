@@ -14,6 +14,8 @@ export interface SimulatedCaller {
   readonly perSecond: number;
   /** Drawn from by chance. */
   readonly timeoutsMs: readonly number[];
+  /** When it begins to ask; by default with the simulation. */
+  readonly fromMs?: number | undefined;
 }
 
 export interface SimulatedServer {
@@ -49,10 +51,12 @@ export interface Outcome {
   readonly repeated: number;
 }
 
+/** Answers count to requests that came after `countFromMs`. */
 export async function simulateLoad(
   server: SimulatedServer,
   callers: readonly SimulatedCaller[],
   forMs: number,
+  countFromMs = 0,
 ): Promise<Outcome> {
   const random = seeded(7);
   const clock = new ManualClock();
@@ -76,7 +80,9 @@ export async function simulateLoad(
     outcome.offered += 1;
     const work = { feeds: feedOf(1), outputs: [], deadlineMs: cameMs + timeoutMs, priority: 0, caller };
     return scheduler.run(work, new AbortController().signal).then(
-      () => void outcome.times.push(clock.monotonicMs() - cameMs),
+      () => {
+        if (cameMs >= countFromMs) outcome.times.push(clock.monotonicMs() - cameMs);
+      },
       (error: unknown) => {
         const { code } = error as ServingError;
         if (code === 'deadline-exceeded') outcome.late += 1;
@@ -171,9 +177,13 @@ export async function pass(clock: ManualClock, ms: number): Promise<void> {
   clock.advance(Math.max(0, untilMs - clock.monotonicMs()));
 }
 
-export function poisson({ name, perSecond, timeoutsMs }: SimulatedCaller, forMs: number, random: () => number) {
+export function poisson(
+  { name, perSecond, timeoutsMs, fromMs = 0 }: SimulatedCaller,
+  forMs: number,
+  random: () => number,
+) {
   const arrivals: { atMs: number; caller: string; timeoutMs: number }[] = [];
-  for (let atMs = 0; ;) {
+  for (let atMs = fromMs; ;) {
     atMs -= (Math.log(random()) / perSecond) * 1000;
     if (atMs > forMs) return arrivals;
     arrivals.push({ atMs, caller: name, timeoutMs: timeoutsMs[Math.floor(random() * timeoutsMs.length)]! });

@@ -33,7 +33,7 @@ function view(part: Partial<View> = {}, served: Readonly<Record<string, number>>
     queueDepth: queue.length,
     queueDepthMax: 10,
     lastObservedMs: 0,
-    heavy: false,
+    lightShare: () => 0,
     turns: () => waiting.turns(0),
     turnsWith: (candidate) => waiting.turnsWith(candidate, 0),
     ...rest,
@@ -165,12 +165,24 @@ describe('admit', () => {
 
     it('lets a heavy caller keep room and time free for light ones', () => {
       const queue = Array.from({ length: 9 }, () => run(1000, 10, 'heavy'));
-      expect(admit(run(1000, 10, 'heavy'), view({ queue, heavy: true }))).toMatchObject({ code: 'queue-full' });
+      expect(admit(run(1000, 10, 'heavy'), view({ queue, lightShare: () => 0.02 }))).toMatchObject({
+        code: 'queue-full',
+      });
       expect(admit(run(1000, 10, 'heavy'), view({ queue }))).toEqual(ADMITTED);
-      const few = { queue: queue.slice(0, 4), heavy: true };
+      const few = { queue: queue.slice(0, 4), lightShare: () => 0.02 };
       expect(admit(run(1075, 10, 'heavy'), view(few))).toEqual(ADMITTED); // ends at 50; + 2 runs + a tenth of the wait
       expect(admit({ ...run(74, 10, 'heavy'), rank: 1001 }, view(few))).toMatchObject({ code: 'would-miss-deadline' });
       expect(admit({ ...run(75, 10, 'heavy'), rank: 1001 }, view(few))).toEqual(ADMITTED);
+      // Of those that have a sixth of the time, twice as many as usual may come: half of the wait. Many more don't count: as long again.
+      for (const [lightShare, endMs] of [
+        [1 / 6, 95],
+        [0.9, 120],
+      ] as const) {
+        const asked = (deadlineMs: number) =>
+          admit({ ...run(deadlineMs, 10, 'heavy'), rank: 1001 }, view({ ...few, lightShare: () => lightShare }));
+        expect(asked(endMs - 1)).toMatchObject({ code: 'would-miss-deadline' });
+        expect(asked(endMs + 0.01)).toEqual(ADMITTED);
+      }
     });
 
     it('never refuses the light one for what the heavy one has waiting, however much that is', () => {
