@@ -9,6 +9,8 @@ const GAIN = 1 / 8;
 const CALM_GAIN = 1 / 64;
 /** The device's pace follows faster than the means: other work comes and goes at once, and slows every shape alike. */
 const PACE_GAIN = 1 / 3;
+/** The fastest run is forgotten this slowly: a device that gets hot and stays so. */
+const FASTEST_GAIN = 1 / 64;
 const SLOWEST_PACE = 4;
 
 interface Measure {
@@ -17,6 +19,8 @@ interface Measure {
   /** Runs that ended by themselves; 0 = `meanMs` is what they take at least. */
   count: number;
   lastMs: number;
+  /** The fastest of them: what the rows cost, with the least of what else the machine did meanwhile. */
+  fastestMs: number;
 }
 
 export interface RunShape {
@@ -54,18 +58,19 @@ export class RunTimes {
     const byRows = this.#rowsOf(shape);
     const known = byRows.get(rows);
     if (known === undefined || known.count === 0) {
-      byRows.set(rows, { meanMs: ms, deviationMs: ms / 4, count: 1, lastMs: nowMs });
+      byRows.set(rows, { meanMs: ms, deviationMs: ms / 4, count: 1, lastMs: nowMs, fastestMs: ms });
       return;
     }
     // The first run of a shape pays for allocation: the second replaces it when it was faster.
     if (known.count === 1 && ms < known.meanMs) {
-      byRows.set(rows, { meanMs: ms, deviationMs: ms / 4, count: 2, lastMs: nowMs });
+      byRows.set(rows, { meanMs: ms, deviationMs: ms / 4, count: 2, lastMs: nowMs, fastestMs: ms });
       return;
     }
     this.#pace += PACE_GAIN * (Math.min(ms / known.meanMs, SLOWEST_PACE) - this.#pace);
     const off = Math.abs(ms - known.meanMs) - known.deviationMs;
     known.deviationMs += (off > 0 ? 2 * GAIN : Math.max(CALM_GAIN, 1 / known.count)) * off;
     known.meanMs += GAIN * (ms - known.meanMs);
+    known.fastestMs = Math.min(ms, known.fastestMs + FASTEST_GAIN * (known.meanMs - known.fastestMs));
     known.count += 1;
     known.lastMs = nowMs;
   }
@@ -79,7 +84,7 @@ export class RunTimes {
     const known = byRows.get(rows);
     if (known !== undefined && (known.count > 0 || known.meanMs >= ms)) return;
     this.#lastMs = nowMs;
-    byRows.set(rows, { meanMs: ms, deviationMs: 0, count: 0, lastMs: nowMs });
+    byRows.set(rows, { meanMs: ms, deviationMs: 0, count: 0, lastMs: nowMs, fastestMs: ms });
   }
 
   /** Undefined before the first run of the graph. Rows not measured lie between their measured neighbours. */
@@ -148,7 +153,11 @@ export class RunTimes {
   }
 }
 
-/** Between two measured sizes on the line through them; outside, in proportion to the nearest. */
+/**
+ * Between two measured sizes on the line through them; below the smallest in proportion to it. Above the largest, each further row
+ * costs what a row of its fastest run did: what delays one run doesn't grow with the rows, and a run that a busy machine
+ * held up for 10 ms must not refuse 500 rows for the five seconds that they won't take.
+ */
 function interpolate(byRows: ReadonlyMap<number, Measure>, rows: number): Estimate | undefined {
   let below = 0;
   let above = Infinity;
@@ -158,17 +167,16 @@ function interpolate(byRows: ReadonlyMap<number, Measure>, rows: number): Estima
   }
   const low = byRows.get(below);
   const high = byRows.get(above);
-  if (low === undefined || high === undefined) {
-    const nearest = low ?? high;
-    return nearest === undefined ? undefined : estimateOf(nearest, rows / (low === undefined ? above : below));
+  if (low === undefined) return high && estimateOf((high.meanMs * rows) / above, (high.deviationMs * rows) / above);
+  if (high === undefined) {
+    const { meanMs, deviationMs, fastestMs } = low;
+    return estimateOf(meanMs + (fastestMs * (rows - below)) / below, deviationMs);
   }
   const share = above === below ? 0 : (rows - below) / (above - below);
   const mix = (a: number, b: number): number => a + share * (b - a);
-  const meanMs = mix(low.meanMs, high.meanMs);
-  return estimateOf({ meanMs, deviationMs: mix(low.deviationMs, high.deviationMs) }, 1);
+  return estimateOf(mix(low.meanMs, high.meanMs), mix(low.deviationMs, high.deviationMs));
 }
 
-function estimateOf({ meanMs, deviationMs }: Pick<Measure, 'meanMs' | 'deviationMs'>, scale: number): Estimate {
-  const scaledMs = meanMs * scale;
-  return { meanMs: scaledMs, boundMs: Math.min(scaledMs + 4 * deviationMs * scale, 3 * scaledMs) };
+function estimateOf(meanMs: number, deviationMs: number): Estimate {
+  return { meanMs, boundMs: Math.min(meanMs + 4 * deviationMs, 3 * meanMs) };
 }

@@ -4,6 +4,7 @@ import { cpSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { InferAnswer } from '@tidegate/shared/serving/inference-service.js';
+import { float32Of } from '@tidegate/shared/tensor/tensor.js';
 import { examplesFolder, runAgent, startAgent, type AgentProcess, type AgentStatus } from '../support/agent-process.js';
 import { writeBarePackage } from '../support/bare-package.js';
 import { digitInput } from '../support/digit-inputs.js';
@@ -79,15 +80,25 @@ describe('under a memory budget', () => {
   });
 
   it('refuses what can not be there in time, with the reason and when to come again (B22)', async () => {
-    const away = await awayOf(agent);
-    const startMs = performance.now();
-    const refused: unknown = await ask(agent, away, 150).catch((error: unknown) => error);
-    expect(refused).toMatchObject({
-      code: 'not-ready',
-      message: expect.stringMatching(new RegExp(`'${away}' is not in memory: `)) as string,
-      retryAfterMs: expect.any(Number) as number,
+    // A patient client, so that the agent's own answer is seen. Where the load was fast enough after all, another model is away.
+    const inputs = digitInput(1).map((image) => ({ ...image, data: [...float32Of(image)] }));
+    const body = JSON.stringify({ inputs });
+    const headers = { 'content-type': 'application/json', 'tidegate-timeout': '60000', 'tidegate-cache': 'bypass' };
+    let away = '';
+    const refusal = async (): Promise<unknown> => {
+      away = await awayOf(agent);
+      const answer = await fetch(`${agent.url}/v2/models/${away}/infer`, { method: 'POST', headers, body });
+      return {
+        status: answer.status,
+        retryAfter: answer.headers.get('retry-after'),
+        ...((await answer.json()) as object),
+      };
+    };
+    await expect.poll(refusal).toMatchObject({
+      status: 503,
+      error: expect.stringContaining("' is not in memory: ") as string,
+      retryAfter: expect.stringMatching(/^[1-9]/) as string,
     });
-    expect(performance.now() - startMs).toBeLessThan(1000);
     expect((await fetch(`${agent.url}/v2/models/${away}/ready`)).status).toBe(200); // it only has to be loaded
   });
 

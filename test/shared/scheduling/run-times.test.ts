@@ -32,6 +32,18 @@ describe('RunTimes', () => {
     expect(times.estimate({ key: 'b', rowBytes: 200 }, 1)?.meanMs).toBe(20);
   });
 
+  it('takes rows beyond those measured for what they cost, not for what else held a run up', () => {
+    const times = new RunTimes();
+    for (const ms of [2, 2, 90, 2, 120, 2]) times.observe(shape, 1, ms, 0);
+    const one = times.estimate(shape, 1);
+    const many = times.estimate(shape, 512);
+    expect(one?.boundMs).toBeGreaterThan(50);
+    expect(many?.meanMs).toBeGreaterThan(512 * 2);
+    expect(many?.boundMs).toBeLessThan(3 * 4 * 512 * 2); // however slow the device is for the moment
+    for (let i = 0; i < 300; i += 1) times.observe(shape, 1, 6, i); // it got hot
+    expect(times.estimate(shape, 512)?.meanMs).toBeGreaterThan(500 * 6);
+  });
+
   it('follows a device that gets slow within a few runs, for all shapes, and forgets it again', () => {
     const times = new RunTimes();
     const other = { key: 'b', rowBytes: 100 };
