@@ -15,8 +15,10 @@ import { createOipHandler } from '@tidegate/shared/serving/http/oip-handler.js';
 import type { LogControl } from '@tidegate/shared/serving/log-settings.js';
 import { usableCores, type CgroupLimits } from '@tidegate/shared/system/cgroup-limits.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
+import { heldBytes } from '@tidegate/shared/system/collect-garbage.js';
 import { systemFiles } from '@tidegate/shared/system/files.js';
 import type { Log } from '@tidegate/shared/system/log.js';
+import { startQuietMemory } from '@tidegate/shared/system/quiet-memory.js';
 import type { Tracing } from '@tidegate/shared/tracing/open-tracing.js';
 import type { Privacy } from '@tidegate/shared/wire/privacy.js';
 import { AgentFront } from './api/agent-front.js';
@@ -80,6 +82,8 @@ interface AgentModules {
   readonly captures?: () => CaptureStatus | undefined;
   /** Who loads and unloads models on request; absent where a hub decides. */
   readonly control?: (slots: EngineSlots) => ModelControl;
+  /** Gives memory of this process back (quiet-memory.ts); absent where the process is not the agent's alone. */
+  readonly collectGarbage?: () => Promise<boolean>;
   /** Fields that `/agent/v1/status` shows too. */
   readonly moreStatus?: () => object;
 }
@@ -229,7 +233,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     apiToken: settings.apiToken,
     status: { ...status, moreStatus: modules.moreStatus },
   });
-  let stopPrewarm = (): void => undefined;
+  const whileOpen: (() => void)[] = [];
   const servers: Pick<HttpServer, 'close'>[] = [];
   return {
     slots,
@@ -253,12 +257,16 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     },
     open: () => {
       cache.keepOnly(slots.names());
-      stopPrewarm = startPrewarm(slots, clock);
+      whileOpen.push(startPrewarm(slots, clock));
+      const { collectGarbage: collect } = modules;
+      if (collect !== undefined) {
+        whileOpen.push(startQuietMemory({ clock, log, requests: () => statistics.requestCount, heldBytes, collect }));
+      }
       state = 'serving';
     },
     close: async (timeoutMs) => {
       state = 'draining';
-      stopPrewarm();
+      for (const stop of whileOpen) stop();
       oip.drain();
       await Promise.all([streams, ...servers].map((part) => part.close(timeoutMs)));
       await regions.unregister();

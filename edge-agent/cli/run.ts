@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { join } from 'node:path';
 import { createInferClient } from '@tidegate/shared/serving/http/infer-client.js';
 import { readCgroupLimits, type CgroupLimits } from '@tidegate/shared/system/cgroup-limits.js';
+import { collectGarbage } from '@tidegate/shared/system/collect-garbage.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { detectDeviceClass } from '@tidegate/shared/system/detect-device-class.js';
 import { systemFiles } from '@tidegate/shared/system/files.js';
@@ -157,6 +158,7 @@ function openAgent({ settings, access, deviceClass, late, limits, tracing, conte
     captures: () => late.captures?.status,
     moreStatus: () => late.status(),
     desiredPrivacy: (model) => late.desired?.models.find(({ name }) => name === model)?.privacy,
+    collectGarbage,
   });
 }
 

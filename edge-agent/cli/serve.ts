@@ -6,6 +6,7 @@ import type { InferClient } from '@tidegate/shared/serving/http/infer-client.js'
 import { readCgroupLimits } from '@tidegate/shared/system/cgroup-limits.js';
 import { SettingsError } from '@tidegate/shared/system/settings.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
+import { collectGarbage } from '@tidegate/shared/system/collect-garbage.js';
 import { systemFiles } from '@tidegate/shared/system/files.js';
 import { openTracing } from '@tidegate/shared/tracing/open-tracing.js';
 import { createAgent } from '../agent.js';
@@ -59,6 +60,7 @@ async function serve(models: readonly string[], settings: Settings, context: Cli
     tracing: await openTracing(settings, telling),
     observers: [],
     control: (slots) => (local = new LocalModels(models, slots, log)),
+    collectGarbage,
   });
   try {
     const { http, grpc } = await agent.listen(); // a taken port is found out before models take their time

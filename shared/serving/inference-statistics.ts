@@ -73,6 +73,12 @@ class VersionCounts {
 
 export class InferenceStatistics {
   readonly #versions = new Map<string, VersionCounts>();
+  #requestCount = 0;
+
+  /** Requests that ended, over all models. */
+  get requestCount(): number {
+    return this.#requestCount;
+  }
 
   /** A run of the model's first graph ended well. */
   ran(model: string, version: string, rows: number, computeUs: number): void {
@@ -83,6 +89,7 @@ export class InferenceStatistics {
   }
 
   ended(model: string, version: string, end: InferenceEnd): void {
+    this.#requestCount += 1;
     const counts = this.#of(model, version);
     if (end.outcome === 'failed') {
       counts.fail.add(end.totalUs);

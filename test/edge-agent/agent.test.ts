@@ -14,6 +14,7 @@ import { systemClock } from '@tidegate/shared/system/clock.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import { sha256 } from '@tidegate/shared/wire/digest.js';
 import { digitInput } from '../support/digit-inputs.js';
+import { ManualClock } from '../support/manual-clock.js';
 import { writeWeightyModel } from '../support/weighty-model.js';
 
 const path = fileURLToPath(new URL('../../examples/digits', import.meta.url));
@@ -207,4 +208,17 @@ describe('the engine cache of the agent', () => {
     expect(await loadedBy('serve', { engineCache: '1GiB' })).toEqual({ kind: 'used' });
     expect(await readdir(join(folder, 'engine-cache'))).toHaveLength(1);
   });
+});
+
+it('gives memory back when it has started and nobody asks, where the process is its own', async () => {
+  const clock = new ManualClock();
+  let collections = 0;
+  const collectGarbage = (): Promise<boolean> => Promise.resolve((collections += 1) > 0);
+  const modules = { clock, log: silentLog, version: '9.9.9', mode: 'serve', hub: undefined, observers: [] } as const;
+  const settings = readAgentSettings({ flags: { dataDir: folder }, environment: {} });
+  const one = createAgent(settings, { ...modules, collectGarbage });
+  one.open();
+  clock.advance(10_000);
+  await one.close(0);
+  expect(collections).toBe(1);
 });

@@ -30,6 +30,7 @@ describe('inference statistics', () => {
       cacheMiss: { count: 1, ns: 0 },
     });
     expect(statistics.of('m', '2')).toMatchObject({ inferenceCount: 0, success: { count: 0 }, batches: [] });
+    expect(statistics.requestCount).toBe(4);
   });
 
   test('runs by their rows', () => {
