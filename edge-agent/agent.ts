@@ -6,6 +6,8 @@ import { TrustLedger } from '@tidegate/shared/runtime/trust-ledger.js';
 import { Cores } from '@tidegate/shared/scheduling/cores.js';
 import { CountedService } from '@tidegate/shared/serving/counted-service.js';
 import { InferenceStatistics } from '@tidegate/shared/serving/inference-statistics.js';
+import { BestThreads } from '@tidegate/shared/serving/measured-threads.js';
+import { ThreadsFile } from '@tidegate/shared/serving/threads-file.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
 import { SharedMemoryRegions } from '@tidegate/shared/serving/shared-memory.js';
 import { BodyBudget } from '@tidegate/shared/serving/http/body-budget.js';
@@ -13,6 +15,7 @@ import { startHttpServer, type HttpServer } from '@tidegate/shared/serving/http/
 import { DEFAULT_OIP_LIMITS } from '@tidegate/shared/serving/http/oip-limits.js';
 import { createOipHandler } from '@tidegate/shared/serving/http/oip-handler.js';
 import type { LogControl } from '@tidegate/shared/serving/log-settings.js';
+import { observeBusyShare } from '@tidegate/shared/system/busy-share.js';
 import { usableCores, type CgroupLimits } from '@tidegate/shared/system/cgroup-limits.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
 import { heldBytes } from '@tidegate/shared/system/collect-garbage.js';
@@ -124,7 +127,6 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
   const { limits = {} } = modules;
   const usable = usableCores(limits);
   const intraOpThreads = threads === 'auto' ? 1 : threads;
-  const measureThreads = threads === 'auto' ? { cores: usable, defaultDeadlineMs: settings.defaultTimeout } : undefined;
   const count = Math.max(usable, Math.min(intraOpThreads, usable) * (concurrency ?? 1)); // who asks for more runs gets them
   const cores = new Cores({ count, callerWeights }, { clock });
   const compiledCache = engineCache(settings, mode);
@@ -135,7 +137,6 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     {
       providers,
       intraOpThreads,
-      measureThreads,
       queueDepthMax,
       heavy: false,
       limited: true,
@@ -149,6 +150,7 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
       residency: openResidency({ budgetBytes: settings.memoryBudget }, { limits, clock, log, files: systemFiles }),
       inspect: inspectGraphFile,
       cores,
+      bestThreads: threads === 'auto' ? bestThreads(settings, usable, compiledCache !== undefined, modules) : undefined,
       onRemoved: (model) => cache.drop({ model }),
       clock,
       log,
@@ -293,6 +295,19 @@ function trustLedger(
   if (shareExecutors === 'off') return undefined;
   const store = mode === 'run' ? new TrustFile(dataDir, version, systemFiles) : undefined;
   return new TrustLedger({ clock, log, store });
+}
+
+/** What it has measured, `serve` keeps where it keeps compiled graphs. */
+function bestThreads(
+  { dataDir, defaultTimeout: defaultDeadlineMs }: Settings,
+  cores: number,
+  keepsCompiled: boolean,
+  { clock, log, mode, version: release }: AgentModules,
+): BestThreads {
+  const file = { path: join(dataDir, 'threads.json'), release };
+  const kept = mode === 'run' || keepsCompiled ? new ThreadsFile(file, { files: systemFiles, log }) : undefined;
+  const busyShare = (signal: AbortSignal): Promise<number> => observeBusyShare(clock, signal);
+  return new BestThreads({ cores, defaultDeadlineMs }, { clock, log, kept, busyShare });
 }
 
 function sharedLayer(

@@ -4,6 +4,7 @@ import { MemoryLayer } from '@tidegate/shared/cache/memory-layer.js';
 import { BodyBudget } from '@tidegate/shared/serving/http/body-budget.js';
 import { createOipHandler, type OipHandler } from '@tidegate/shared/serving/http/oip-handler.js';
 import { DEFAULT_OIP_LIMITS } from '@tidegate/shared/serving/http/oip-limits.js';
+import { openPackage } from '@tidegate/shared/package/open-package.js';
 import { openResidency } from '@tidegate/shared/residency/open-residency.js';
 import { RESTART_LIMITS } from '@tidegate/shared/runtime/restart-policy.js';
 import { Cores } from '@tidegate/shared/scheduling/cores.js';
@@ -11,7 +12,11 @@ import { CountedService } from '@tidegate/shared/serving/counted-service.js';
 import { InferenceStatistics } from '@tidegate/shared/serving/inference-statistics.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
 import { EndedSequences } from '@tidegate/shared/serving/ended-sequences.js';
-import { openServedModel } from '@tidegate/shared/serving/open-served-model.js';
+import { BestThreads } from '@tidegate/shared/serving/measured-threads.js';
+import { openServedModel, serveModel } from '@tidegate/shared/serving/open-served-model.js';
+import type { ServedModel, ServedModelModules, ServedModelOptions } from '@tidegate/shared/serving/served-model.js';
+import { ThreadsFile } from '@tidegate/shared/serving/threads-file.js';
+import { observeBusyShare } from '@tidegate/shared/system/busy-share.js';
 import { usableCores } from '@tidegate/shared/system/cgroup-limits.js';
 import type { openHubGrpc } from '../api/hub-grpc.js';
 import { HUB_VERSION } from '../hub-version.js';
@@ -53,7 +58,6 @@ export async function openInference(
     catalogue.refresh().catch((cause: unknown) => log.error({ err: cause }, 'the catalogue could not be read'));
   });
   const statistics = new InferenceStatistics();
-  const endedSequences = new EndedSequences();
   const residency = openResidency(
     { budgetBytes: settings.memoryBudget, modelsMax: settings.loadedModels },
     { limits, clock, log, files, otherPids: trainingPids },
@@ -63,35 +67,14 @@ export async function openInference(
     { keepAliveMs: settings.keepAlive },
     {
       residency,
-      load: async ({ variant }, signal) =>
-        openServedModel(
-          await registry.materialise(variant),
-          {
-            name: variant.model,
-            version: String(variant.version),
-            versionDigest: variant.versionDigest,
-            variant: variant.variant,
-            variantDigest: variant.variantDigest,
-          },
-          {
-            providers: ['cpu'],
-            intraOpThreads: settings.threads,
-            queueDepthMax: QUEUE_DEPTH,
-            heavy: true,
-            keepCompiled: true,
-            restartLimits: { ...RESTART_LIMITS, heldMs: RESTART_LIMITS.windowMs }, // nobody stands by a hub to end a quarantine
-            limited: true,
-          },
-          {
-            runtime,
-            cores,
-            inspect: inspectGraphFile,
-            clock,
-            endedSequences,
-            onRun: (...run) => statistics.ran(...run),
-          },
-          signal,
-        ),
+      load: loadVersions(parts, registry, {
+        runtime,
+        cores,
+        inspect: inspectGraphFile,
+        clock,
+        endedSequences: new EndedSequences(),
+        onRun: (...run) => statistics.ran(...run),
+      }),
     },
   );
   const { cacheSize } = settings;
@@ -117,4 +100,42 @@ export async function openInference(
     serverVersion: HUB_VERSION,
   };
   return { catalogue, inference, models, cores, answers, protocols, oip: createOipHandler(protocols) };
+}
+
+/** How a version comes into memory: with the threads that the settings say, or that suit it. */
+function loadVersions(
+  { settings, limits, paths, clock, files, log }: Parts,
+  registry: RegistryService,
+  modules: ServedModelModules,
+): ConstructorParameters<typeof KnownModels>[1]['load'] {
+  const { threads, defaultTimeout: defaultDeadlineMs } = settings;
+  const options: Omit<ServedModelOptions, 'intraOpThreads'> = {
+    providers: ['cpu'],
+    queueDepthMax: QUEUE_DEPTH,
+    heavy: true,
+    keepCompiled: true,
+    restartLimits: { ...RESTART_LIMITS, heldMs: RESTART_LIMITS.windowMs }, // nobody stands by a hub to end a quarantine
+    limited: true,
+  };
+  const measuring = { cores: usableCores(limits), defaultDeadlineMs };
+  const kept = new ThreadsFile({ path: paths.threads, release: HUB_VERSION }, { files, log });
+  const busyShare = (signal: AbortSignal): Promise<number> => observeBusyShare(clock, signal);
+  const best = new BestThreads(measuring, { clock, log, kept, busyShare });
+  return async ({ variant }, signal) => {
+    const identity = {
+      name: variant.model,
+      version: String(variant.version),
+      versionDigest: variant.versionDigest,
+      variant: variant.variant,
+      variantDigest: variant.variantDigest,
+    };
+    const path = await registry.materialise(variant);
+    if (threads !== 'auto') {
+      return openServedModel(path, identity, { ...options, intraOpThreads: threads }, modules, signal);
+    }
+    const pack = await openPackage(path, modules, { name: variant.model, signal });
+    const serve = (intraOpThreads: number): Promise<ServedModel> =>
+      serveModel(pack, identity, { ...options, intraOpThreads }, modules, signal);
+    return (await best.serve(pack, identity, serve, signal)).served;
+  };
 }

@@ -54,7 +54,7 @@ export function loadAsPublished({
 }: Parts): (pack: ModelPackage, signal: AbortSignal) => Promise<ServedModel> {
   const options = {
     providers: ['cpu'] as const,
-    intraOpThreads: settings.threads,
+    intraOpThreads: settings.threads === 'auto' ? 1 : settings.threads,
     queueDepthMax: QUEUE_DEPTH,
     heavy: false,
   };

@@ -1,6 +1,6 @@
 // What lies where in the hub's data folder, and whether `tidegate-hub init` has made it. The marker is written last, so a folder
 // that has it is complete.
-//   hub.json  hub.db  running (while a hub runs)  content/  packages/ and engine-cache/ (caches)  work/ (emptied at start)  jobs/ (one folder per training job)  keys/  tuf/
+//   hub.json  hub.db  running (while a hub runs)  content/  packages/, engine-cache/ and threads.json (caches)  work/ (emptied at start)  jobs/ (one folder per training job)  keys/  tuf/
 import { join } from 'node:path';
 import type { Files } from '@tidegate/shared/system/files.js';
 import { z } from 'zod';
@@ -19,6 +19,7 @@ export function dataPaths(dataDir: string) {
     content: join(dataDir, 'content'),
     packages: join(dataDir, 'packages'),
     engineCache: join(dataDir, 'engine-cache'),
+    threads: join(dataDir, 'threads.json'),
     work: join(dataDir, 'work'),
     jobs: join(dataDir, 'jobs'),
     keys: join(dataDir, 'keys'),

@@ -6,6 +6,7 @@ import {
   bytesText,
   portOrOff,
   setting,
+  threadsText,
   wholeText,
   type SettingsOf,
   type SettingsTable,
@@ -90,11 +91,12 @@ export const HUB_SETTINGS = {
       'Disk space, in --data-dir, for graphs as the engine has made them for this machine: they load again in milliseconds and share one copy of their weights.',
   }),
   threads: setting({
-    schema: wholeText(1, 1024),
+    schema: threadsText,
     fallback: '1',
     placeholder: 'N',
-    allowed: '1 to 1024',
-    description: 'Threads of one run on the hub.',
+    allowed: '1 to 1024; auto',
+    description:
+      'Threads of one run on the hub. `auto` measures each version when it is first loaded, and takes more where they cost little throughput.',
   }),
   cacheSize: setting({
     schema: bytesText,

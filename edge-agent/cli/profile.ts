@@ -16,7 +16,7 @@ import { ModelStore } from '../model-store/model-store.js';
 import { profilePackages, type ProfiledPackage } from '../profile/profile-packages.js';
 import { threadCounts } from '../profile/profile-plan.js';
 import { profileSvg } from '../profile/profile-plot.js';
-import { ProfileRowsError } from '../profile/profile-rows.js';
+import { MadeUpRowError } from '@tidegate/shared/serving/made-up-row.js';
 import { profileText } from '../profile/profile-table.js';
 import { ActiveMirror } from '../state/active-mirror.js';
 import { addSettingsOptions, settingsOf } from './settings-options.js';
@@ -96,7 +96,7 @@ async function profile(
     context.stdout.write(flags.json === true ? `${JSON.stringify(report)}\n` : profileText(report));
   } catch (error) {
     progress.clear();
-    throw error instanceof ProfileRowsError ? new UsageError(error.message) : error;
+    throw error instanceof MadeUpRowError ? new UsageError(error.message) : error;
   } finally {
     await runtime.close();
     stopping.stop();

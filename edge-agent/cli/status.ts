@@ -32,7 +32,7 @@ const statusSchema = z.object({
       verified: z.boolean(),
       residency: z.object({ state: z.string(), neededBytes: z.number(), pinned: z.boolean() }).nullish(),
       quarantine: z.object({ reason: z.string() }).nullish(),
-      threads: z.object({ threads: z.number(), reason: z.string() }).nullish(),
+      threads: z.object({ threads: z.number(), reason: z.string(), measuredAtMs: z.number().optional() }).nullish(),
       graphs: z.array(graphSchema).optional(),
       provider: z.object({ runs: z.string(), reason: z.string(), cpuNodesRatio: z.number().optional() }),
       counts: z.object({ runs: z.number(), queueDepth: z.number() }),
@@ -147,9 +147,7 @@ export function statusText(status: Status): string {
       lines.push(`  ${loaded}: ${mebibytes(neededBytes)}${pinned ? ', pinned' : ''}`);
     }
     lines.push(...executorLines(model.graphs ?? []));
-    if (threads) {
-      lines.push(`  ${threads.threads} ${threads.threads === 1 ? 'thread' : 'threads'} a run: ${threads.reason}`);
-    }
+    if (threads) lines.push(threadsLine(threads));
     if (quarantine) {
       lines.push(`  in quarantine: ${quarantine.reason}`, `  to try it again: tidegate-agent release ${name}`);
     }
@@ -161,6 +159,11 @@ export function statusText(status: Status): string {
     lines.push(`${name} to be ${digest}: ${activationText(activation)}`);
   }
   return `${lines.join('\n')}\n`;
+}
+
+function threadsLine({ threads, reason, measuredAtMs }: NonNullable<Status['models'][number]['threads']>): string {
+  const when = measuredAtMs === undefined ? '' : ` (measured on ${new Date(measuredAtMs).toISOString().slice(0, 10)})`;
+  return `  ${threads} ${threads === 1 ? 'thread' : 'threads'} a run: ${reason}${when}`;
 }
 
 /** A line for each executor that holds graphs of the model. */

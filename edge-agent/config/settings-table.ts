@@ -11,6 +11,7 @@ import {
   choiceText,
   portOrOff,
   setting,
+  threadsText,
   wholeText,
   type SettingsOf,
   type SettingsTable,
@@ -133,12 +134,12 @@ export const SETTINGS = {
       'Refuse to load a model that the CPU would run, or would have more than half of its nodes, unless its package says `require: cpu`; as `require: gpu` does for one package.',
   }),
   threads: setting({
-    schema: z.union([z.literal('auto'), wholeText(1, 1024)]) as z.ZodType<number | 'auto', string>,
+    schema: threadsText,
     fallback: '1',
     placeholder: 'N',
     allowed: '1 to 1024; auto',
     description:
-      'Threads of one run. Several runs go at once, so 1 gives the best throughput; more shorten a single run. `auto` measures each model when it is loaded, and takes more where they cost little throughput. Never more than the cores that affinity and cgroup leave.',
+      'Threads of one run. Several runs go at once, so 1 gives the best throughput; more shorten a single run. `auto` measures each model when it is first loaded, and takes more where they cost little throughput. Never more than the cores that affinity and cgroup leave.',
   }),
   concurrency: setting({
     schema: wholeText(1, 1024),

@@ -59,7 +59,9 @@ export function judgeBudget({ totalBytes, limitBytes }: Machine, asked: number |
 /** `threads` is the setting: threads of one run. */
 export function judgeProcessor({ cores, quotaCores }: Machine, threads: number | 'auto'): Verdict {
   const quota = quotaCores === undefined ? 'no cgroup quota' : `cgroup quota ${quotaCores.toFixed(2)} cores`;
-  const found = `${cores} cores, ${quota}, ${threads === 'auto' ? 'measured' : threads} threads per run`;
+  const told =
+    threads === 'auto' ? 'threads per run as measured: see `tidegate-agent status`' : `${threads} threads per run`;
+  const found = `${cores} cores, ${quota}, ${told}`;
   const usable = Math.min(cores, quotaCores ?? cores);
   if (usable < 0.5) return warn(found, 'raise the CPU quota: answers come in bursts below half a core');
   if (threads !== 'auto' && threads > Math.ceil(usable)) {

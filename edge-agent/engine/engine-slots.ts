@@ -2,6 +2,8 @@
 // on; activating is one assignment, so every request is answered wholly by the version that it found; closing a model waits
 // for its requests (ServedModel's own promise). What `activate` returns is kept, for undoing, until it is closed. Whether a model
 // that is kept is in memory at the moment is the residency's matter.
+import type { ThreadsChoice } from '@tidegate/shared/serving/choose-threads.js';
+import type { BestThreads } from '@tidegate/shared/serving/measured-threads.js';
 import { serveModel } from '@tidegate/shared/serving/open-served-model.js';
 import type {
   LoadObserver,
@@ -23,8 +25,6 @@ import type { ServingModels } from '../router/router.js';
 import type { Lease, Residency, ResidencyAsk } from '@tidegate/shared/residency/residency.js';
 import type { ResidentReport, ResidentRules } from '@tidegate/shared/residency/resident.js';
 import { estimatedBytes } from '@tidegate/shared/residency/memory-budget.js';
-import type { ThreadsChoice } from './choose-threads.js';
-import { serveWithBestThreads } from './measured-threads.js';
 import type { GoldenOutcome, ModelSlots, ModelSource, PreparedModel } from './model-slots.js';
 
 interface EngineSlotsOptions extends ServedModelOptions {
@@ -32,8 +32,6 @@ interface EngineSlotsOptions extends ServedModelOptions {
   readonly keepAliveMs?: number | undefined;
   /** Models that never leave memory, whatever their packages say. */
   readonly pinned?: ReadonlySet<string>;
-  /** Measure how many threads suit each model, instead of `intraOpThreads` for all. */
-  readonly measureThreads?: { readonly cores: number; readonly defaultDeadlineMs: number } | undefined;
 }
 
 interface EngineSlotsModules {
@@ -44,6 +42,8 @@ interface EngineSlotsModules {
   readonly log: Log;
   /** A model was taken off the device: what was kept of it goes too. */
   readonly onRemoved?: (model: string) => void;
+  /** Measures how many threads suit each model; absent = `intraOpThreads` for all. */
+  readonly bestThreads?: BestThreads | undefined;
   /** What all models compute on. */
   readonly cores?: Cores;
   /** Hears of each run, for statistics. */
@@ -166,16 +166,15 @@ export class EngineSlots implements ModelSlots, ServingModels {
       async () => {
         const serve = (intraOpThreads: number): Promise<ServedModel> =>
           serveModel(pack, identity, { ...options, intraOpThreads }, modules, signal);
-        const { measureThreads, intraOpThreads } = this.#options;
-        if (measureThreads === undefined) return serve(intraOpThreads);
-        const chosen = await serveWithBestThreads(pack, serve, measureThreads, this.#modules.clock, signal);
+        const { bestThreads } = this.#modules;
+        if (bestThreads === undefined) return serve(this.#options.intraOpThreads);
+        const chosen = await bestThreads.serve(pack, identity, serve, signal);
         threads = chosen.choice;
         return chosen.served;
       },
       signal,
     );
     loaded = new LoadedModel(source, served, threads, this.#modules);
-    if (threads !== undefined) this.#modules.log.info({ model: name, version, ...threads }, 'threads chosen');
     this.#loaded.add(loaded);
     const kept = loaded;
     void served.closed.then(() => {

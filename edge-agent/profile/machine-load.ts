@@ -1,7 +1,8 @@
 // What else loads the machine while something is measured on it: figures are of a machine that others use, and then they
 // should say so. Looks before anything of ours runs.
-import { availableParallelism, cpus, loadavg } from 'node:os';
-import { delay, type Clock } from '@tidegate/shared/system/clock.js';
+import { availableParallelism, loadavg } from 'node:os';
+import { BUSY_SHARE_MAX, observeBusyShare } from '@tidegate/shared/system/busy-share.js';
+import type { Clock } from '@tidegate/shared/system/clock.js';
 import type { Files } from '@tidegate/shared/system/files.js';
 import { readCgroupLimits } from '@tidegate/shared/system/cgroup-limits.js';
 
@@ -15,27 +16,15 @@ export interface MachineLoad {
   readonly quotaCores: number | undefined;
 }
 
-const LOOK_MS = 500;
-const BUSY_SHARE_MAX = 0.1;
 const LOAD_PER_CORE_MAX = 0.5;
 
 export async function observeLoad(
   { files, clock }: { files: Pick<Files, 'read'>; clock: Clock },
   signal: AbortSignal,
 ): Promise<MachineLoad> {
-  const before = cpuTimes();
-  await delay(clock, LOOK_MS, signal);
-  const after = cpuTimes();
-  const all = after.all - before.all;
-  const busyShare = all <= 0 ? 0 : 1 - (after.idle - before.idle) / all;
+  const busyShare = await observeBusyShare(clock, signal);
   const { cpuCores: quotaCores } = await readCgroupLimits(files);
   return { cores: availableParallelism(), loadAverage: loadavg()[0] ?? 0, busyShare, quotaCores };
-}
-
-function cpuTimes(): { idle: number; all: number } {
-  const times = cpus().map((core) => core.times);
-  const idle = times.reduce((sum, core) => sum + core.idle, 0);
-  return { idle, all: times.reduce((sum, { user, nice, sys, irq }) => sum + user + nice + sys + irq, idle) };
 }
 
 /** Sentences; none on a quiet machine that is all ours. */

@@ -17,7 +17,8 @@ import { loadWarnings, observeLoad } from './machine-load.js';
 import { readProcessMemory } from '@tidegate/shared/system/process-memory.js';
 import { batchSizes, cellsOf, loadedTogether } from './profile-plan.js';
 import type { ConfigurationMeasure, GraphMeasure, ProfileReport } from './profile-report.js';
-import { firstRow, makeRow, takesBatches } from './profile-rows.js';
+import { makeRow } from '@tidegate/shared/serving/made-up-row.js';
+import { firstRow, takesBatches } from './profile-rows.js';
 import { RecordingRuntime } from './record-feeds.js';
 import { runCells, type LoadedConfiguration } from './run-cells.js';
 import { adviseSizing } from './sizing-advice.js';
@@ -65,7 +66,7 @@ interface Configuration {
   readonly threads: number;
 }
 
-/** Rejects with PackageError, RuntimeError, ProfileRowsError, or the signal's reason. */
+/** Rejects with PackageError, RuntimeError, MadeUpRowError, or the signal's reason. */
 export async function profilePackages(
   packages: readonly ProfiledPackage[],
   options: ProfileOptions,

@@ -169,6 +169,9 @@ export function wholeText(min: number, max: number): z.ZodType<number, string> {
     .pipe(z.number().min(min).max(max)) as z.ZodType<number, string>;
 }
 
+/** Threads of a run: so many, or as many as measuring finds. */
+export const threadsText = z.union([z.literal('auto'), wholeText(1, 1024)]) as z.ZodType<number | 'auto', string>;
+
 /** `camera=3,batch=0.5`; a name may hold `=`. Empty = none. */
 export const weightsText: z.ZodType<ReadonlyMap<string, number>, string> = z
   .string()

@@ -40,7 +40,8 @@ describe('what status says', () => {
       counts: { runs: 7, queueDepth: 0 },
       residency: { state: 'on demand', neededBytes: 40 * MIB, pinned: false },
     };
-    const threads = { threads: 2, reason: 'a run takes 40 ms with 1 thread' };
+    const measuredAtMs = Date.UTC(2026, 2, 5, 12);
+    const threads = { threads: 2, reason: 'a run takes 40 ms with 1 thread', measuredAtMs };
     const executor = { graphs: 3, reason: 'proven' };
     const graphs = [
       { graph: 'a.onnx', pid: 12, executor },
@@ -64,7 +65,7 @@ describe('what status says', () => {
       '  in memory: 60 MiB, pinned',
       '  executor 12, 3 graphs: proven',
       '  executor 13, this graph only: it holds state',
-      '  2 threads a run: a run takes 40 ms with 1 thread',
+      '  2 threads a run: a run takes 40 ms with 1 thread (measured on 2026-03-05)',
       'm@2 int8 sha256:01234567 (verified) on cpu: asked for; 7 runs, 0 waiting',
       '  in quarantine: its executors ended 3 times',
       '  to try it again: tidegate-agent release m',

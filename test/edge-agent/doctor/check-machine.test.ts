@@ -64,7 +64,10 @@ describe('the machine', () => {
       level: 'warn',
       mend: expect.stringContaining('--threads to at most 1') as string,
     });
-    expect(judgeProcessor({ ...machine, quotaCores: 1.5 }, 'auto')).toMatchObject({ level: 'ok' });
+    expect(judgeProcessor({ ...machine, quotaCores: 1.5 }, 'auto')).toMatchObject({
+      level: 'ok',
+      found: expect.stringContaining('as measured: see `tidegate-agent status`') as string,
+    });
     expect(judgeProcessor({ ...machine, quotaCores: 0.25 }, 1).level).toBe('warn');
   });
 

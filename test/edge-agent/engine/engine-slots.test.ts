@@ -6,15 +6,19 @@ import { EngineSlots } from '@tidegate/edge-agent/engine/engine-slots.js';
 import type { ModelSource } from '@tidegate/edge-agent/engine/model-slots.js';
 import { Residency } from '@tidegate/shared/residency/residency.js';
 import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
+import { BestThreads } from '@tidegate/shared/serving/measured-threads.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
 import type { ServingError } from '@tidegate/shared/serving/serving-error.js';
+import { ThreadsFile } from '@tidegate/shared/serving/threads-file.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
+import { systemFiles } from '@tidegate/shared/system/files.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import { float32Of } from '@tidegate/shared/tensor/tensor.js';
 import { unlimitedResidency } from '../../support/unlimited-residency.js';
 import { sha256 } from '@tidegate/shared/wire/digest.js';
 import { countingInputs, writeCountingPackage } from '../../support/counting-package.js';
 import { digitInput } from '../../support/digit-inputs.js';
+import { recordedLog } from '../../support/recorded-log.js';
 import { temporaryFolders } from '../../support/temporary-folder.js';
 
 const examples = fileURLToPath(new URL('../../../examples/', import.meta.url));
@@ -63,15 +67,29 @@ async function held(version: Awaited<ReturnType<EngineSlots['prepare']>>): Promi
 }
 
 describe('EngineSlots', () => {
-  it('measures how many threads suit a model where that is asked', async () => {
+  it('measures once how many threads suit a model where that is asked', async () => {
     const modules = { runtime, residency: unlimitedResidency(), inspect: inspectGraphFile, clock: systemClock };
-    const measureThreads = { cores: 2, defaultDeadlineMs: 30_000 };
-    const measuring = new EngineSlots({ ...OPTIONS, measureThreads }, { ...modules, log: silentLog });
-    const { threads, served } = await measuring.prepare(source('1'), signal);
-    expect(threads?.measured[0]?.threads).toBe(1);
-    expect(served.graphs.map((graph) => graph.threads)).toEqual([threads?.threads]);
+    const path = join(folder(), 'threads.json');
+    const start = async () => {
+      const log = recordedLog();
+      const kept = new ThreadsFile({ path, release: '1' }, { files: systemFiles, log });
+      const measuring = { clock: systemClock, log, kept, busyShare: () => Promise.resolve(0) };
+      const bestThreads = new BestThreads({ cores: 2, defaultDeadlineMs: 30_000 }, measuring);
+      const starting = new EngineSlots(OPTIONS, { ...modules, bestThreads, log: silentLog });
+      const { threads, served } = await starting.prepare(source('1'), signal);
+      const [graph] = served.graphs;
+      const { counts } = served;
+      await starting.closeAll();
+      return { threads, graph, runs: counts.runs, said: log.lines.map(({ message }) => message) };
+    };
+    const first = await start();
+    expect(first.threads?.measured[0]?.threads).toBe(1);
+    expect(first.graph?.threads).toBe(first.threads?.threads);
+    expect(first.said).toEqual(['threads chosen']);
+    expect(first.runs).toBeGreaterThan(0);
+    const second = await start();
+    expect(second).toMatchObject({ threads: first.threads, runs: 0, said: ['threads as measured before'] });
     expect((await slots.prepare(source('1'), signal)).threads).toBeUndefined();
-    await measuring.closeAll();
   });
 
   it('keeps the version before loaded, for undoing', async () => {

@@ -7,6 +7,8 @@
 const LONG_RUN_MS = 5;
 /** Of the throughput with one thread, what must be left. */
 const LEAST_EFFICIENCY = 0.75;
+/** Caches make threads a little better than their number. */
+const SUPERLINEAR = 1.1;
 /** A run must get at least so much shorter. */
 const LEAST_GAIN = 0.8;
 
@@ -20,6 +22,8 @@ export interface ThreadsChoice {
   readonly threads: number;
   readonly reason: string;
   readonly measured: readonly ThreadsMeasure[];
+  /** By the wall clock; absent where nothing was measured. */
+  readonly measuredAtMs?: number | undefined;
 }
 
 /** What is worth a load each beside one thread: 2, 4 ... and all cores. */
@@ -57,6 +61,11 @@ export function chooseThreads(measured: readonly ThreadsMeasure[], deadlineMs: n
 /** Is it worth loading the model with more threads to see? */
 export function isLong({ runMs }: ThreadsMeasure): boolean {
   return runMs >= LONG_RUN_MS;
+}
+
+/** So many threads are more than so many times as fast only where something else slowed the one. `measured` as above. */
+export function isImplausible([one, ...more]: readonly ThreadsMeasure[]): boolean {
+  return more.some(({ threads, runMs }) => one !== undefined && one.runMs > SUPERLINEAR * threads * runMs);
 }
 
 function pays(one: ThreadsMeasure, measure: ThreadsMeasure): boolean {

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { chooseThreads, threadCountsBeyondOne } from '@tidegate/edge-agent/engine/choose-threads.js';
+import { chooseThreads, isImplausible, threadCountsBeyondOne } from '@tidegate/shared/serving/choose-threads.js';
 
 const DEADLINE_MS = 30_000;
 const measure = (threads: number, runMs: number) => ({ threads, runMs });
@@ -41,4 +41,12 @@ it('keeps one where others would pay for it, or nobody would notice', () => {
 it('takes the fastest where one thread is too slow for a deadline', () => {
   const choice = chooseThreads([measure(1, 40_000), measure(2, 30_000), measure(4, 20_000)], DEADLINE_MS);
   expect(choice).toMatchObject({ threads: 4, reason: expect.stringContaining('default deadline') as string });
+});
+
+it('tells by more gain than threads can give that the one was slowed by something else', () => {
+  expect(isImplausible([measure(1, 45), measure(2, 13)])).toBe(true);
+  expect(isImplausible([measure(1, 40), measure(2, 30), measure(4, 9)])).toBe(true);
+  expect(isImplausible([measure(1, 40), measure(2, 19.5), measure(4, 10)])).toBe(false);
+  expect(isImplausible([measure(1, 40)])).toBe(false);
+  expect(isImplausible([])).toBe(false);
 });
