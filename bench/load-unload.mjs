@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { decodeModel, encodeModel } from '@tidegate/shared/onnx/model-codec.js';
 import { startAgent } from './agent.mjs';
 import { CONV } from './bench-models.mjs';
+import { childrenOf } from './processes.mjs';
 import { median } from './statistics.mjs';
 
 const GROWTH_MOST = 1.1;
@@ -45,11 +46,10 @@ function brokenFiles() {
 /** Resident kilobytes, open files, children. */
 function footprint(pid) {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
   return {
     rssKb: Number(/^VmRSS:\s+(\d+)/m.exec(status)[1]),
     files: readdirSync(`/proc/${pid}/fd`).length,
-    children: children === '' ? 0 : children.split(' ').length,
+    children: childrenOf(pid).length,
   };
 }
 

@@ -162,6 +162,9 @@ function treeOf(root) {
   return tree;
 }
 
+/** Pids of what a process has started, by whichever of its threads. */
+export const childrenOf = (pid) => [...treeOf(pid)].flatMap(([one, fields]) => (Number(fields[1]) === pid ? one : []));
+
 function readIfThere(path) {
   try {
     return readFileSync(path, 'utf8');

@@ -14,7 +14,7 @@ import { parseArgs } from 'node:util';
 import { ONE_RUN, startAgent } from './agent.mjs';
 import { CONV, RECOGNISER } from './bench-models.mjs';
 import { cachedAnswer } from './cache-hits.mjs';
-import { startScript, stopAll } from './processes.mjs';
+import { childrenOf, startScript, stopAll } from './processes.mjs';
 import { inferRequest } from './requests.mjs';
 import { interleave, median } from './statistics.mjs';
 import { startLoad } from './throughput.mjs';
@@ -57,8 +57,7 @@ function spentUs(pid) {
   const sum = (times) => [...times.values()].reduce((a, b) => a + b, 0) / 1000;
   const own = threadNs(pid);
   const main = own.get(pid) / 1000;
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean);
-  const executors = children.reduce((total, child) => total + sum(threadNs(child)), 0);
+  const executors = childrenOf(pid).reduce((total, child) => total + sum(threadNs(child)), 0);
   return { main, others: sum(own) - main, executors };
 }
 

@@ -24,7 +24,7 @@ const ENTRY_POINTS = [
 /** Packages that only certain folders may import (style.md, Few doors). */
 const DOORS: Readonly<Record<string, readonly string[]>> = {
   'onnxruntime-node': ['shared/runtime/executor/'],
-  koffi: ['shared/runtime/executor/'],
+  koffi: ['shared/runtime/executor/', 'shared/runtime/posix-child.ts'],
   sharp: ['shared/steps/decode-image.ts'],
   'tuf-js': ['shared/tuf/'],
   '@tufjs/models': ['cloud-hub/security/'],

@@ -1,8 +1,7 @@
-// The child process of an executor, its pipe and the memory shared with it, without any notion of runs: spawn, frames both ways,
-// and the one reason for which it ended.
-import { spawn, type ChildProcess } from 'node:child_process';
+// The child process of an executor, its pipe and the memory shared with it, without any notion of runs: its start, frames both
+// ways, and the one reason for which it ended.
 import { createRequire } from 'node:module';
-import type { Duplex, Readable } from 'node:stream';
+import type { ChildEnd, ExecutorChild, StartChild } from './executor-child.js';
 import { decodeFromExecutor, encodeMessage, type FromExecutor, type ToExecutor } from './executor-protocol.js';
 import { FrameReader } from './frames.js';
 import { RuntimeError } from './runtime-error.js';
@@ -19,6 +18,7 @@ interface ExecutorPipeOptions {
 
 export interface ExecutorPipeModules {
   readonly log: Log;
+  readonly startChild: StartChild;
   /** Forces one engine; otherwise the executor takes the first that loads. */
   readonly engine?: 'capi' | 'binding' | undefined;
 }
@@ -36,7 +36,6 @@ export function openPipe(options: ExecutorPipeOptions, modules: ExecutorPipeModu
 }
 
 export class ExecutorPipe {
-  readonly pid: number;
   readonly ended: Promise<RuntimeError>;
   /** Offered to the executor; undefined where the platform has none. Closed when the executor is gone. */
   readonly arena: TensorArena | undefined;
@@ -44,53 +43,41 @@ export class ExecutorPipe {
   /** By SIGKILL, and not by `kill`. */
   killedByOthers = false;
   onMessage: (message: FromExecutor) => void = () => undefined;
-  readonly #child: ChildProcess;
-  readonly #socket: Duplex;
+  readonly #child: ExecutorChild;
   readonly #reader = new FrameReader();
   #reason: RuntimeError | undefined;
   #expected: RuntimeError | undefined;
   #stderr = '';
-  #fail: (cause: Error) => void = () => undefined;
 
-  constructor(options: ExecutorPipeOptions, { log, engine }: ExecutorPipeModules, arena: TensorArena | undefined) {
+  constructor(options: ExecutorPipeOptions, modules: ExecutorPipeModules, arena: TensorArena | undefined) {
     const { label } = options;
+    const { log, engine, startChild } = modules;
     this.arena = arena;
     // Executors always start from the compiled tree, also when this file runs from source.
     const entry = createRequire(import.meta.url).resolve('@tidegate/shared/runtime/executor/main.js');
-    this.#child = spawn(process.execPath, [entry, label], {
-      stdio: ['ignore', 'ignore', 'pipe', 'pipe', ...(arena === undefined ? [] : [arena.fd])],
+    this.#child = startChild({
+      command: process.execPath,
+      args: [entry, label],
       env: executorEnvironment(options.slots, engine),
+      sharedFd: arena?.fd,
     });
-    this.#child.on('error', (cause) => this.#fail(cause)); // before anything can throw: unheard, it would end this process
-    this.pid = this.#child.pid ?? -1;
-    // Node leaves `stdio` out where no file descriptor was left for it.
-    if ((this.#child.stdio as readonly unknown[] | undefined) === undefined)
-      throw new Error('no file descriptors left');
-    this.#socket = this.#child.stdio[3] as Duplex;
-    this.#socket.on('data', (chunk: Uint8Array) => this.#read(chunk));
-    this.#socket.on('error', (error) => log.debug({ label, error: error.message }, 'executor pipe'));
-    (this.#child.stderr as Readable).setEncoding('utf8').on('data', (text: string) => {
+    const { pipe, stderr, closed } = this.#child;
+    pipe.on('data', (chunk: Uint8Array) => this.#read(chunk));
+    pipe.on('error', (error) => log.debug({ label, error: error.message }, 'executor pipe'));
+    stderr.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-STDERR_KEPT_CHARS);
       log.debug({ label, executorPid: this.pid, text: text.slice(0, STDERR_KEPT_CHARS).trimEnd() }, 'executor says');
     });
-    this.ended = new Promise((resolve) => {
-      const end = (reason: RuntimeError): void => {
-        arena?.close();
-        resolve(reason);
-      };
-      this.#fail = (cause) => {
-        this.#reason ??= new RuntimeError('executor-died', `the executor of ${label} can't start: ${cause.message}`, {
-          cause,
-        });
-        if (this.#child.pid === undefined) end(this.#reason);
-      };
-      // `close`, not `exit`: what it wrote before it ended has been read by then.
-      this.#child.on('close', (code, signal) => {
-        if (this.#reason === undefined) this.killedByOthers = signal === 'SIGKILL';
-        this.#reason ??= this.#expected ?? this.#death(label, code, signal);
-        end(this.#reason);
-      });
+    this.ended = closed.then((end) => {
+      arena?.close();
+      if (this.#reason === undefined) this.killedByOthers = 'signal' in end && end.signal === 'SIGKILL';
+      return (this.#reason ??= this.#expected ?? this.#death(label, end));
     });
+  }
+
+  /** -1 until it has started; known once it has said anything. */
+  get pid(): number {
+    return this.#child.pid ?? -1;
   }
 
   /** Why nothing can be sent any more; undefined while it lives. */
@@ -101,10 +88,11 @@ export class ExecutorPipe {
   /** Throws FrameError for a message beyond the limits; to a dead executor it sends nothing. */
   send(message: ToExecutor, places?: readonly (number | undefined)[]): void {
     const chunks = encodeMessage(message, places);
-    if (this.#reason !== undefined || !this.#socket.writable) return;
-    this.#socket.cork();
-    for (const chunk of chunks) this.#socket.write(chunk);
-    this.#socket.uncork();
+    const { pipe } = this.#child;
+    if (this.#reason !== undefined || !pipe.writable) return;
+    pipe.cork();
+    for (const chunk of chunks) pipe.write(chunk);
+    pipe.uncork();
   }
 
   /** An end from now on is no accident. */
@@ -114,7 +102,7 @@ export class ExecutorPipe {
 
   kill(reason: RuntimeError): void {
     this.#reason ??= reason;
-    this.#child.kill('SIGKILL');
+    this.#child.kill();
   }
 
   #read(chunk: Uint8Array): void {
@@ -126,8 +114,12 @@ export class ExecutorPipe {
     }
   }
 
-  #death(label: string, code: number | null, signal: NodeJS.Signals | null): RuntimeError {
-    const how = signal === null ? `code ${code}` : `signal ${signal}`;
+  #death(label: string, end: ChildEnd): RuntimeError {
+    if ('failure' in end) {
+      const { failure: cause } = end;
+      return new RuntimeError('executor-died', `the executor of ${label} can't start: ${cause.message}`, { cause });
+    }
+    const how = end.signal === null ? `code ${end.code}` : `signal ${end.signal}`;
     const said = this.#stderr.trim() === '' ? '' : `: ${this.#stderr.trim()}`;
     return new RuntimeError('executor-died', `the executor of ${label} ended (${how})${said}`);
   }

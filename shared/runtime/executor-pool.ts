@@ -1,6 +1,8 @@
 // The executors of one runtime: starts them, and loads each graph into the one that the policy names (placement-policy.ts).
 // Compiling never happens in an executor that others use, and never stays in one: what it took would stay with it.
+import assert from 'node:assert';
 import { ExecutorProcess, type ExecutorGraphOptions, type ExecutorProcessModules } from './executor-process.js';
+import { chooseStart, type StartChild } from './executor-child.js';
 import { basename } from 'node:path';
 import type { LoadedGraph } from './loaded-graph.js';
 import type { Standing, TrustLedger } from './trust-ledger.js';
@@ -11,13 +13,14 @@ interface Joinable extends OpenExecutor {
   readonly process: ExecutorProcess;
 }
 
-interface ExecutorPoolModules extends ExecutorProcessModules {
-  /** How trusty graphs have proven; absent = models don't share executors. */
+export interface ExecutorPoolModules extends Omit<ExecutorProcessModules, 'startChild'> {
+  /** How trusty graphs have proven; absent = only the graphs of one model share executors. */
   readonly trust?: TrustLedger | undefined;
 }
 
 export class ExecutorPool {
   readonly #modules: ExecutorPoolModules;
+  #startChild: StartChild | undefined;
   /** Those that others may join. */
   readonly #open = new Map<ExecutorProcess, OpenExecutor['kind']>();
 
@@ -27,7 +30,8 @@ export class ExecutorPool {
 
   /** Loads the graph into an executor. Rejects as ExecutorProcess.load; where that died over a compiled graph, one more has tried without. */
   async load(options: ExecutorGraphOptions, signal: AbortSignal): Promise<LoadedGraph> {
-    const { log } = this.#modules;
+    const { log, engine } = this.#modules;
+    this.#startChild ??= await chooseStart(log, engine);
     try {
       return await this.#place(options, signal);
     } catch (error) {
@@ -116,7 +120,9 @@ export class ExecutorPool {
     open: OpenExecutor['kind'] | undefined,
   ): ExecutorProcess {
     const named = open === 'proven' ? 'proven models' : label;
-    const process = new ExecutorProcess({ label: named, slots, intraOpThreads }, this.#modules);
+    assert(this.#startChild !== undefined, 'nothing is started but by load');
+    const modules = { ...this.#modules, startChild: this.#startChild };
+    const process = new ExecutorProcess({ label: named, slots, intraOpThreads }, modules);
     if (open === undefined) return process;
     this.#open.set(process, open);
     void process.ended.then(() => this.#open.delete(process));

@@ -67,7 +67,6 @@ interface Loading {
 }
 
 export class ExecutorProcess {
-  readonly pid: number;
   /** As of its first graph: others share the pool and the slots. */
   readonly slots: number;
   readonly intraOpThreads: number;
@@ -101,7 +100,6 @@ export class ExecutorProcess {
     this.#watch = new WatchTime(clock.monotonicMs(), 2 * WATCH_INTERVAL_MS);
     const pipe = openPipe(options, modules);
     this.#pipe = pipe;
-    this.pid = pipe.pid;
     pipe.sharedBytes = (id, at, sizeBytes) => this.#answerBytes(id, at, sizeBytes);
     pipe.onMessage = (message) => this.#receive(message);
     this.ended = pipe.ended.then((error) => {
@@ -110,6 +108,11 @@ export class ExecutorProcess {
       for (const graph of this.#graphs.values()) graph.end(error);
       return error;
     });
+  }
+
+  /** -1 until it has started; known once a graph is loaded. */
+  get pid(): number {
+    return this.#pipe.pid;
   }
 
   /** Killed, gone or about to go: it takes no more graphs and runs. */

@@ -1,11 +1,11 @@
 // The runtime: graphs in executor processes that are watched and replaced (design decisions 3 and 17). A dead or hung executor
 // fails its own runs with a retryable error and is replaced at once; runs that come meanwhile wait for the new one within their
-// signal. ONNX Runtime and koffi never enter this process.
+// signal. ONNX Runtime never enters this process.
 import { availableParallelism } from 'node:os';
 import { basename } from 'node:path';
 import { CrashRecord } from './crash-record.js';
-import { executorFacts, ExecutorPool, loadFacts } from './executor-pool.js';
-import type { ExecutorGraphOptions, ExecutorProcessModules } from './executor-process.js';
+import { executorFacts, ExecutorPool, loadFacts, type ExecutorPoolModules } from './executor-pool.js';
+import type { ExecutorGraphOptions } from './executor-process.js';
 import type {
   CompiledCache,
   GraphRunner,
@@ -18,22 +18,20 @@ import type {
 import type { LoadedGraph } from './loaded-graph.js';
 import { inputElements, RunProfile } from './run-profile.js';
 import { RuntimeError } from './runtime-error.js';
-import type { Standing, TrustLedger } from './trust-ledger.js';
+import type { Standing } from './trust-ledger.js';
 import { delay } from '../system/clock.js';
 import type { NamedTensor } from '../tensor/tensor.js';
 
 /** A replacement that takes longer to load counts as a death. */
 const RELOAD_LIMIT_MS = 300_000;
 
-interface ExecutorRuntimeModules extends ExecutorProcessModules {
+interface ExecutorRuntimeModules extends ExecutorPoolModules {
   /** For graphs that state none; without it, as many as the cores carry. */
   readonly concurrency?: number | undefined;
   /** Cores that runs may use: no run gets more threads, and so many threads compute at once. Without it all of the machine's. */
   readonly cores?: number | undefined;
   /** Where graphs are kept as the engine made them for this machine; absent = nowhere. */
   readonly compiledCache?: Pick<CompiledCache, 'folder' | 'limitBytes'> | undefined;
-  /** Has graphs that have proven themselves share executors; absent = only the graphs of one model do. */
-  readonly trust?: TrustLedger | undefined;
 }
 
 /** What a runner needs of the runtime. */

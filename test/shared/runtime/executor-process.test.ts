@@ -10,6 +10,7 @@ import { RuntimeError } from '@tidegate/shared/runtime/runtime-error.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
 import { tensor, type NamedTensor } from '@tidegate/shared/tensor/tensor.js';
+import { childPids } from '../../support/child-processes.js';
 import { temporaryFolders } from '../../support/temporary-folder.js';
 import { weightyFeeds, writeWeightyModel } from '../../support/weighty-model.js';
 
@@ -65,10 +66,9 @@ describe.runIf(process.platform === 'linux')('an executor that shares memory wit
   it('leaves no descriptor, process or memory behind, loaded or refused; bench/load-unload.mjs does it 1,000 times (B21)', async () => {
     const runtime = new ExecutorRuntime({ clock: systemClock, log: silentLog });
     runtimes.push(runtime);
-    const children = (): string => readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8');
     const sharedFiles = (): number =>
       readdirSync('/proc/self/fd').filter((fd) => linkOf(`/proc/self/fd/${fd}`).includes('tidegate-')).length;
-    const before = [openFiles(), children(), sharedFiles()];
+    const before = [openFiles(), childPids(), sharedFiles()];
     for (const name of ['identity-uint8', 'broken', 'identity-uint8', 'missing', 'identity-uint8']) {
       const options = { label: name, path: fixture(name), providers: [], intraOpThreads: 1 } as const;
       const loading = runtime.load(options, never);
@@ -80,7 +80,7 @@ describe.runIf(process.platform === 'linux')('an executor that shares memory wit
       await runner.run(feeds(pattern(1)), [], never);
       await runner.close();
     }
-    await expect.poll(() => [openFiles(), children(), sharedFiles()]).toEqual(before);
+    await expect.poll(() => [openFiles(), childPids(), sharedFiles()]).toEqual(before);
   });
 
   it('loses nothing to an executor that is killed with tensors in its hands, and leaks no descriptor', async () => {
@@ -180,11 +180,11 @@ describe('executors with a cache of compiled graphs', () => {
   });
 
   it.runIf(process.platform === 'linux')('does without where an executor dies while it loads', async () => {
-    const children = (): string[] => readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').split(' ');
-    const before = new Set(children());
+    const before = new Set(childPids());
+    const begun = (): number[] => childPids().filter((child) => !before.has(child));
     const loading = open()();
-    const [pid] = children().filter((child) => !before.has(child));
-    process.kill(Number(pid), 'SIGKILL');
+    await expect.poll(begun, { interval: 1 }).toHaveLength(1);
+    process.kill(begun()[0]!, 'SIGKILL');
     expect((await loading).compiled).toMatchObject({ kind: 'none', reason: expect.stringMatching(/died over/) });
   });
 });

