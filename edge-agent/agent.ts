@@ -22,6 +22,7 @@ import { heldBytes } from '@tidegate/shared/system/collect-garbage.js';
 import { systemFiles } from '@tidegate/shared/system/files.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 import { startQuietMemory } from '@tidegate/shared/system/quiet-memory.js';
+import { collectUnusedBuffers } from '@tidegate/shared/system/unused-buffers.js';
 import type { Tracing } from '@tidegate/shared/tracing/open-tracing.js';
 import type { Privacy } from '@tidegate/shared/wire/privacy.js';
 import { AgentFront } from './api/agent-front.js';
@@ -147,7 +148,10 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     },
     {
       runtime,
-      residency: openResidency({ budgetBytes: settings.memoryBudget }, { limits, clock, log, files: systemFiles }),
+      residency: openResidency(
+        { budgetBytes: settings.memoryBudget },
+        { limits, clock, log, files: systemFiles, collect: collectUnusedBuffers },
+      ),
       inspect: inspectGraphFile,
       cores,
       bestThreads: threads === 'auto' ? bestThreads(settings, usable, compiledCache !== undefined, modules) : undefined,

@@ -18,6 +18,7 @@ import type { ServedModel, ServedModelModules, ServedModelOptions } from '@tideg
 import { ThreadsFile } from '@tidegate/shared/serving/threads-file.js';
 import { observeBusyShare } from '@tidegate/shared/system/busy-share.js';
 import { usableCores } from '@tidegate/shared/system/cgroup-limits.js';
+import { collectUnusedBuffers } from '@tidegate/shared/system/unused-buffers.js';
 import type { openHubGrpc } from '../api/hub-grpc.js';
 import { HUB_VERSION } from '../hub-version.js';
 import { Catalogue } from '../inference/catalogue.js';
@@ -60,7 +61,7 @@ export async function openInference(
   const statistics = new InferenceStatistics();
   const residency = openResidency(
     { budgetBytes: settings.memoryBudget, modelsMax: settings.loadedModels },
-    { limits, clock, log, files, otherPids: trainingPids },
+    { limits, clock, log, files, otherPids: trainingPids, collect: collectUnusedBuffers },
   );
   const cores = new Cores({ count: usableCores(limits), callerWeights: settings.callerWeights }, { clock });
   const models = new KnownModels(

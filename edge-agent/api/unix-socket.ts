@@ -4,6 +4,7 @@
 import { lstat, unlink } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { connect } from 'node:net';
+import { dirname } from 'node:path';
 import { HttpServerError, startHttpServer, type HttpServer } from '@tidegate/shared/serving/http/http-server.js';
 
 const FLAG = '--unix-socket';
@@ -33,7 +34,15 @@ async function makeRoom(path: string): Promise<void> {
     if (cause.code === 'ENOENT') return undefined;
     throw unusable(`${path} can't be looked at (${cause.code})`, cause);
   });
-  if (found === undefined) return;
+  if (found === undefined) {
+    const folder = dirname(path);
+    const cause: unknown = await lstat(folder).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    if (cause !== undefined) throw unusable(`the folder ${folder} does not exist`, cause); // bind speaks of permissions
+    return;
+  }
   if (!found.isSocket()) throw unusable(`${path} is there already, and is no socket`);
   const answer = await knock(path);
   if (answer === 'listening') throw new HttpServerError('port-taken', `${FLAG}: ${path} is taken by another program`);

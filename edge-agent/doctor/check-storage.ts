@@ -2,7 +2,7 @@
 // Reads; the one thing written is a probe file, which is removed again.
 import { createHash, X509Certificate } from 'node:crypto';
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Files } from '@tidegate/shared/system/files.js';
 import type { Digest } from '@tidegate/shared/wire/digest.js';
 import type { VariantManifest } from '@tidegate/shared/wire/manifest.js';
@@ -18,16 +18,24 @@ const FREE_COMFORTABLE_BYTES = 512 * 2 ** 20;
 const OTHERS_MAY = 0o007;
 const GROUP_MAY = 0o070;
 
-/** Rejects where nothing can be written. */
+/** Of a folder that isn't there yet, the one is looked at in which it will be made. Rejects where nothing can be written. */
 export async function checkDataFolder(dataDir: string, files: Files): Promise<Verdict> {
-  const probe = join(dataDir, '.doctor');
+  const there = await nearestFolder(dataDir, files);
+  const probe = join(there, '.doctor');
   await files.writeAtomic('doctor.probe', probe, 'written by doctor');
   await files.remove('doctor.probe', probe);
-  const freeBytes = await files.freeBytes('doctor.free', dataDir);
-  const found = `${(freeBytes / 2 ** 20).toFixed(0)} MiB free in ${dataDir}, writable`;
+  const freeBytes = await files.freeBytes('doctor.free', there);
+  const missing = there === dataDir ? '' : `; ${dataDir} is not there yet`;
+  const found = `${(freeBytes / 2 ** 20).toFixed(0)} MiB free in ${there}, writable${missing}`;
   const mend = 'make room on that volume, or set --data-dir to a larger one: models need room for two versions each';
   if (freeBytes < FREE_LEAST_BYTES) return fail(found, mend);
   return freeBytes < FREE_COMFORTABLE_BYTES ? warn(found, mend) : fine(found);
+}
+
+async function nearestFolder(path: string, files: Files): Promise<string> {
+  const parent = dirname(path);
+  const here = parent === path || (await files.sizeBytes('doctor.folder', path)) !== undefined;
+  return here ? path : nearestFolder(parent, files);
 }
 
 export function checkStateDatabase(dataDir: string): Verdict {

@@ -21,20 +21,20 @@ interface OpenResidencyModules {
   readonly limits: Partial<CgroupLimits>;
   /** Processes beside this one and the models' executors whose memory counts. */
   readonly otherPids?: () => readonly number[];
+  /** As Residency takes it. */
+  readonly collect?: () => boolean;
 }
 
 export function openResidency(
   { budgetBytes: asked, ...settings }: ResidencySettings,
   modules: OpenResidencyModules,
 ): Residency {
-  const { clock, log, files, limits, otherPids } = modules;
+  const { clock, log, files, limits, otherPids, collect } = modules;
   const limitBytes = memoryBudget(asked, limits.memoryBytes);
   if (limitBytes !== undefined)
     log.info({ budgetBytes: limitBytes, asked, cgroupBytes: limits.memoryBytes }, 'memory budget');
   const memoryOf = async (pid: number): Promise<number | undefined> =>
     (await readProcessMemory(pid, files))?.proportionalBytes;
-  return new Residency(
-    { ...settings, limitBytes },
-    { clock, log, memoryOf, ownPids: () => [process.pid, ...(otherPids?.() ?? [])] },
-  );
+  const ownPids = (): number[] => [process.pid, ...(otherPids?.() ?? [])];
+  return new Residency({ ...settings, limitBytes }, { clock, log, memoryOf, ownPids, collect });
 }

@@ -9,6 +9,7 @@ import type { Clock } from '../system/clock.js';
 import type { Log } from '../system/log.js';
 import { Changes } from './changes.js';
 import { MeasuredMemory, type MemorySource } from './measured-memory.js';
+import { MemoryWatch } from './memory-watch.js';
 import { decideRoom, decideShrink, type Memory, type Occupant } from './residency-policy.js';
 import {
   noEvictions,
@@ -21,9 +22,9 @@ import {
 
 /** Requests that may wait for models to be loaded, over all models. */
 const WAITING_MAX = 256;
-/** While requests come, memory is looked at so often; an idle server doesn't look. */
-const LOOK_INTERVAL_MS = 5000;
-
+/** A model that holds a sequence's state when its keep-alive ends is asked again so often. */
+const STATE_CHECK_MS = 5000;
+const OVER_BUDGET = 'more memory is used than the budget allows, and nothing can leave';
 export type Lease = () => void;
 const NO_LEASE: Lease = () => undefined;
 
@@ -46,6 +47,8 @@ interface ResidencyOptions {
 }
 
 interface ResidencyModules extends MemorySource {
+  /** Gives back what the server itself uses no more, as collectUnusedBuffers. */
+  readonly collect?: (() => boolean) | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -75,13 +78,15 @@ export class Residency {
   readonly #changes: Changes;
   #waiting = 0;
   readonly #totals = { loads: 0, evictions: noEvictions(), refusals: 0, overBudget: 0 };
-  #stopLooking: (() => void) | undefined;
+  readonly #watch: MemoryWatch;
+  #over = false;
 
   constructor(options: ResidencyOptions, modules: ResidencyModules) {
     this.#options = options;
     this.#modules = modules;
     this.#measured = new MeasuredMemory(modules);
     this.#changes = new Changes(modules.clock);
+    this.#watch = new MemoryWatch({ clock: modules.clock, look: () => this.#look() });
   }
 
   /**
@@ -141,7 +146,7 @@ export class Residency {
     const nowMs = this.#modules.clock.monotonicMs();
     resident.rate.note(nowMs);
     resident.lastUsedMs = nowMs;
-    if (this.#stopLooking === undefined) this.#lookLater();
+    this.#watch.asked();
     return resident.state === 'resident' ? resident.lease() : this.#holdLater(resident, ask, signal);
   }
 
@@ -184,7 +189,7 @@ export class Residency {
 
   close(): void {
     this.#closing.abort();
-    this.#stopLooking?.();
+    this.#watch.close();
     for (const resident of this.#all) resident.stopKeepAlive?.();
   }
 
@@ -345,7 +350,7 @@ export class Residency {
     if (resident.state !== 'resident' || !resident.idle || resident.waiting > 0) return;
     const { clock } = this.#modules;
     const { holdsState = false } = resident.model ?? {};
-    const restMs = Math.max(resident.lastUsedMs + keepAliveMs - clock.monotonicMs(), holdsState ? LOOK_INTERVAL_MS : 0);
+    const restMs = Math.max(resident.lastUsedMs + keepAliveMs - clock.monotonicMs(), holdsState ? STATE_CHECK_MS : 0);
     if (restMs <= 0) {
       void this.#leave(resident, 'keep-alive');
       return;
@@ -360,24 +365,26 @@ export class Residency {
     };
   }
 
-  #lookLater(): void {
-    this.#stopLooking = this.#modules.clock.after(LOOK_INTERVAL_MS, () => void this.#look());
+  /** True where it should be looked again although nobody asks. */
+  async #look(): Promise<boolean> {
+    await this.#read();
+    const { collect, log } = this.#modules;
+    let { leave, overBytes } = this.#shrink();
+    if (leave.length + overBytes > 0 && collect?.() === true) {
+      await this.#read();
+      ({ leave, overBytes } = this.#shrink());
+    }
+    for (const { resident } of leave) void this.#leave(resident, 'over-budget');
+    if (overBytes > 0) this.#totals.overBudget += 1;
+    if (overBytes > 0 && !this.#over) log.warn({ overBytes, limitBytes: this.#options.limitBytes }, OVER_BUDGET);
+    this.#over = overBytes > 0;
+    return this.#over;
   }
 
-  async #look(): Promise<void> {
-    await this.#read();
-    this.#stopLooking = undefined; // the next request has it looked at again
+  #shrink(): ReturnType<typeof decideShrink<Occupant & { resident: Resident }>> {
     const occupants = this.#occupants().map((resident) => resident.asOccupant());
     const present = occupants.filter(({ resident }) => resident.state !== 'leaving');
-    const { leave, overBytes } = decideShrink(present, this.#memory(), this.#modules.clock.monotonicMs());
-    for (const { resident } of leave) void this.#leave(resident, 'over-budget');
-    if (overBytes === 0) return;
-    this.#totals.overBudget += 1;
-    const { limitBytes } = this.#options;
-    this.#modules.log.warn(
-      { overBytes, limitBytes },
-      'more memory is used than the budget allows, and nothing can leave',
-    );
+    return decideShrink(present, this.#memory(), this.#modules.clock.monotonicMs());
   }
 
   #read(): Promise<void> {

@@ -16,6 +16,9 @@ export class World {
   readonly models: FakeModel[] = [];
   readonly residency: Residency;
   readonly limitBytes: number | undefined;
+  ownBytes = OWN;
+  /** What the server itself comes down to when what it uses no more is collected. */
+  collected: number | undefined;
   /** The most that was ever in memory at once. */
   peakBytes = 0;
 
@@ -23,12 +26,24 @@ export class World {
     this.limitBytes = limitBytes;
     this.residency = new Residency(
       { limitBytes },
-      { clock: this.clock, log: this.log, ownPids: () => [1], memoryOf: (pid) => Promise.resolve(this.bytesOf(pid)) },
+      {
+        clock: this.clock,
+        log: this.log,
+        ownPids: () => [1],
+        memoryOf: (pid) => Promise.resolve(this.bytesOf(pid)),
+        collect: () => this.collect(),
+      },
     );
   }
 
+  collect(): boolean {
+    if (this.collected === undefined || this.ownBytes === this.collected) return false;
+    this.ownBytes = this.collected;
+    return true;
+  }
+
   bytesOf(pid: number): number | undefined {
-    return pid === 1 ? OWN : this.models.findLast((model) => model.pids.includes(pid))?.bytes;
+    return pid === 1 ? this.ownBytes : this.models.findLast((model) => model.pids.includes(pid))?.bytes;
   }
 
   async add(

@@ -5,7 +5,7 @@ export interface OipLimits {
   readonly bodyBytesMax: number;
   /** The JSON part of a body. JSON costs many times its size to read; large tensors go as binary data. Beyond: 413. */
   readonly jsonBytesMax: number;
-  /** All bodies that are held at one time. Beyond: 503, and the caller may come again. */
+  /** All bodies that are held at one time; small ones may take a sixteenth more. Beyond: 503, and the caller may come again. */
   readonly bodiesBytesMax: number;
   /** A request that asks for more time gets this much. */
   readonly timeoutMsMax: number;

@@ -35,8 +35,8 @@ export function readBody(request: IncomingMessage, options: ReadBodyOptions): Pr
     throw tooLarge(`Content-Length ${length} is`, options);
   }
   if (coding !== 'identity') return readInflated(request, coding, options);
-  if (length !== undefined) options.share.grow(length); // refused before it is read
-  return collect(request, request, options, length ?? 0);
+  if (length !== undefined) options.share.expect(length); // refused before it is read
+  return collect(request, request, options);
 }
 
 type Coding = 'identity' | 'gzip' | 'deflate';
@@ -51,12 +51,10 @@ function contentCoding(request: IncomingMessage): Coding {
   throw invalid('Content-Encoding', `expected gzip, deflate or identity, got ${JSON.stringify(header)}`);
 }
 
-/** What came of a body; `accounted` bytes of it are the budget's already. */
 function collect(
   request: IncomingMessage,
   source: NodeJS.ReadableStream,
   options: ReadBodyOptions,
-  accounted: number,
   onRefuse: () => void = () => undefined,
 ): Promise<Buffer> {
   return new Promise((resolve, reject) => {
@@ -65,7 +63,6 @@ function collect(
     const onData = (chunk: Buffer): void => {
       total += chunk.byteLength;
       chunks.push(chunk);
-      if (total <= accounted) return;
       try {
         if (total > options.bodyBytesMax) throw tooLarge('it is', options);
         options.share.grow(chunk.byteLength);
@@ -115,7 +112,7 @@ function readInflated(request: IncomingMessage, coding: Coding, options: ReadBod
   request.on('close', () => {
     if (!request.complete) stop();
   });
-  const collected = collect(request, inflate, options, 0, stop);
+  const collected = collect(request, inflate, options, stop);
   request.pipe(inflate);
   return Promise.race([collected, broken]);
 }

@@ -115,4 +115,12 @@ describe('the data folder', () => {
     expect((await checkDataFolder(dataDir, with_(2 ** 20))).level).toBe('fail');
     expect(await files.list('test', dataDir)).toEqual([]);
   });
+
+  it('is not made where it is missing', async () => {
+    const parent = newFolder();
+    const verdict = await checkDataFolder(join(parent, 'agent', 'data'), files);
+    expect(verdict.level).not.toBe('fail');
+    expect(verdict.found).toMatch(`free in ${parent}, writable; ${join(parent, 'agent', 'data')} is not there yet`);
+    expect(await files.list('test', parent)).toEqual([]);
+  });
 });

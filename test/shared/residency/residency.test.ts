@@ -138,6 +138,7 @@ describe('what really is in use', () => {
     await world.pass(5100);
     expect([world.state(a), world.state(b)]).toEqual(['resident', 'on demand']);
     expect(world.residency.reportOf(b)?.evictions['over-budget']).toBe(1);
+    await world.pass(5000);
     expect(world.clock.timerCount).toBe(0); // nobody asks: nobody looks
   });
 
@@ -157,6 +158,31 @@ describe('what really is in use', () => {
     expect(world.state(a)).toBe('on demand');
     a.bytes = 100;
     expect(await settledAsk(a)).toBe('here'); // what it had grown by is not held against it
+  });
+
+  it('is looked at until it is within the budget, also where nobody asks any more', async () => {
+    world = new World(150);
+    const a = await world.add('a');
+    const lease = await world.residency.hold(a, { deadlineMs: 1e9 }, signal);
+    a.bytes = 900; // what one large request needed
+    await world.pass(5100);
+    lease();
+    await world.pass(5100);
+    expect(world.state(a)).toBe('on demand');
+    await world.pass(5100);
+    expect(world.clock.timerCount).toBe(0);
+    const told = world.log.lines.filter(({ message }) => message.includes('nothing can leave'));
+    expect(told).toHaveLength(1);
+  });
+
+  it('does not count what the server itself has no more use for: that goes first', async () => {
+    world = new World(250);
+    const [a, b] = [await world.add('a'), await world.add('b')];
+    world.ownBytes = OWN + 20; // so that one of them would have to leave
+    world.collected = OWN;
+    await world.ask(a, 1000);
+    await world.pass(5100);
+    expect([world.state(a), world.state(b), world.ownBytes]).toEqual(['resident', 'resident', OWN]);
   });
 
   async function settledAsk(model: Parkable): Promise<unknown> {

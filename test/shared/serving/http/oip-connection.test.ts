@@ -27,6 +27,19 @@ describe('the connection', () => {
     expect((await inferFp32(GOOD)).status).toBe(200);
   });
 
+  test('large bodies that are announced and do not come keep nobody else out', async () => {
+    const head = `POST /v2/models/echo-fp32/infer HTTP/1.1\r\nHost: x\r\nInference-Header-Content-Length: 2\r\n`;
+    const senders = Array.from({ length: 8 }, () => connect(server.http.port, '127.0.0.1'));
+    try {
+      const begun = senders.map((socket) => new Promise((resolve) => socket.once('data', resolve)));
+      for (const socket of senders) socket.write(`${head}Expect: 100-continue\r\nContent-Length: ${1 << 20}\r\n\r\n`);
+      for (const answer of await Promise.all(begun)) expect(String(answer)).toContain('100 Continue');
+      expect((await inferFp32(GOOD)).status).toBe(200);
+    } finally {
+      for (const socket of senders) socket.destroy();
+    }
+  });
+
   /** All that comes back over one connection for `bytes`. */
   function exchange(bytes: string): Promise<string> {
     return new Promise((resolve, reject) => {
@@ -97,15 +110,17 @@ describe('the connection', () => {
   });
 
   test('all bodies together are bounded, and what a client holds is given back', async () => {
+    const head = `POST /v2/models/echo-fp32/infer HTTP/1.1\r\nHost: x\r\nInference-Header-Content-Length: 9\r\nContent-Length: ${1 << 20}\r\n\r\n`;
     const sockets = Array.from({ length: 4 }, () => connect(server.http.port, '127.0.0.1'));
-    const head = `POST /v2/models/echo-fp32/infer HTTP/1.1\r\nHost: x\r\nInference-Header-Content-Length: 9\r\nContent-Length: ${1 << 20}\r\n\r\n{`;
-    await Promise.all(sockets.map((socket) => new Promise((resolve) => socket.write(head, resolve))));
-    await expect.poll(async () => (await inferFp32(GOOD)).status).toBe(503);
-    const full = await inferFp32(GOOD);
+    for (const socket of sockets) socket.write(head + ' '.repeat((1 << 20) - 1)); // all but the last byte
+    const large = GOOD + ' '.repeat(200_000);
+    await expect.poll(async () => (await inferFp32(large)).status).toBe(503);
+    const full = await inferFp32(large);
     expect(full.headers.get('tidegate-error')).toBe('queue-full');
     expect(full.headers.get('retry-after')).toBe('1');
+    expect((await inferFp32(GOOD)).status).toBe(200);
     for (const socket of sockets) socket.destroy();
-    await expect.poll(async () => (await inferFp32(GOOD)).status).toBe(200);
+    await expect.poll(async () => (await inferFp32(large)).status).toBe(200);
   });
 
   test('a draining server finishes what it accepted and refuses the rest', async () => {
