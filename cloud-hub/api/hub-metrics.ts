@@ -137,6 +137,13 @@ export class HubMetrics {
     this.#scraped('tidegate_hub_model_memory_bytes', help, ['model', 'version'], () =>
       inMemory().map(({ model, version, bytes }) => ({ labels: { model, version: String(version) }, value: bytes })),
     );
+    const each = 'Threads of one run of a version, of those that are in memory.';
+    this.#scraped('tidegate_hub_model_threads', each, ['model', 'version'], () =>
+      inMemory().map(({ model, version, threads }) => ({
+        labels: { model, version: String(version) },
+        value: threads,
+      })),
+    );
   }
 
   /** What is counted elsewhere, read when it is asked for. */

@@ -5,7 +5,7 @@ import type { ModelAnswer, ServedModel } from '@tidegate/shared/serving/served-m
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
 
 /** What a version is once it is loaded; ServedModel is one. */
-export type LoadedModel = Parkable & Pick<ServedModel, 'infer' | 'deterministic'>;
+export type LoadedModel = Parkable & Pick<ServedModel, 'infer' | 'deterministic' | 'threads'>;
 
 /** Until the first load was measured. */
 const FIRST_LOAD_MS = 1000;
@@ -46,6 +46,11 @@ export class HubModel implements Parkable {
   /** Do equal questions get equal answers? Undefined until it was loaded once. */
   get deterministic(): boolean | undefined {
     return this.#loaded?.deterministic;
+  }
+
+  /** Of one run. */
+  get threads(): number {
+    return this.#loaded?.threads ?? 1;
   }
 
   /** It could not be opened: another one may be tried. */

@@ -33,6 +33,8 @@ export interface InMemory {
   readonly version: number;
   /** As last measured. */
   readonly bytes: number;
+  /** Of one run. */
+  readonly threads: number;
 }
 
 interface Known {
@@ -95,7 +97,7 @@ export class KnownModels {
       const { model: name, version } = entry.variant;
       return report === undefined || report.state === 'on demand'
         ? []
-        : [{ model: name, version, bytes: report.bytes }];
+        : [{ model: name, version, bytes: report.bytes, threads: model.threads }];
     });
   }
 

@@ -233,6 +233,12 @@ export class Metrics {
   }
 
   #addProviders(slots: EngineSlots): void {
+    this.#scraped('tidegate_model_threads', 'Threads of one run of an active model', ['model'], () =>
+      slots.names().flatMap((model) => {
+        const value = slots.active(model)?.served.threads;
+        return value === undefined ? [] : [{ labels: { model }, value }];
+      }),
+    );
     this.#scraped(
       'tidegate_model_cpu_nodes_ratio',
       'Share of the nodes of an active model that the CPU runs; absent where the engine cannot tell',

@@ -1,6 +1,7 @@
 // The port between keeping models in step (sync/) and serving them (engine/). A slot is a model name; in it one version is
 // active, and one more may be prepared or kept warm for undoing. Switching is atomic for requests: each is answered wholly
 // by the old or the new version, and the old one is closed only after its requests have ended.
+import type { ThreadsChoice } from '@tidegate/shared/serving/choose-threads.js';
 import type { ProviderInUse } from '@tidegate/shared/serving/provider-in-use.js';
 import type { Digest } from '@tidegate/shared/wire/digest.js';
 
@@ -27,6 +28,8 @@ export interface GoldenOutcome {
 export interface PreparedModel {
   readonly source: ModelSource;
   readonly provider: ProviderInUse;
+  /** How many threads its runs have, where that was measured. */
+  readonly threads?: Pick<ThreadsChoice, 'threads'> | undefined;
   /** Times that its executor died or was replaced for hanging since it was loaded; absent where that isn't known. */
   readonly executorDeaths?: number;
   /**

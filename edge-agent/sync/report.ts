@@ -58,6 +58,7 @@ function reportModel(name: string, want: DesiredModel | undefined, input: Report
         variant: active.running.variant,
         variantDigest: active.running.variantDigest,
         ...reportProvider(loaded.provider),
+        ...(loaded.threads !== undefined && { threads: loaded.threads.threads }),
         since: Math.max(0, Math.floor(active.sinceMs)),
         committed: active.committed,
       }

@@ -220,6 +220,11 @@ export class ServedModel {
     return this.#slots.map(graphReport);
   }
 
+  /** Of one run of its graph, or of the one that has most. */
+  get threads(): number {
+    return Math.max(...this.#slots.map(({ runner }) => runner.threads), 1);
+  }
+
   /** Would parking it lose what sequences carry? */
   get holdsState(): boolean {
     return (this.#sequences?.counts.live ?? 0) > 0;

@@ -1,15 +1,19 @@
 // How a provider and the share of the nodes that it leaves to the CPU read for people, on the device, at the hub and in the console.
 
-/** For people: `webgpu, 12% of the nodes on the CPU`. */
+/** For people: `webgpu, 12% of the nodes on the CPU`, `cpu, 2 threads a run`. */
 export function providerText({
   provider,
   cpuNodesRatio,
+  threads,
 }: {
   provider: string;
   cpuNodesRatio?: number | undefined;
+  threads?: number | undefined;
 }): string {
-  if (provider === 'cpu' || cpuNodesRatio === undefined) return provider;
-  return `${provider}, ${percent(cpuNodesRatio)} of the nodes on the CPU`;
+  const partly =
+    provider === 'cpu' || cpuNodesRatio === undefined ? '' : `, ${percent(cpuNodesRatio)} of the nodes on the CPU`;
+  const each = threads === undefined ? '' : `, ${threads} ${threads === 1 ? 'thread' : 'threads'} a run`;
+  return `${provider}${partly}${each}`;
 }
 
 /** A ratio of 0..1 as `11.8%`. */

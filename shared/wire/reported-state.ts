@@ -35,6 +35,8 @@ export const reportedModelSchema = z.strictObject({
       cpuNodesRatio: z.number().min(0).max(1).optional(),
       /** Why it is not the provider that was asked for; absent where it is. */
       providerReason: z.string().max(PROVIDER_REASON_MAX).optional(),
+      /** Of one run, where the device has measured how many suit it. */
+      threads: z.int().min(1).optional(),
       since: z.int(),
       committed: z.boolean(),
     })

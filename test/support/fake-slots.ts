@@ -9,6 +9,7 @@ const CPU: ProviderInUse = { asked: ['cpu'], tried: [], runs: 'cpu', reason: 'as
 export class FakePrepared implements PreparedModel {
   readonly source: ModelSource;
   readonly provider = CPU;
+  threads?: { readonly threads: number };
   executorDeaths = 0;
   closed = false;
   readonly #slots: FakeSlots;

@@ -27,8 +27,8 @@ const metrics = new HubMetrics({
     overBudget: 0,
   }),
   inMemory: () => [
-    { model: 'digits', version: 7, bytes: 500 },
-    { model: 'digits', version: 8, bytes: 300 },
+    { model: 'digits', version: 7, bytes: 500, threads: 2 },
+    { model: 'digits', version: 8, bytes: 300, threads: 1 },
   ],
   cores: () => ({ count: 2, busy: 1, waiting: 6 }),
   liveClients: () => 2,
@@ -110,6 +110,7 @@ test('metrics count what was answered, by area and status', async () => {
   expect(text).toContain('tidegate_hub_memory_used_bytes 900');
   expect(text).toContain('tidegate_hub_cores_waiting 6');
   expect(text).toContain('tidegate_hub_model_memory_bytes{model="digits",version="7"} 500');
+  expect(text).toContain('tidegate_hub_model_threads{model="digits",version="7"} 2');
   expect(text).toContain('tidegate_hub_model_loads_total 5');
   expect(text).toContain('tidegate_hub_model_evictions_total{why="budget"} 2');
   expect(text).toContain('tidegate_hub_model_memory_refused_total 4');

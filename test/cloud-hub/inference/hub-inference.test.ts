@@ -48,6 +48,7 @@ beforeEach(async () => {
     await load();
     return {
       ...{ pids: [], memoryShareOf: () => 1, loadMs: 1, quarantine: undefined, holdsState: false, deterministic: true },
+      threads: 1,
       infer: (given) => {
         asked.push(given);
         return infer();

@@ -16,6 +16,7 @@ function loaded(): LoadedModel & { calls: string[] } {
       quarantine: undefined,
       holdsState: true,
       deterministic: false,
+      threads: 2,
     },
     infer: async () => ({ outputs: [], queueUs: 1, computeUs: 2, confidence: undefined }),
     ...{ park: call('park'), wake: call('wake'), close: call('close') },
@@ -30,11 +31,12 @@ test('is opened when it is first let into memory, and only woken from then on', 
   expect([model.pids, model.holdsState, model.quarantine]).toEqual([[], false, undefined]);
   expect(model.deterministic).toBeUndefined();
   expect(model.loadMs).toBeGreaterThan(0);
+  expect(model.threads).toBe(1);
   await expect(model.infer(request, signal)).rejects.toMatchObject({ code: 'not-ready' });
   await model.wake(signal);
   expect([model.pids, model.memoryShareOf(7), model.loadMs, model.holdsState]).toEqual([[7], 0.5, 30, true]);
   expect(await model.infer(request, signal)).toMatchObject({ computeUs: 2 });
-  expect(model.deterministic).toBe(false);
+  expect([model.deterministic, model.threads]).toEqual([false, 2]);
   await model.park();
   await model.wake(signal);
   await model.close();

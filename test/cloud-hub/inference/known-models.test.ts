@@ -56,7 +56,7 @@ class Hub {
       });
     await wake();
     return {
-      ...{ loadMs: LOAD_MS, quarantine: undefined, deterministic: true, wake, memoryShareOf: () => 1 },
+      ...{ loadMs: LOAD_MS, quarantine: undefined, deterministic: true, threads: 2, wake, memoryShareOf: () => 1 },
       get pids() {
         return [...running].flatMap(([number, pid]) => (number === version ? pid : []));
       },
@@ -117,7 +117,7 @@ test('opens a version once for all who wait, and again where that failed', async
   expect(await both).toMatchObject([failed, failed]);
   expect(await hub.answer(1)).toBe('answered');
   expect(hub.opened).toEqual([1, 1]);
-  expect(hub.models.inMemory()).toEqual([{ model: 'm', version: 1, bytes: SIZE }]);
+  expect(hub.models.inMemory()).toEqual([{ model: 'm', version: 1, bytes: SIZE, threads: 2 }]);
 });
 
 test('tells the trace which side a branch of the pipeline took', async () => {

@@ -19,7 +19,7 @@ it('counts what ended and reads what components count, each time it is scraped',
   const slots = {
     names: () => ['m'],
     serving: () => ({ counts: { runs }, executorDeaths: 3, quarantine: { reason: 'x' }, sides }),
-    active: () => ({ residency, source: {}, provider: {} }),
+    active: () => ({ residency, source: {}, provider: {}, served: { threads: 2 } }),
     executorPids: new Set([7, 8]),
     cores: { count: 2, busy: 1, waiting: 7 },
     memory: { budgetBytes: null, usedBytes: 8192, overBudget: 0 },
@@ -49,6 +49,7 @@ it('counts what ended and reads what components count, each time it is scraped',
   expect(first).toContain('tidegate_executors 2');
   expect(first).toContain('tidegate_executor_deaths_total{model="m"} 3');
   expect(first).toContain('tidegate_model_quarantined{model="m"} 1');
+  expect(first).toContain('tidegate_model_threads{model="m"} 2');
   expect(first).toContain('tidegate_cores 2');
   expect(first).toContain('tidegate_cores_busy 1');
   expect(first).toContain('tidegate_cores_waiting 7');

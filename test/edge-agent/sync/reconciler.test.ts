@@ -15,6 +15,10 @@ describe('when a model is desired', () => {
     expect(made.running('digits')).toBe(v1);
     expect(made.report('digits')).toMatchObject({ running: { variantDigest: v1, committed: true } });
     expect(made.report('digits')?.activation).toBeUndefined();
+    expect(made.report('digits')?.running?.threads).toBeUndefined();
+    const prepared = made.slots.active('digits');
+    if (prepared !== undefined) prepared.threads = { threads: 2 };
+    expect(made.report('digits')?.running?.threads).toBe(2);
   });
 
   it('fetches only files that are not held, and closes the old version after the commit', async () => {
