@@ -3,6 +3,8 @@
 // in the order of turns (fair-shares.ts) with the measured times and their deviations. The request is refused when it might end
 // late, when it might make one late that was admitted before, or when the queue is full: what is admitted is a promise, and the
 // executor has enough to do without those that are doubtful. What waits for other models counts as well: all compute on the same cores.
+// An idle executor has nothing better to do: it takes what is expected to end in time, since refusing would serve nobody, and since only
+// runs correct what a slow stretch has taught.
 //
 // But a caller who has had its share is no reason to refuse one who hasn't: what the request would make late, or has no room
 // beside, is displaced where its turn comes after the request's and it is another caller's. The heavy caller's excess is
@@ -25,6 +27,8 @@ export interface AdmissionView<T extends PlannedRun> {
   readonly slotsFreeMs: readonly number[];
   /** By how much the runs that hold the cores may end later than expected; absent = as a run like the candidate's may. */
   readonly busyDoubtMs?: number;
+  /** By how much one may end later that is expected in `untilMs`, and runs for `ownMs` (slow-stretches.ts); absent = by the deviations. */
+  readonly slipMs?: (untilMs: number, ownMs: number) => number;
   /** Requests of the candidate's graph that wait. */
   readonly queueDepth: number;
   readonly queueDepthMax: number;
@@ -70,7 +74,8 @@ export function admit<T extends PlannedRun>(candidate: PlannedRun, view: Admissi
     return wouldMiss(0, 'the deadline has passed');
   }
   const idle = view.queueDepth === 0 && view.slotsFreeMs.every((freeMs) => freeMs <= nowMs);
-  if (idle && (!known || nowMs - view.lastObservedMs > PROBE_INTERVAL_MS)) return ADMITTED;
+  const inTime = nowMs + candidate.costMs <= candidate.deadlineMs;
+  if (idle && (inTime || nowMs - view.lastObservedMs > PROBE_INTERVAL_MS)) return ADMITTED;
 
   let order = view.turnsWith(candidate);
   const displaced: T[] = [];
@@ -156,13 +161,15 @@ interface End {
 }
 const NOW: End = { expectedMs: 0, boundMs: 0 };
 
+type PlayView = Pick<AdmissionView<PlannedRun>, 'slotsFreeMs' | 'nowMs' | 'busyDoubtMs' | 'slipMs'>;
+
 /**
  * The end of each run when they go in order to the core that is free first. One that waits for a run of its own graph takes the core
  * that is free last before that, and so leaves the others' to those behind it. A short one that nobody waits before shares a core. Of runs one after the other the means add up, the
- * deviations as their squares. A busy core's run is as uncertain as the view says, or as `like`'s.
+ * deviations as their squares, unless slow stretches are worse. A busy core's run is as uncertain as the view says, or as `like`'s.
  */
 function playForward(
-  { slotsFreeMs, nowMs, busyDoubtMs }: Pick<AdmissionView<PlannedRun>, 'slotsFreeMs' | 'nowMs' | 'busyDoubtMs'>,
+  { slotsFreeMs, nowMs, busyDoubtMs, slipMs = () => 0 }: PlayView,
   turns: readonly Turn<PlannedRun>[],
   like?: PlannedRun,
 ): End[] {
@@ -189,7 +196,8 @@ function playForward(
       const next = cores.reduce((earliest, other) => (other.freeMs < earliest.freeMs ? other : earliest));
       next.freeMs = Math.max(next.freeMs, endMs);
     }
-    return { expectedMs: endMs, boundMs: endMs + (shares ? 2 * (boundMs - costMs) : Math.sqrt(core.squares)) };
+    const doubtMs = shares ? 2 * (boundMs - costMs) : Math.sqrt(core.squares);
+    return { expectedMs: endMs, boundMs: endMs + Math.max(doubtMs, slipMs(endMs - nowMs, costMs)) };
   });
 }
 

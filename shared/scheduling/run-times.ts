@@ -2,6 +2,7 @@
 // admission asks by when a run will surely have ended. Means and deviations are exponentially weighted (as TCP estimates
 // its round trips, RFC 6298), so they follow a device that gets warm or busy. Shapes are remembered up to a limit; an
 // unknown shape is estimated by its size in bytes.
+import { SlowStretches } from './slow-stretches.js';
 
 const SHAPES_MAX = 64;
 const GAIN = 1 / 8;
@@ -12,9 +13,12 @@ const PACE_GAIN = 1 / 3;
 /** The fastest run is forgotten this slowly: a device that gets hot and stays so. */
 const FASTEST_GAIN = 1 / 64;
 const SLOWEST_PACE = 4;
+/** What is usual outlasts a slow stretch. */
+const USUAL_GAIN = 1 / 64;
 
 interface Measure {
   meanMs: number;
+  usualMs: number;
   deviationMs: number;
   /** Runs that ended by themselves; 0 = `meanMs` is what they take at least. */
   count: number;
@@ -48,6 +52,12 @@ export class RunTimes {
   #ragged = false;
   /** How long runs take now against their means: 1 = as usual. Never below 1, so that a fast moment promises nothing. */
   #pace = 1;
+  readonly #stretches: SlowStretches;
+
+  /** `runsAtOnce`: of the graph. */
+  constructor(runsAtOnce = 1) {
+    this.#stretches = new SlowStretches(runsAtOnce);
+  }
 
   /** Notes that a run of `rows` took `ms`; `nowMs` is monotonic. */
   observe(shape: RunShape, rows: number, ms: number, nowMs: number): void {
@@ -58,15 +68,17 @@ export class RunTimes {
     const byRows = this.#rowsOf(shape);
     const known = byRows.get(rows);
     if (known === undefined || known.count === 0) {
-      byRows.set(rows, { meanMs: ms, deviationMs: ms / 4, count: 1, lastMs: nowMs, fastestMs: ms });
+      byRows.set(rows, { meanMs: ms, usualMs: ms, deviationMs: ms / 4, count: 1, lastMs: nowMs, fastestMs: ms });
       return;
     }
     // The first run of a shape pays for allocation: the second replaces it when it was faster.
     if (known.count === 1 && ms < known.meanMs) {
-      byRows.set(rows, { meanMs: ms, deviationMs: ms / 4, count: 2, lastMs: nowMs, fastestMs: ms });
+      byRows.set(rows, { meanMs: ms, usualMs: ms, deviationMs: ms / 4, count: 2, lastMs: nowMs, fastestMs: ms });
       return;
     }
     this.#pace += PACE_GAIN * (Math.min(ms / known.meanMs, SLOWEST_PACE) - this.#pace);
+    this.#stretches.observe(ms, known.usualMs, nowMs);
+    known.usualMs += Math.max(USUAL_GAIN, 1 / (known.count + 1)) * (ms - known.usualMs);
     const off = Math.abs(ms - known.meanMs) - known.deviationMs;
     known.deviationMs += (off > 0 ? 2 * GAIN : Math.max(CALM_GAIN, 1 / known.count)) * off;
     known.meanMs += GAIN * (ms - known.meanMs);
@@ -84,7 +96,7 @@ export class RunTimes {
     const known = byRows.get(rows);
     if (known !== undefined && (known.count > 0 || known.meanMs >= ms)) return;
     this.#lastMs = nowMs;
-    byRows.set(rows, { meanMs: ms, deviationMs: 0, count: 0, lastMs: nowMs, fastestMs: ms });
+    byRows.set(rows, { meanMs: ms, usualMs: ms, deviationMs: 0, count: 0, lastMs: nowMs, fastestMs: ms });
   }
 
   /** Undefined before the first run of the graph. Rows not measured lie between their measured neighbours. */
@@ -98,6 +110,11 @@ export class RunTimes {
     const usual = interpolate(byRows, rows);
     const pace = Math.max(1, this.#pace);
     return usual && { meanMs: usual.meanMs * pace, boundMs: usual.boundMs * pace };
+  }
+
+  /** As SlowStretches says. */
+  slipMs(untilMs: number, ownMs: number, nowMs: number): number {
+    return this.#stretches.slipMs(untilMs, ownMs, nowMs);
   }
 
   /** Was exactly this number of rows measured within `maxAgeMs`? */

@@ -85,7 +85,7 @@ export class Scheduler implements Lane {
   readonly #options: SchedulerOptions;
   readonly #clock: Clock;
   readonly #onRun: ((rows: number, computeUs: number) => void) | undefined;
-  readonly #times = new RunTimes();
+  readonly #times: RunTimes;
   readonly #cores: Cores;
   readonly #sharing: SharingProof;
   #waiting = 0;
@@ -99,6 +99,7 @@ export class Scheduler implements Lane {
     this.#clock = clock;
     this.#onRun = onRun;
     this.slots = runner.concurrency;
+    this.#times = new RunTimes(this.slots);
     this.threads = cores === undefined ? 1 : runner.threads;
     this.#cores = cores ?? new Cores({ count: this.slots }, { clock });
     this.runs = new RunningRuns(this.slots, this.threads);
@@ -226,6 +227,7 @@ export class Scheduler implements Lane {
       nowMs,
       slotsFreeMs: this.#cores.freeMs(nowMs),
       busyDoubtMs: this.#cores.doubtMs,
+      slipMs: (untilMs, ownMs) => this.#times.slipMs(untilMs, ownMs, nowMs),
       queueDepth: this.#waiting,
       queueDepthMax: this.#options.queueDepthMax,
       turns: () => queue.turns(nowMs),

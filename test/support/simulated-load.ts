@@ -26,6 +26,8 @@ export interface SimulatedServer {
   readonly spread: number;
   /** Share of runs that take three times as long. */
   readonly slowShare?: number;
+  /** On average each `everyMs` something else takes so much of the machine, for so long, that runs that begin then take `times` as long. */
+  readonly slowPhases?: { readonly everyMs: number; readonly forMs: number; readonly times: number };
   readonly callerWeights?: ReadonlyMap<string, number>;
   /** Rows of several requests that one run may take, and what each after the first adds to its time; by default none are batched. */
   readonly batches?: { readonly maxRows: number; readonly rowShare: number };
@@ -60,10 +62,11 @@ export async function simulateLoad(
 ): Promise<Outcome> {
   const random = seeded(7);
   const clock = new ManualClock();
-  const { concurrency = 1, runMs, spread, slowShare = 0, callerWeights, batches } = server;
+  const { concurrency = 1, runMs, spread, slowShare = 0, slowPhases, callerWeights, batches } = server;
+  const slowly = slowness(slowPhases);
   const durationMs = (rows: number): number => {
     const usual = runMs * (1 + (rows - 1) * (batches?.rowShare ?? 1)) * (1 + spread * (2 * random() - 1));
-    return random() < slowShare ? 3 * usual : usual;
+    return slowly(clock.monotonicMs()) * (random() < slowShare ? 3 * usual : usual);
   };
   const runner = new SlottedRunner(clock, concurrency, durationMs);
   const cores = new Cores({ count: concurrency, callerWeights }, { clock });
@@ -102,6 +105,21 @@ export async function simulateLoad(
   for (const { times } of seen.values()) times.sort((a, b) => a - b);
   const meanMs = runMs * (1 + 2 * slowShare);
   return { callers: seen, goodShare: (answered * meanMs) / (forMs * concurrency), repeated: scheduler.counts.repeated };
+}
+
+/** So many times as long a run takes that begins at a time; asked in the order of time. */
+function slowness(phases: SimulatedServer['slowPhases']): (nowMs: number) => number {
+  if (phases === undefined) return () => 1;
+  const { everyMs, forMs, times } = phases;
+  const random = seeded(11);
+  let untilMs = -Infinity;
+  let nextMs = 0;
+  return (nowMs) => {
+    for (; nowMs >= nextMs; nextMs -= everyMs * Math.log(random())) {
+      untilMs = nextMs + forMs;
+    }
+    return nowMs < untilMs ? times : 1;
+  };
 }
 
 /** Calls back when so many milliseconds of work are done; the answer stops it. */

@@ -93,6 +93,26 @@ describe('admit', () => {
     expect(admit({ ...uneven(52), rank: 1003 }, view({ queue }))).toEqual(ADMITTED); // 4 * 10 + sqrt(4) * 6
   });
 
+  it('takes on an idle executor what is expected to end in time, however uncertain: refusing would serve nobody', () => {
+    const doubtful = { ...run(15), boundMs: 30 };
+    expect(admit(doubtful, view())).toEqual(ADMITTED);
+    expect(admit({ ...doubtful, deadlineMs: 9 }, view())).toMatchObject({ code: 'would-miss-deadline' });
+    expect(admit(doubtful, view({ slotsFreeMs: [1] }))).toMatchObject({ code: 'would-miss-deadline' });
+  });
+
+  it('counts how slow the device may get while it waits, where that is more than the deviations', () => {
+    const slow = { queue: [run(1000), run(1001)], slipMs: (untilMs: number, ownMs: number) => (untilMs - ownMs) / 2 };
+    expect(admit({ ...run(39.9), rank: 1002 }, view(slow))).toMatchObject({ code: 'would-miss-deadline' });
+    expect(admit({ ...run(40), rank: 1002 }, view(slow))).toEqual(ADMITTED); // 3 * 10 + 20 / 2
+    const uneven = { ...run(46), boundMs: 22, rank: 1002 };
+    expect(admit(uneven, view({ ...slow, slipMs: () => 5 }))).toEqual(ADMITTED);
+    expect(admit(uneven, view({ ...slow, slipMs: () => 17 }))).toMatchObject({ code: 'would-miss-deadline' });
+    const first = { ...run(1, 5), rank: 1, deadlineMs: 900 }; // and others' promises keep that room too
+    const promised = { ...slow, queue: [run(20), run(31)] };
+    expect(admit(first, view(promised))).toMatchObject({ code: 'would-miss-deadline' });
+    expect(admit(first, view({ ...promised, slipMs: () => 0 }))).toEqual(ADMITTED);
+  });
+
   it('counts how uncertain the runs of other models are that hold the cores', () => {
     const busy = { slotsFreeMs: [45], busyDoubtMs: 30 };
     expect(admit(run(84), view(busy))).toMatchObject({ code: 'would-miss-deadline' });

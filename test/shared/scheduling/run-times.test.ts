@@ -54,6 +54,14 @@ describe('RunTimes', () => {
     expect(times.estimate(other, 1)?.meanMs).toBeLessThan(11);
   });
 
+  it('remembers slow stretches, of any shape, by what was usual before them', () => {
+    const times = new RunTimes();
+    for (let i = 0; i < 100; i += 1) times.observe(shape, 1, 10, 10 * i);
+    expect(times.slipMs(1000, 10, 1000)).toBe(100); // what may come unseen
+    for (let i = 1; i <= 20; i += 1) times.observe(shape, 1, 20, 1000 + 20 * i);
+    expect(times.slipMs(1000, 10, 1400)).toBeGreaterThan(200);
+  });
+
   it('remembers a bounded number of shapes', () => {
     const times = new RunTimes();
     for (let i = 0; i < 1000; i += 1) times.observe({ key: String(i), rowBytes: 1 }, 1, 1000, i);
