@@ -105,7 +105,7 @@ export interface Agent {
   readonly hub: HubClient | undefined;
   /** What may leave the device. */
   readonly privacy: PrivacyDecisions;
-  /** Starts to listen; requests are refused with `not-ready` until `open`. Resolves with the addresses. */
+  /** Starts to listen. Until `open` it is not ready: models that are loaded already answer, others are refused with `not-ready`. Resolves with the addresses. */
   listen(): Promise<AgentAddresses>;
   /** From now on it is ready: models that should be there at the start are. */
   open(): void;

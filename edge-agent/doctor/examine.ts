@@ -44,7 +44,7 @@ export async function examine(settings: Settings, modules: ExamineModules): Prom
     await check(
       'data folder',
       () => checkDataFolder(dataDir, files),
-      `let this user write there (chown), or set --data-dir to another folder than ${dataDir}`,
+      `let this user write there (chown; or mount, where the volume became read-only), or set --data-dir to another folder than ${dataDir}`,
     ),
     await check('state database', () => checkStateDatabase(dataDir), 'look at the disk'),
     await check('models', () => checkModels(dataDir, files), 'look at the disk'),

@@ -89,22 +89,18 @@ export class ModelStore {
     const manifest = await this.manifest(variantDigest);
     if (manifest === undefined) throw new ModelStoreError('missing', `no verified manifest of ${variantDigest}`);
     const folder = this.packageFolder(variantDigest);
-    await this.#files.remove('models.assemble', folder);
+    const writable = await this.#clear(folder);
     const damaged: string[] = [];
     for (const file of manifest.files) {
       signal.throwIfAborted();
       const path = join(folder, file.path);
-      await this.#files.makeFolder('models.assemble', dirname(path));
-      if (!(await this.content.has(file.digest))) {
-        throw new ModelStoreError('missing', `${file.path} of ${variantDigest} is not on the device`);
-      }
-      await this.#files.link('models.assemble', this.content.path(file.digest), path);
+      if (writable) await this.#place(file, path, variantDigest);
       if (await this.#isRight(path, file, signal)) continue;
       damaged.push(file.path);
-      await this.content.remove(file.digest);
+      if (writable) await this.content.remove(file.digest);
     }
     if (damaged.length === 0) return folder;
-    await this.#files.remove('models.assemble', folder);
+    if (writable) await this.#files.remove('models.assemble', folder);
     throw new ModelStoreError('damaged', `${damaged.join(', ')} of ${variantDigest} changed on disk`);
   }
 
@@ -139,6 +135,25 @@ export class ModelStore {
 
   #manifestPath(variantDigest: Digest): string {
     return variantPaths(this.#dataDir, variantDigest).manifest;
+  }
+
+  /** False on a volume that became read-only: then what was put together there before is verified as it lies. */
+  async #clear(folder: string): Promise<boolean> {
+    try {
+      await this.#files.remove('models.assemble', folder);
+      return true;
+    } catch (cause) {
+      if ((cause as { code?: unknown }).code === 'EROFS') return false;
+      throw cause;
+    }
+  }
+
+  async #place({ path: name, digest }: FileEntry, path: string, variantDigest: Digest): Promise<void> {
+    await this.#files.makeFolder('models.assemble', dirname(path));
+    if (!(await this.content.has(digest))) {
+      throw new ModelStoreError('missing', `${name} of ${variantDigest} is not on the device`);
+    }
+    await this.#files.link('models.assemble', this.content.path(digest), path);
   }
 
   async #isRight(path: string, file: FileEntry, signal: AbortSignal): Promise<boolean> {

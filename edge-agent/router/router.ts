@@ -65,6 +65,8 @@ const RESCUED = new Set<string>([
   'not-ready',
 ] satisfies RescueView['trouble'][]);
 
+const STARTING = 'the model is not on this device so far, which is still starting';
+
 export class Router implements InferenceService {
   readonly #modules: RouterModules;
   /** Sequences that the hub answers. */
@@ -269,12 +271,17 @@ export class Router implements InferenceService {
     );
   }
 
+  #whyAbsent({ model, version }: InferRequest): string | undefined {
+    const { accepting, control } = this.#modules;
+    return control.whyAbsent(model, version) ?? (accepting() ? undefined : STARTING);
+  }
+
   #view(request: InferRequest, model: ServedModel | undefined, canSplit: boolean): PlaceView {
     const { privacy, hub } = this.#modules;
     return {
       asked: request.placement,
       modelOnDevice: model !== undefined,
-      whyAbsent: model ? undefined : this.#modules.control.whyAbsent(request.model, request.version),
+      whyAbsent: model ? undefined : this.#whyAbsent(request),
       stateful: model?.stateful ?? false,
       begun: this.#begun(request, model),
       canSplit,

@@ -1,9 +1,10 @@
 // Opens the agent's SQLite file, and never lets a broken one stop the agent (field lesson B24): a file that fails SQLite's
 // integrity check is set aside as `<file>.corrupt` (the newest one only, for support) and an empty one takes its place.
-// What it held comes back from signed files on disk and from the hub. Writes are synchronous=FULL in WAL mode: a statement
-// that returned survives a power cut; there are a few per activation, so the card does not wear from them.
+// What it held comes back from signed files on disk and from the hub; on a volume that became read-only it lies in memory. Writes are
+// synchronous=FULL in WAL mode: a statement that returned survives a power cut; there are a few per activation, so the card does not
+// wear from them.
 import Database from 'better-sqlite3';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Files } from '@tidegate/shared/system/files.js';
 import type { Log } from '@tidegate/shared/system/log.js';
 
@@ -36,7 +37,13 @@ interface OpenedDatabase {
 /** Rejects only when another agent uses the folder, or when even an empty database can't be made (permission, full disk). */
 export async function openDatabase(path: string, modules: { files: Files; log: Log }): Promise<OpenedDatabase> {
   await modules.files.makeFolder('state.folder', dirname(path));
-  const first = tryOpen(path);
+  const first = await tryOpenUnlessReadOnly(path, modules.files);
+  if (first === 'read-only') {
+    modules.log.error({ path }, 'data folder is read-only: serving what it holds, keeping nothing');
+    const inMemory = tryOpen(':memory:');
+    if ('broken' in inMemory) throw new Error(`state database: ${inMemory.broken}`);
+    return { ...inMemory, rebuiltBecause: 'the data folder is read-only' };
+  }
   if ('database' in first) return { ...first, rebuiltBecause: undefined };
   modules.log.error({ path, reason: first.broken }, 'state database is broken: set aside and rebuilt');
   await modules.files.commit('state.set-aside', path, `${path}.corrupt`);
@@ -54,7 +61,31 @@ export function openToRead(path: string): SqliteDatabase {
   return database;
 }
 
-function tryOpen(path: string): { database: SqliteDatabase; fresh: boolean } | { broken: string } {
+/** A card that wears out is turned read-only by the kernel: then no database can be opened, sound as it may be. */
+async function tryOpenUnlessReadOnly(path: string, files: Files): Promise<Opened | 'read-only'> {
+  try {
+    const opened = tryOpen(path);
+    return 'broken' in opened && (await isReadOnly(dirname(path), files)) ? 'read-only' : opened;
+  } catch (cause) {
+    if (await isReadOnly(dirname(path), files)) return 'read-only';
+    throw cause;
+  }
+}
+
+async function isReadOnly(folder: string, files: Files): Promise<boolean> {
+  const probe = join(folder, '.probe');
+  try {
+    await files.writeAtomic('state.probe', probe, '');
+    await files.remove('state.probe', probe);
+    return false;
+  } catch (cause) {
+    return (cause as { code?: unknown }).code === 'EROFS';
+  }
+}
+
+type Opened = { database: SqliteDatabase; fresh: boolean } | { broken: string };
+
+function tryOpen(path: string): Opened {
   let database: SqliteDatabase | undefined;
   try {
     database = new Database(path, { timeout: 0 });

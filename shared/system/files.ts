@@ -111,7 +111,12 @@ export const systemFiles: Files = {
     };
   },
   makeFolder: async (_tag, path) => {
-    await fs.mkdir(path, { recursive: true });
+    try {
+      await fs.mkdir(path, { recursive: true });
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw cause;
+      await fs.mkdir(path); // of a read-only volume Node says ENOENT; this says EROFS
+    }
   },
   freeBytes: async (_tag, path) => {
     const stat = await fs.statfs(path);

@@ -2,18 +2,21 @@ import { readFileSync, rmSync, statSync, writeFileSync, existsSync } from 'node:
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ModelStore } from '@tidegate/edge-agent/model-store/model-store.js';
-import { systemFiles } from '@tidegate/shared/system/files.js';
+import { systemFiles, type Files } from '@tidegate/shared/system/files.js';
 import { sha256 } from '@tidegate/shared/wire/digest.js';
 import { canonicalManifest } from '@tidegate/shared/wire/manifest.js';
+import { failingFiles } from '../../support/failing-files.js';
 import { FakePackageSource, type FakeVersion } from '../../support/fake-package-source.js';
 import { temporaryFolders } from '../../support/temporary-folder.js';
 
 const folder = temporaryFolders('model-store');
 const signal = new AbortController().signal;
 
-async function held(...texts: string[]): Promise<{ store: ModelStore; versions: FakeVersion[] }> {
+const held = (...texts: string[]) => heldBy(systemFiles, ...texts);
+
+async function heldBy(files: Files, ...texts: string[]): Promise<{ store: ModelStore; versions: FakeVersion[] }> {
   const source = new FakePackageSource();
-  const store = await ModelStore.open({ dataDir: folder() }, systemFiles);
+  const store = await ModelStore.open({ dataDir: folder() }, files);
   source.content = store.content;
   const versions = texts.map((text, index) => source.publish('digits', index + 1, text));
   for (const { manifest, model } of versions) {
@@ -52,6 +55,18 @@ describe('the model store', () => {
     await expect(store.verifyPackage(model.variantDigest, signal)).rejects.toThrow(/model\.onnx .* changed on disk/);
     expect(await store.missing(manifest)).toEqual([file]);
     await expect(store.verifyPackage(model.variantDigest, signal)).rejects.toMatchObject({ code: 'missing' });
+  });
+
+  it('verifies what lies there where the volume became read-only, and serves nothing else', async () => {
+    const files = failingFiles();
+    const { store, versions } = await heldBy(files, 'one');
+    const { variantDigest } = (versions[0] as FakeVersion).model;
+    const path = await store.verifyPackage(variantDigest, signal);
+    files.failNext('models.assemble', 'EROFS');
+    expect(await store.verifyPackage(variantDigest, signal)).toBe(path);
+    writeFileSync(join(path, 'model.onnx'), 'eno');
+    files.failNext('models.assemble', 'EROFS');
+    await expect(store.verifyPackage(variantDigest, signal)).rejects.toThrow(/model\.onnx .* changed on disk/);
   });
 
   it('counts a changed manifest as none', async () => {

@@ -29,6 +29,7 @@ interface SetUpOptions {
   /** Of the version that should be on the device. */
   readonly desiredPrivacy?: () => 'local' | 'hub' | undefined;
   readonly hub?: 'answers' | 'none';
+  readonly starting?: true;
   readonly staleWhileRevalidateMs?: number;
   /** What a crowded model would refuse requests with. */
   readonly refusal?: ServingError;
@@ -119,7 +120,7 @@ function setUp(options: SetUpOptions = {}) {
       log: silentLog,
     }),
     clock,
-    accepting: () => true,
+    accepting: () => options.starting !== true,
   });
   const request = (part: Partial<InferRequest> = {}): InferRequest =>
     inferRequest({ id: 'r1', deadlineMs: clock.monotonicMs() + 10_000, ...part });
@@ -136,6 +137,16 @@ function setUp(options: SetUpOptions = {}) {
 }
 
 describe('Router', () => {
+  it('knows no model by its absence while it is starting: what will be there is not refused for good', async () => {
+    const { ask } = setUp({ starting: true, hub: 'none' });
+    expect(await ask({ model: 'm' })).toMatchObject({ placement: 'edge' }); // loaded already
+    expect(await ask({ model: 'later' })).toEqual({
+      code: 'not-ready',
+      reason: 'the model is not on this device so far, which is still starting, and there is no hub to ask',
+    });
+    expect(await setUp({ hub: 'none' }).ask({ model: 'later' })).toMatchObject({ code: 'not-found' });
+  });
+
   it('answers on the device, then from the cache, and says so', async () => {
     const { ask, finished, explanations, runs } = setUp();
     expect(await ask()).toMatchObject({ placement: 'edge', value: 1, modelDigest: 'sha256:v', variant: 'int8' });

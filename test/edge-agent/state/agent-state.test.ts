@@ -1,4 +1,14 @@
-import { openSync, closeSync, ftruncateSync, statSync, writeFileSync, writeSync, existsSync } from 'node:fs';
+import {
+  openSync,
+  closeSync,
+  ftruncateSync,
+  mkdirSync,
+  readdirSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+  existsSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -8,8 +18,10 @@ import { AgentState } from '@tidegate/edge-agent/state/agent-state.js';
 import { StateError, writing } from '@tidegate/edge-agent/state/state-error.js';
 import { systemFiles } from '@tidegate/shared/system/files.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
+import { failingFiles } from '../../support/failing-files.js';
 import { desiredState, FakePackageSource } from '../../support/fake-package-source.js';
 import { ManualClock } from '../../support/manual-clock.js';
+import { recordedLog } from '../../support/recorded-log.js';
 import { temporaryFolders } from '../../support/temporary-folder.js';
 
 const folder = temporaryFolders('state');
@@ -77,6 +89,21 @@ describe('the state of an agent', () => {
     const records = state.activations.records();
     expect(records).toHaveLength(LIMIT_ACTIVATIONS_PER_MODEL);
     expect(records[0]?.target.rolloutId).toBe('r5');
+  });
+
+  it('lies in memory on a volume that became read-only (B24)', async () => {
+    const dataDir = folder();
+    mkdirSync(join(dataDir, 'state.db')); // can't be opened, as no database can there
+    const files = failingFiles();
+    await expect(AgentState.open(dataDir, { files, log: silentLog, clock: new ManualClock() })).rejects.toThrow();
+    expect(readdirSync(dataDir)).toEqual(['state.db']);
+    files.failNext('state.probe', 'EROFS');
+    const log = recordedLog();
+    const state = await AgentState.open(dataDir, { files, log, clock: new ManualClock(1_000_000) });
+    opened.push(state);
+    expect(state.rebuiltBecause).toBe('the data folder is read-only');
+    expect(log.lines.at(-1)?.message).toMatch('data folder is read-only');
+    expect(state.documents.increment('report-seq')).toBe(1_000_001);
   });
 
   it('says that another agent uses the folder', async () => {
