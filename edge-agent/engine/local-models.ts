@@ -2,10 +2,12 @@
 // somebody asks for it (Triton's model repository extension). A load that fails leaves what was served in service; loads
 // and unloads of all models go one after the other. One that doesn't fit the memory budget keeps the others from nothing: it is
 // known with the reason, and its privacy policy holds.
+import { dirname } from 'node:path';
 import { DoesNotFitError } from '@tidegate/shared/residency/residency.js';
-import { findPackages } from '@tidegate/shared/package/find-packages.js';
+import { findPackages, type FoundPackage } from '@tidegate/shared/package/find-packages.js';
 import type { ModelPackage } from '@tidegate/shared/package/model-package.js';
 import { openPackage } from '@tidegate/shared/package/open-package.js';
+import { PackageError } from '@tidegate/shared/package/package-error.js';
 import type { ModelState } from '@tidegate/shared/serving/inference-service.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
 import { ServingError } from '@tidegate/shared/serving/serving-error.js';
@@ -137,11 +139,7 @@ export async function findLocalModels(paths: readonly string[], signal: AbortSig
   const byName = new Map<string, FoundModel>();
   for (const under of paths) {
     for (const found of await findPackages(under)) {
-      const pack = await openPackage(
-        found.path,
-        { inspect: inspectGraphFile },
-        { signal, ...(found.name === undefined ? {} : { name: found.name }) },
-      );
+      const pack = await openFound(found, signal);
       const { name } = pack.yaml;
       const before = byName.get(name);
       if (before !== undefined) throw new TwoModelsError(name, before.source.path, found.path);
@@ -158,6 +156,15 @@ export async function findLocalModels(paths: readonly string[], signal: AbortSig
     }
   }
   return [...byName.values()];
+}
+
+/** What is wrong is told with the package's folder. */
+async function openFound({ path, name }: FoundPackage, signal: AbortSignal): Promise<ModelPackage> {
+  try {
+    return await openPackage(path, { inspect: inspectGraphFile }, { signal, ...(name !== undefined && { name }) });
+  } catch (error) {
+    throw error instanceof PackageError ? error.inside(path.endsWith('.onnx') ? dirname(path) : path) : error;
+  }
 }
 
 export class TwoModelsError extends Error {

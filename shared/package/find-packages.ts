@@ -9,7 +9,7 @@ import { PackageError } from './package-error.js';
 
 const LIMIT_FOUND_PACKAGES = 1000;
 
-interface FoundPackage {
+export interface FoundPackage {
   /** What openPackage takes: a folder with a model.yaml, or an .onnx file. */
   readonly path: string;
   /** The model's name where the place says it and no model.yaml does. */

@@ -1,5 +1,7 @@
 // Why a model package can't be opened, said so that its author can mend it: the file, the line and the field.
 
+import { resolve } from 'node:path';
+
 type PackageErrorCode =
   | 'not-found' // nothing at the path, or a file that the package names is missing
   | 'not-a-package' // a path that is neither a package folder, an .onnx file nor a model repository
@@ -20,6 +22,7 @@ export class PackageError extends Error {
   override readonly name = 'PackageError';
   readonly code: PackageErrorCode;
   readonly place: PackageErrorPlace;
+  readonly #text: string;
   constructor(
     code: PackageErrorCode,
     message: string,
@@ -29,6 +32,13 @@ export class PackageError extends Error {
     super(withPlace(message, place), options.cause === undefined ? {} : { cause: options.cause });
     this.code = code;
     this.place = place;
+    this.#text = message;
+  }
+
+  /** The same of the package in `folder`: where there are several, `model.yaml` says too little. */
+  inside(folder: string): PackageError {
+    const file = resolve(folder, this.place.file ?? ''); // of a bare graph it is absolute already
+    return new PackageError(this.code, this.#text, { ...this.place, file }, { cause: this });
   }
 }
 

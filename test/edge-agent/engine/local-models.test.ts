@@ -1,5 +1,5 @@
 // Real graphs in a real folder: what load and unload do to what is served.
-import { copyFile, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -58,6 +58,21 @@ const digestOf = (name: string): string | undefined => slots.active(name)?.sourc
 const inputsOf = (name: string): unknown => slots.serving(name)?.metadata.inputs.map((input) => input.name);
 
 describe('local models', () => {
+  it('say in which of several folders a package is wrong, and of a bare graph its path', async () => {
+    for (const name of ['one', 'two']) {
+      await mkdir(join(folder, name));
+      await copyFile(join(fixtures, 'add.onnx'), join(folder, name, 'add.onnx'));
+      await writeFile(join(folder, name, 'model.yaml'), `name: ${name}\nlicense: MIT\n`);
+    }
+    const wrong = `${join(folder, 'one', 'model.yaml')}, line `;
+    await expect(findLocalModels([folder], signal)).rejects.toThrow(wrong);
+    await expect(models.load('one', signal)).rejects.toThrow(wrong);
+    await writeFile(join(folder, 'sum.onnx'), 'no graph');
+    await expect(findLocalModels([join(folder, 'sum.onnx')], signal)).rejects.toThrow(
+      `${join(folder, 'sum.onnx')}: is no ONNX graph`,
+    );
+  });
+
   it('are read again when they are loaded again', async () => {
     expect(inputsOf('sum')).toEqual(['a', 'b']);
     const first = slots.active('sum');
