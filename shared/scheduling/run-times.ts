@@ -15,6 +15,8 @@ const FASTEST_GAIN = 1 / 64;
 const SLOWEST_PACE = 4;
 /** What is usual outlasts a slow stretch. */
 const USUAL_GAIN = 1 / 64;
+/** After so many runs it is known what is usual. */
+const USUAL_AFTER_RUNS = 16;
 
 interface Measure {
   meanMs: number;
@@ -77,7 +79,7 @@ export class RunTimes {
       return;
     }
     this.#pace += PACE_GAIN * (Math.min(ms / known.meanMs, SLOWEST_PACE) - this.#pace);
-    this.#stretches.observe(ms, known.usualMs, nowMs);
+    if (known.count >= USUAL_AFTER_RUNS) this.#stretches.observe(ms, known.usualMs, nowMs);
     known.usualMs += Math.max(USUAL_GAIN, 1 / (known.count + 1)) * (ms - known.usualMs);
     const off = Math.abs(ms - known.meanMs) - known.deviationMs;
     known.deviationMs += (off > 0 ? 2 * GAIN : Math.max(CALM_GAIN, 1 / known.count)) * off;
