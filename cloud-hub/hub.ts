@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { readCgroupLimits, usableCores } from '@tidegate/shared/system/cgroup-limits.js';
 import { ExecutorRuntime } from '@tidegate/shared/runtime/executor-runtime.js';
 import type { GrpcServer } from '@tidegate/shared/serving/grpc/grpc-server.js';
-import { startHttpServer, type HttpServer } from '@tidegate/shared/serving/http/http-server.js';
+import { IDLE_GRACE_MS, startHttpServer, type HttpServer } from '@tidegate/shared/serving/http/http-server.js';
 import type { OipHandler } from '@tidegate/shared/serving/http/oip-handler.js';
 import { onWebSocketUpgrade } from '@tidegate/shared/serving/http/websocket-upgrade.js';
 import type { Clock } from '@tidegate/shared/system/clock.js';
@@ -166,7 +166,7 @@ async function openHttp(
     handler: front.handle,
     listen: { host: settings.host, port: settings.httpPort },
     flag: '--http-port',
-    limits: { requestTimeoutMs: REQUEST_TIMEOUT_MS },
+    limits: { requestTimeoutMs: REQUEST_TIMEOUT_MS, idleGraceMs: IDLE_GRACE_MS },
   });
   onWebSocketUpgrade(http.server, front.upgrade);
   return http;

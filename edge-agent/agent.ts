@@ -11,7 +11,7 @@ import { ThreadsFile } from '@tidegate/shared/serving/threads-file.js';
 import { inspectGraphFile } from '@tidegate/shared/serving/served-graph-file.js';
 import { SharedMemoryRegions } from '@tidegate/shared/serving/shared-memory.js';
 import { BodyBudget } from '@tidegate/shared/serving/http/body-budget.js';
-import { startHttpServer, type HttpServer } from '@tidegate/shared/serving/http/http-server.js';
+import { IDLE_GRACE_MS, startHttpServer, type HttpServer } from '@tidegate/shared/serving/http/http-server.js';
 import { DEFAULT_OIP_LIMITS } from '@tidegate/shared/serving/http/oip-limits.js';
 import { createOipHandler } from '@tidegate/shared/serving/http/oip-handler.js';
 import type { LogControl } from '@tidegate/shared/serving/log-settings.js';
@@ -249,7 +249,12 @@ export function createAgent(settings: Settings, modules: AgentModules): Agent {
     listen: async () => {
       await disk?.open();
       const { host, httpPort: port, unixSocket: path, unixSocketAccess: access } = settings;
-      const http = await startHttpServer({ handler: front.overTcp, listen: { host, port }, flag: '--http-port' });
+      const http = await startHttpServer({
+        handler: front.overTcp,
+        listen: { host, port },
+        flag: '--http-port',
+        limits: { idleGraceMs: IDLE_GRACE_MS },
+      });
       servers.push(http);
       streams.attach(http.server, false);
       const grpc = await openAgentGrpc(settings, { ...protocols, logControl: modules.logControl, sharedMemory });

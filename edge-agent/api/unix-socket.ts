@@ -5,7 +5,12 @@ import { lstat, unlink } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
-import { HttpServerError, startHttpServer, type HttpServer } from '@tidegate/shared/serving/http/http-server.js';
+import {
+  HttpServerError,
+  IDLE_GRACE_MS,
+  startHttpServer,
+  type HttpServer,
+} from '@tidegate/shared/serving/http/http-server.js';
 
 const FLAG = '--unix-socket';
 /** What bind takes away from 0777: the socket of its owner (0600), or of its owner and group (0660). */
@@ -23,7 +28,7 @@ export async function listenOnUnixSocket({ path, access, handler }: UnixSocketOp
   await makeRoom(path);
   const before = process.umask(MASKS[access]);
   try {
-    return await startHttpServer({ handler, listen: { path }, flag: FLAG }); // binds before it first waits
+    return await startHttpServer({ handler, listen: { path }, flag: FLAG, limits: { idleGraceMs: IDLE_GRACE_MS } }); // binds before it first waits
   } finally {
     process.umask(before);
   }

@@ -3,7 +3,8 @@
 // slowloris does). Listens on a port or on a unix socket, with or without TLS.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type ServerOptions as TlsServerOptions } from 'node:https';
-import type { AddressInfo, Server as NetServer, Socket } from 'node:net';
+import { Server as NetServer, type AddressInfo, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Duplex } from 'node:stream';
 
 type HttpServerErrorCode = 'port-taken' | 'address-unusable' | 'listen-failed';
@@ -36,6 +37,8 @@ interface HttpServerLimits {
   readonly keepAliveTimeoutMs: number;
   readonly headerBytesMax: number;
   readonly connectionsMax: number;
+  /** While closing, how long an idle connection is kept for the request that may be on its way: it is answered instead of reset. */
+  readonly idleGraceMs: number;
 }
 
 const DEFAULT_LIMITS: HttpServerLimits = {
@@ -45,7 +48,11 @@ const DEFAULT_LIMITS: HttpServerLimits = {
   keepAliveTimeoutMs: 65_000,
   headerBytesMax: 32 * 1024,
   connectionsMax: 4096,
+  idleGraceMs: 0,
 };
+
+/** Of a server whose callers keep connections and ask all the time. */
+export const IDLE_GRACE_MS = 100;
 
 const IDLE_SWEEP_MS = 20;
 /** What one read of a socket gives. Below it, Node stops and starts reading for each body whose first piece came with its head. */
@@ -92,8 +99,10 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     port: typeof address === 'object' && address !== null ? address.port : 0,
     close: async (drainTimeoutMs) => {
       closing = true;
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      server.closeIdleConnections();
+      // http's own close would cut idle connections at once
+      const closed = new Promise<void>((resolve) => NetServer.prototype.close.call(server, () => resolve()));
+      await Promise.race([closed, delay(Math.min(limits.idleGraceMs, drainTimeoutMs))]);
+      server.close(() => undefined); // does so now, and ends its timer
       // A connection whose last answer promised keep-alive becomes idle only after it; nobody announces that.
       const sweep = setInterval(() => server.closeIdleConnections(), IDLE_SWEEP_MS);
       const cut = setTimeout(() => server.closeAllConnections(), drainTimeoutMs);

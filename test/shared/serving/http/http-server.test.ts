@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { request } from 'node:http';
@@ -108,6 +109,33 @@ describe('slow strangers', () => {
 });
 
 describe('closing', () => {
+  test('a request that is on its way on an idle connection is answered, and the connection is closed', async () => {
+    const server = await start({ limits: { idleGraceMs: 10_000 } });
+    const socket = createConnection(server.port, '127.0.0.1');
+    let text = '';
+    socket.on('data', (chunk) => (text += chunk.toString()));
+    const ask = (): Promise<unknown> => {
+      socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+      return once(socket, 'data');
+    };
+    await ask();
+    const closed = server.close(20_000);
+    await ask();
+    await closed; // without waiting for the rest of the grace: nobody is connected
+    expect(text.match(/HTTP\/1.1 \d+|Connection: \S+/g)).toEqual([
+      ...['HTTP/1.1 200', 'Connection: keep-alive'],
+      ...['HTTP/1.1 200', 'Connection: close'],
+    ]);
+  });
+
+  test('an idle connection that asks nothing is closed after its grace', async () => {
+    const server = await start({ limits: { idleGraceMs: 20 } });
+    const socket = createConnection(server.port, '127.0.0.1');
+    socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+    await once(socket, 'data');
+    await Promise.all([server.close(60_000), once(socket, 'close')]);
+  });
+
   test('finishes what was accepted, then lets go of kept-alive connections', async () => {
     let answer: (() => void) | undefined;
     const accepted: Promise<void>[] = [];
