@@ -9,6 +9,7 @@ import { Activations } from './activations.js';
 import { Documents } from './documents.js';
 import { openDatabase, openToRead, type SqliteDatabase } from './open-database.js';
 import { OutboxTable } from './outbox-table.js';
+import { StateError } from './state-error.js';
 
 export class AgentState {
   readonly documents: Documents;
@@ -27,16 +28,19 @@ export class AgentState {
   }
 
   /**
-   * Opens `<dataDir>/state.db`, or makes it. A new one counts its sequence numbers from the clock's milliseconds, so that a
-   * rebuilt database never repeats numbers that the hub has seen and would ignore.
+   * Opens `<dataDir>/state.db`, or makes it. Each start counts its sequence numbers from the clock's milliseconds at least, so that
+   * neither a rebuilt database nor one that missed a run (its volume was read-only) repeats numbers that the hub has seen and would
+   * ignore.
    */
   static async open(dataDir: string, modules: { files: Files; log: Log; clock: Clock }): Promise<AgentState> {
     const { database, rebuiltBecause, fresh } = await openDatabase(join(dataDir, 'state.db'), modules);
     const state = new AgentState(database, rebuiltBecause);
-    if (fresh) {
-      const first = Math.max(0, Math.floor(modules.clock.nowMs()));
+    const first = Math.max(0, Math.floor(modules.clock.nowMs()));
+    try {
       state.documents.raise('report-seq', first);
       state.documents.raise('telemetry-seq', first);
+    } catch (error) {
+      if (fresh || !(error instanceof StateError)) throw error; // else the disk is full: they go on from where they were
     }
     return state;
   }

@@ -73,6 +73,17 @@ describe('the state of an agent', () => {
     expect(state.documents.counter('report-seq')).toBe(1_000_001);
   });
 
+  it('counts from the clock at each start, so that one that missed a run on a read-only volume repeats no number', async () => {
+    const dataDir = folder();
+    (await open(dataDir)).documents.increment('report-seq');
+    closeAll();
+    const later = await open(dataDir, new ManualClock(5_000_000));
+    expect(later.documents.increment('report-seq')).toBe(5_000_001);
+    closeAll();
+    const clockWentBack = await open(dataDir, new ManualClock(0));
+    expect(clockWentBack.documents.increment('report-seq')).toBe(5_000_002);
+  });
+
   it('knows a clean stop once', async () => {
     const state = await open(folder());
     expect(state.documents.takeCleanStop()).toBe(false);
