@@ -1,6 +1,6 @@
 // The engine cache as the model store sees it: graphs that executors compiled for this machine (shared/runtime/executor/
 // compiled-cache.ts), each entry naming the variant that it was made from. They can be made again at any time, so they go with
-// their variant, and before a download is refused for want of space. Who has an entry open keeps it until its executor ends.
+// their variant, before a download is refused for want of space, and where a self-test fails over one. Who has an entry open keeps it until its executor ends.
 import { join } from 'node:path';
 import { COMPILED_MANIFEST } from '@tidegate/shared/runtime/engine.js';
 import type { Files } from '@tidegate/shared/system/files.js';
@@ -9,17 +9,18 @@ export function compiledFolder(dataDir: string): string {
   return join(dataDir, 'engine-cache');
 }
 
-/** Removes every entry but those of the variants in `keep`; one that doesn't say whose it is goes too. Returns how many went. */
-export async function removeCompiledExcept(
+/** Removes the entries of the variants that `isGone` names; one that doesn't say whose it is goes too. Returns how many went. */
+export async function removeCompiled(
   folder: string,
-  keep: ReadonlySet<string>,
+  isGone: (variantDigest: string) => boolean,
   files: Pick<Files, 'list' | 'read' | 'remove'>,
 ): Promise<number> {
   let removed = 0;
   for (const name of await files.list('compiled.list', folder)) {
     if (name.startsWith('.')) continue; // being made
     const entry = join(folder, name);
-    if (keep.has((await variantOf(entry, files)) ?? '')) continue;
+    const variant = await variantOf(entry, files);
+    if (variant !== undefined && !isGone(variant)) continue;
     await files.remove('compiled.collect', entry);
     removed += 1;
   }

@@ -12,7 +12,7 @@ import { ContentStore } from '@tidegate/shared/content/content-store.js';
 import type { Files } from '@tidegate/shared/system/files.js';
 import { hexOf, sha256, type Digest } from '@tidegate/shared/wire/digest.js';
 import { variantManifestSchema, type FileEntry, type VariantManifest } from '@tidegate/shared/wire/manifest.js';
-import { compiledFolder, removeCompiledExcept } from './compiled-graphs.js';
+import { compiledFolder, removeCompiled } from './compiled-graphs.js';
 import { ModelStoreError } from './model-store-error.js';
 
 /** Where things of a variant lie. */
@@ -124,13 +124,13 @@ export class ModelStore {
       await this.#files.remove('models.collect', this.packageFolder(digest));
       await this.#files.remove('models.collect', this.#manifestPath(digest));
     }
-    await removeCompiledExcept(compiledFolder(this.#dataDir), keep, this.#files);
+    await removeCompiled(compiledFolder(this.#dataDir), (variant) => !keep.has(variant as Digest), this.#files);
     return (await this.content.removeExcept(blobs)).freedBytes;
   }
 
-  /** Drops every compiled graph: each is made again when its model is loaded and there is space. Returns how many went. */
-  async dropCompiled(): Promise<number> {
-    return removeCompiledExcept(compiledFolder(this.#dataDir), new Set(), this.#files);
+  /** Drops every compiled graph, or those of one variant: each is made again when its model is loaded and there is space. Returns how many went. */
+  async dropCompiled(of?: Digest): Promise<number> {
+    return removeCompiled(compiledFolder(this.#dataDir), (variant) => of === undefined || variant === of, this.#files);
   }
 
   #manifestPath(variantDigest: Digest): string {

@@ -135,6 +135,7 @@ export class StepRunner {
     const testing = this.#preparedFor(target).selfTest(signal, onProgress);
     const outcome = await unlessAborted(testing, signal, () => undefined);
     if (outcome.passed) return;
+    await this.#distrustCompiled(target);
     throw new SyncError(
       'self-test-failed',
       `golden self-test: score ${outcome.score.toFixed(4)}, threshold ${outcome.threshold}, ${outcome.count} goldens`,
@@ -237,6 +238,17 @@ export class StepRunner {
     for (const prepared of [...this.#prepared.values(), ...this.#undo.values()]) this.#retire(prepared);
     this.#prepared.clear();
     this.#undo.clear();
+  }
+
+  /** What was compiled here may have been damaged since its hashes were seen to hold: the next attempt starts from the verified files. */
+  async #distrustCompiled({ name: model, variantDigest }: DesiredModel): Promise<void> {
+    const { store, log } = this.#modules;
+    try {
+      const dropped = await store.dropCompiled(variantDigest);
+      if (dropped > 0) log.warn({ model, dropped }, 'self-test failed: its compiled graphs were deleted');
+    } catch (cause) {
+      log.warn({ model, error: (cause as Error).message }, 'its compiled graphs could not be deleted');
+    }
   }
 
   /** Brings the mirror in step with the state; a failure is only logged, the database is the truth. */

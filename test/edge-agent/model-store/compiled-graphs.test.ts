@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { compiledFolder, removeCompiledExcept } from '@tidegate/edge-agent/model-store/compiled-graphs.js';
+import { compiledFolder, removeCompiled } from '@tidegate/edge-agent/model-store/compiled-graphs.js';
 import { systemFiles } from '@tidegate/shared/system/files.js';
 import { sha256 } from '@tidegate/shared/wire/digest.js';
 import { temporaryFolders } from '../../support/temporary-folder.js';
@@ -10,7 +10,7 @@ const temporary = temporaryFolders('compiled-graphs');
 
 it('removes what was made from others, and what does not say from what, but nothing that is being made', async () => {
   const folder = compiledFolder(temporary());
-  expect(await removeCompiledExcept(folder, new Set(), systemFiles)).toBe(0); // there is none yet
+  expect(await removeCompiled(folder, () => true, systemFiles)).toBe(0); // there is none yet
   const [kept, gone] = [sha256('kept'), sha256('gone')];
   const entries = {
     a: JSON.stringify({ content: `${kept} model.onnx`, files: {} }),
@@ -23,6 +23,6 @@ it('removes what was made from others, and what does not say from what, but noth
     mkdirSync(join(folder, name), { recursive: true });
     writeFileSync(join(folder, name, 'manifest.json'), manifest);
   }
-  expect(await removeCompiledExcept(folder, new Set([kept]), systemFiles)).toBe(3);
+  expect(await removeCompiled(folder, (variant) => variant !== kept, systemFiles)).toBe(3);
   expect(Object.keys(entries).filter((name) => existsSync(join(folder, name)))).toEqual(['a', '.building-1']);
 });

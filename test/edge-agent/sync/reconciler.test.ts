@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { STEP_TIMEOUTS } from '@tidegate/edge-agent/sync/limits.js';
@@ -95,6 +95,26 @@ describe('when a version compiles at its first run (B19)', () => {
     const { activation } = made.report('digits') ?? {};
     expect(activation).toMatchObject({ state: 'needs-attention', step: 'warm-up' });
     expect(activation?.error).toBe('step warm-up took longer than 20 ms');
+  });
+});
+
+describe('when what was compiled of a version is damaged', () => {
+  it('fails its self-test once: the second attempt starts from the verified files', async () => {
+    const { made, source, v1 } = await withVersion1();
+    const v2 = source.publish('digits', 2, 'two').model;
+    const entryOf = (digest: string): string => {
+      const entry = join(made.dataDir, 'engine-cache', digest.slice(-8));
+      mkdirSync(entry, { recursive: true });
+      writeFileSync(join(entry, 'manifest.json'), JSON.stringify({ content: `${digest} model.onnx` }));
+      return entry;
+    };
+    const [intact, damaged] = [entryOf(v1), entryOf(v2.variantDigest)];
+    made.slots.failSelfTest.has = (digest) => digest === v2.variantDigest && existsSync(damaged);
+    made.reconciler.accept(desiredState(2, [v2]));
+    await made.settled();
+    expect(made.report('digits')).toMatchObject({ running: { variantDigest: v2.variantDigest, committed: true } });
+    expect(made.steps.filter((step) => step === 'load begin')).toHaveLength(3);
+    expect([intact, damaged].map((entry) => existsSync(entry))).toEqual([true, false]);
   });
 });
 
