@@ -9,6 +9,7 @@ import { secretValues, shownSettings } from '@tidegate/edge-agent/support/shown-
 import { systemClock as clock } from '@tidegate/shared/system/clock.js';
 import { systemFiles as files } from '@tidegate/shared/system/files.js';
 import { silentLog } from '@tidegate/shared/system/log.js';
+import { ManualClock } from '../../support/manual-clock.js';
 import { temporaryFolders } from '../../support/temporary-folder.js';
 
 const newFolder = temporaryFolders('collect-bundle');
@@ -31,12 +32,13 @@ async function collect(dataDir: string, logFile?: string) {
 describe('the bundle of a stopped device', () => {
   it('takes the desired document from the database, and leaves it as it was', async () => {
     const dataDir = newFolder();
-    const state = await AgentState.open(dataDir, { files, log: silentLog, clock });
+    const still = new ManualClock(); // each start counts from its time at least
+    const state = await AgentState.open(dataDir, { files, log: silentLog, clock: still });
     state.documents.saveDesired({ deviceId: 'd', version: 7, models: [], config: { telemetryIntervalMs: 1000 } });
     const seq = state.documents.counter('telemetry-seq');
     state.close();
     expect((await collect(dataDir)).get('state.json')).toContain('"version": 7');
-    const again = await AgentState.open(dataDir, { files, log: silentLog, clock });
+    const again = await AgentState.open(dataDir, { files, log: silentLog, clock: still });
     expect(again.documents.counter('telemetry-seq')).toBe(seq);
     again.close();
   });
