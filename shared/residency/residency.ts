@@ -8,9 +8,9 @@ import { ServingError } from '../serving/serving-error.js';
 import type { Clock } from '../system/clock.js';
 import type { Log } from '../system/log.js';
 import { Changes } from './changes.js';
-import { MeasuredMemory, type MemorySource } from './measured-memory.js';
+import { InMemory, type MemoryLimits, type RoomDecision } from './in-memory.js';
+import type { MemorySource } from './measured-memory.js';
 import { MemoryWatch } from './memory-watch.js';
-import { decideRoom, decideShrink, type Memory, type Occupant } from './residency-policy.js';
 import {
   noEvictions,
   Resident,
@@ -39,13 +39,6 @@ export interface ResidencyAsk {
 /** A model that is opened for the first time doesn't fit the budget, whoever else leaves. */
 export class DoesNotFitError extends ServingError {}
 
-interface ResidencyOptions {
-  /** Of server and executors together; undefined = no budget. */
-  readonly limitBytes: number | undefined;
-  /** Models in memory at once; absent = any number. */
-  readonly modelsMax?: number | undefined;
-}
-
 interface ResidencyModules extends MemorySource {
   /** Gives back what the server itself uses no more, as collectUnusedBuffers. */
   readonly collect?: (() => boolean) | undefined;
@@ -68,11 +61,10 @@ interface MemoryReport {
 }
 
 export class Residency {
-  readonly #options: ResidencyOptions;
+  readonly #options: MemoryLimits;
   readonly #modules: ResidencyModules;
-  readonly #all = new Set<Resident>();
   readonly #byModel = new WeakMap<object, Resident>();
-  readonly #measured: MeasuredMemory;
+  readonly #inMemory: InMemory;
   readonly #closing = new AbortController();
   /** Of who is in memory. */
   readonly #changes: Changes;
@@ -81,10 +73,10 @@ export class Residency {
   readonly #watch: MemoryWatch;
   #over = false;
 
-  constructor(options: ResidencyOptions, modules: ResidencyModules) {
+  constructor(options: MemoryLimits, modules: ResidencyModules) {
     this.#options = options;
     this.#modules = modules;
-    this.#measured = new MeasuredMemory(modules);
+    this.#inMemory = new InMemory(options, modules);
     this.#changes = new Changes(modules.clock);
     this.#watch = new MemoryWatch({ clock: modules.clock, look: () => this.#look() });
   }
@@ -100,11 +92,13 @@ export class Residency {
     signal: AbortSignal,
   ): Promise<M> {
     const resident = this.#resident(name, expected);
-    await this.#read();
+    await this.#inMemory.read();
     await this.#makeRoom(resident, signal);
     let model: M | undefined;
     try {
-      await Promise.all(this.#occupants().map((other) => (other.state === 'leaving' ? other.left : undefined)));
+      await Promise.all(
+        this.#inMemory.residents().map((other) => (other.state === 'leaving' ? other.left : undefined)),
+      );
       model = await open();
       resident.model = model;
       this.#byModel.set(model, resident);
@@ -123,7 +117,7 @@ export class Residency {
     resident.state = 'on demand';
     resident.model = model;
     this.#byModel.set(model, resident);
-    this.#all.add(resident);
+    this.#inMemory.add(resident);
   }
 
   /** Forgets a model that was closed. */
@@ -132,7 +126,7 @@ export class Residency {
     if (resident === undefined) return;
     resident.stopKeepAlive?.();
     resident.state = 'on demand';
-    this.#all.delete(resident);
+    this.#inMemory.delete(resident);
     this.#changes.happened();
   }
 
@@ -164,7 +158,7 @@ export class Residency {
     if (resident === undefined) return;
     resident.waiting += 1; // with a keep-alive of 0 it would have left before it is seen to be there
     try {
-      while (resident.state !== 'resident' && this.#all.has(resident)) {
+      while (resident.state !== 'resident' && this.#inMemory.has(resident)) {
         const decision = resident.state === 'loading' ? undefined : this.#tryWake(resident, true);
         if (decision?.kind === 'never') throw this.#refusal(resident, decision.reason, undefined);
         await this.#changes.next(decision?.kind === 'wait' ? decision.againMs : Infinity, signal);
@@ -181,8 +175,8 @@ export class Residency {
   }
 
   get report(): MemoryReport {
-    const { ownBytes } = this.#measured;
-    const usedBytes = this.#occupants().reduce((sum, { bytes }) => sum + bytes, ownBytes);
+    const { ownBytes } = this.#inMemory;
+    const usedBytes = this.#inMemory.residents().reduce((sum, { bytes }) => sum + bytes, ownBytes);
     const { limitBytes } = this.#options;
     return { budgetBytes: limitBytes ?? null, usedBytes, ownBytes, ...this.#totals };
   }
@@ -190,7 +184,7 @@ export class Residency {
   close(): void {
     this.#closing.abort();
     this.#watch.close();
-    for (const resident of this.#all) resident.stopKeepAlive?.();
+    for (const resident of this.#inMemory.known) resident.stopKeepAlive?.();
   }
 
   #resident(name: string, expected: ExpectedModel): Resident {
@@ -209,7 +203,7 @@ export class Residency {
     try {
       for (;;) {
         if (resident.model?.quarantine !== undefined) return NO_LEASE; // the model itself says so
-        if (!this.#all.has(resident) || this.#closing.signal.aborted)
+        if (!this.#inMemory.has(resident) || this.#closing.signal.aborted)
           throw new ServingError('not-ready', 'the model is being taken out of service');
         if (resident.state === 'resident') return resident.lease();
         await this.#waitFor(resident, ask, signal);
@@ -249,8 +243,8 @@ export class Residency {
   }
 
   /** Sets the bytes aside and begins to load it again, where the policy lets it in. */
-  #tryWake(resident: Resident, urgent: boolean): ReturnType<typeof decideRoom> {
-    const decision = this.#decide(resident, urgent);
+  #tryWake(resident: Resident, urgent: boolean): RoomDecision {
+    const decision = this.#inMemory.decideRoom(resident, urgent);
     if (decision.kind === 'load') {
       const before = resident.left;
       this.#reserve(resident);
@@ -272,7 +266,7 @@ export class Residency {
       await this.#settle(resident);
     } catch (cause) {
       const error = cause instanceof Error ? cause.message : String(cause);
-      if (this.#all.has(resident) && !this.#closing.signal.aborted)
+      if (this.#inMemory.has(resident) && !this.#closing.signal.aborted)
         log.error({ model: name, error }, 'model not loaded');
       await model?.park();
       if (resident.state === 'loading') resident.state = 'on demand';
@@ -284,7 +278,7 @@ export class Residency {
   /** Waits until the policy lets it in. Rejects where it never will. */
   async #makeRoom(resident: Resident, signal: AbortSignal): Promise<void> {
     for (;;) {
-      const decision = this.#decide(resident, true);
+      const decision = this.#inMemory.decideRoom(resident, true);
       if (decision.kind === 'never') throw doesNotFit(this.#refusal(resident, decision.reason, undefined));
       if (decision.kind === 'load') {
         this.#reserve(resident);
@@ -297,8 +291,8 @@ export class Residency {
 
   /** It is loaded: measured, and let stay where it really fits. */
   async #settle(resident: Resident): Promise<void> {
-    await this.#read();
-    const decision = this.#decide(resident, true);
+    await this.#inMemory.read();
+    const decision = this.#inMemory.decideRoom(resident, true);
     if (decision.kind === 'never') throw doesNotFit(this.#refusal(resident, decision.reason, undefined));
     if (decision.kind === 'load') {
       await Promise.all(decision.leave.map((other) => this.#leave(other.resident, 'budget', resident.name)));
@@ -313,16 +307,10 @@ export class Residency {
     this.#armKeepAlive(resident);
   }
 
-  #decide(resident: Resident, urgent: boolean): ReturnType<typeof decideRoom<Occupant & { resident: Resident }>> {
-    const others = this.#occupants().filter((other) => other !== resident && other.state !== 'leaving');
-    const occupants = others.map((other) => other.asOccupant());
-    return decideRoom(resident.asWanted(urgent), occupants, this.#memory(), this.#modules.clock.monotonicMs());
-  }
-
   #reserve(resident: Resident): void {
     resident.state = 'loading';
     resident.sinceMs = this.#modules.clock.monotonicMs();
-    this.#all.add(resident);
+    this.#inMemory.add(resident);
   }
 
   #leave(resident: Resident, why: LeaveReason, wanted?: string): Promise<void> {
@@ -367,37 +355,18 @@ export class Residency {
 
   /** True where it should be looked again although nobody asks. */
   async #look(): Promise<boolean> {
-    await this.#read();
+    await this.#inMemory.read();
     const { collect, log } = this.#modules;
-    let { leave, overBytes } = this.#shrink();
+    let { leave, overBytes } = this.#inMemory.decideShrink();
     if (leave.length + overBytes > 0 && collect?.() === true) {
-      await this.#read();
-      ({ leave, overBytes } = this.#shrink());
+      await this.#inMemory.read();
+      ({ leave, overBytes } = this.#inMemory.decideShrink());
     }
     for (const { resident } of leave) void this.#leave(resident, 'over-budget');
     if (overBytes > 0) this.#totals.overBudget += 1;
     if (overBytes > 0 && !this.#over) log.warn({ overBytes, limitBytes: this.#options.limitBytes }, OVER_BUDGET);
     this.#over = overBytes > 0;
     return this.#over;
-  }
-
-  #shrink(): ReturnType<typeof decideShrink<Occupant & { resident: Resident }>> {
-    const occupants = this.#occupants().map((resident) => resident.asOccupant());
-    const present = occupants.filter(({ resident }) => resident.state !== 'leaving');
-    return decideShrink(present, this.#memory(), this.#modules.clock.monotonicMs());
-  }
-
-  #read(): Promise<void> {
-    return this.#measured.read(() => this.#occupants());
-  }
-
-  #occupants(): Resident[] {
-    return [...this.#all].filter(({ state }) => state !== 'on demand');
-  }
-
-  #memory(): Memory {
-    const { limitBytes = Infinity, modelsMax = Infinity } = this.#options;
-    return { limitBytes, modelsMax, ownBytes: this.#measured.ownBytes };
   }
 }
 
